@@ -127,6 +127,11 @@ pub struct OperatorFlags {
     #[arg(long, env = "BOWLINE_RECORD_RETENTION", value_name = "DURATION", default_value = "720h")]
     record_retention: Duration,
 
+    /// Believe records that have no signature, and sign them. For the first start after an upgrade from version 0.2 or older:
+    /// leave it out again when the log says that all are signed.
+    #[arg(long, env = "BOWLINE_ACCEPT_UNSIGNED_RECORDS")]
+    accept_unsigned_records: bool,
+
     /// Private networks that IntegrationProviders may allow (spec.network.allowedCIDRs), comma separated, such as 10.20.0.0/16.
     /// None: public addresses only. Metadata addresses of clouds are never reached.
     #[arg(long, env = "BOWLINE_PROVIDER_NETWORKS", value_name = "CIDRS", value_delimiter = ',')]
@@ -177,6 +182,7 @@ impl OperatorFlags {
             keyring_dir: self.keyring_dir,
             key_max_age: self.key_max_age.get(),
             record_retention: self.record_retention.get(),
+            accept_unsigned_records: self.accept_unsigned_records,
             provider_bounds: NetworkBounds {
                 allow_http: self.allow_http_providers,
                 cidrs: self.provider_networks,

@@ -33,7 +33,7 @@ use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
 use crate::publishing::metadata::AllowedMetadata;
 use crate::publishing::{self, Desired, PublishError, PublishedVersion, Withdrawn};
 use crate::sharers::Sharer;
-use crate::vault::record::SealedField;
+use crate::vault::record::GrantVersion;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
 
@@ -59,7 +59,7 @@ pub(crate) struct Context {
 
 impl Context {
     /// Publishes a Secret of a connection or share, remembers it, and counts the result. `seen` is the Secret under that
-    /// name, `last` the one published last. An older revision never replaces a newer one.
+    /// name, `last` the one published last. Only the grant on record is published, at its present revision.
     pub(crate) async fn publish(
         &self,
         desired: &Desired,
@@ -70,7 +70,7 @@ impl Context {
             return Err(PublishError::NamespaceUnreadable);
         }
         let known = seen.filter(|seen| last.is_some_and(|last| last.is_object(seen, &desired.name)));
-        let newest = || self.newest_revision(&desired.connection_uid);
+        let newest = || self.grant_on_record(&desired.connection_uid);
         let written = publishing::publish(&self.client, &self.world.published, desired, known, &newest).await;
         self.metrics.published(written.as_ref().map_or_else(outcome, |_| PublishOutcome::Written));
         let ObjectVersion { uid, resource_version } = written?;
@@ -185,10 +185,8 @@ impl Context {
         self.events.publish(object, Reason::InternalError, "Reconcile", &note).await;
     }
 
-    /// 0 while there is none.
-    fn newest_revision(&self, connection_uid: &str) -> i64 {
-        let loaded = self.store.get(connection_uid).ok().flatten();
-        loaded.and_then(|loaded| loaded.record.grant().map(SealedField::revision)).unwrap_or_default()
+    fn grant_on_record(&self, connection_uid: &str) -> Option<GrantVersion> {
+        self.store.get(connection_uid).ok().flatten()?.record.grant_version()
     }
 }
 
@@ -230,6 +228,8 @@ pub struct OperatorSettings {
     pub keyring_dir: Option<PathBuf>,
     pub key_max_age: Duration,
     pub record_retention: Duration,
+    /// Whether records without a signature are believed, and signed.
+    pub accept_unsigned_records: bool,
     pub provider_bounds: NetworkBounds,
     pub instance: String,
 }
@@ -265,7 +265,10 @@ pub(crate) enum ReconcileError {
     /// A connection that does not parse could not be read field by field either.
     #[error("the connection could not be read")]
     Read(#[source] kube::Error),
-    /// What a connection has published elsewhere still exists.
+    /// The grant of a connection that goes is not on record as ending.
+    #[error("the grant is not being ended yet")]
+    End,
+    /// What a connection has published still exists, and that is not on record.
     #[error("what was published is not withdrawn yet")]
     Withdraw,
     /// A share or its Secret still exists.

@@ -44,6 +44,8 @@ pub(crate) struct Metrics {
     connections: IntGaugeVec,
     pub(crate) records: IntGauge,
     pub(crate) endings: IntGauge,
+    /// Secrets of connections that are gone which could not be removed yet.
+    pub(crate) withdrawal_debts: IntGauge,
     pub(crate) shares: IntGauge,
     pub(crate) keyring_key_age: Gauge,
     pub(crate) store_ready: IntGauge,
@@ -74,6 +76,7 @@ impl Metrics {
             connections: gauges(&family::CONNECTIONS)?,
             records: gauge(&family::RECORDS)?,
             endings: gauge(&family::ENDINGS)?,
+            withdrawal_debts: gauge(&family::WITHDRAWAL_DEBTS)?,
             shares: gauge(&family::SHARES)?,
             keyring_key_age: registered(&registry, Gauge::with_opts(options(&family::KEYRING_KEY_AGE)))?,
             store_ready: gauge(&family::STORE_READY)?,

@@ -11,8 +11,6 @@ use crate::vault::record::GrantVersion;
 #[derive(Clone)]
 pub(crate) struct GrantInUse {
     pub(crate) grant: Arc<Grant>,
-    /// Revision of its record.
-    pub(crate) revision: i64,
     pub(crate) version: GrantVersion,
 }
 

@@ -22,7 +22,7 @@ use crate::metrics::PublishOutcome;
 use crate::publishing::{Desired, PublishError, PublishedVersion};
 use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::sharing::{self, Shared};
-use crate::vault::record::{EndReason, EndTerms};
+use crate::vault::record::{Debt, EndReason, EndTerms, Withdrawal};
 
 #[derive(Debug, Default)]
 pub(super) struct ConnectionOutcome {
@@ -59,16 +59,23 @@ struct Act<'a> {
 impl Act<'_> {
     async fn kubernetes(&mut self) {
         let Self { ctx, connection, observed, plan, .. } = *self;
+        let uid = connection.uid().unwrap_or_default();
+        if connection.is_disconnected() {
+            ctx.grants.leaves(&uid);
+        }
+        // Revocation waits for no namespace in which something cannot be withdrawn.
+        if plan.end {
+            self.also(end(ctx, connection, EndReason::Disconnected).await);
+        } else if observed.record.present().is_some() {
+            ctx.grants.records().drop_unmoved(&uid).await;
+        }
         if plan.take_back_shares {
-            self.also(take_back_shares(ctx, &observed.shares).await);
+            self.also(take_back_shares(ctx, &observed.shares).await.is_empty());
         }
         match plan.secret {
             SecretPlan::Write => self.publish().await,
             SecretPlan::Withdraw => self.withdraw().await,
             SecretPlan::Keep | SecretPlan::Withhold | SecretPlan::Nothing => {}
-        }
-        if plan.end && !self.outcome.unfinished {
-            self.also(mark_ending(ctx, connection, EndReason::Disconnected).await);
         }
         self.share().await;
         for dismissal in &plan.dismissals {
@@ -162,7 +169,7 @@ impl Act<'_> {
     /// Puts a new pause on record, so that it survives a lost status and ends with the app registration it was imposed for.
     /// The record is left alone while the actor is at work. Only the next answer clears the pause.
     async fn remember_pause(&self) {
-        let record = self.observed.record.present().filter(|present| !present.ending && !self.plan.end);
+        let record = self.observed.record.present().filter(|_| !self.plan.end);
         let Some(record) = record.filter(|_| !self.observed.actor.busy) else { return };
         let Some(pause) = self.plan.history.pause() else { return };
         if record.pause.as_ref().is_none_or(|known| known.not_before != pause.not_before) {
@@ -200,15 +207,17 @@ impl Act<'_> {
             owner: spec.owner.clone(),
             target: Arc::clone(target),
             method: target.method(spec),
+            parameters: spec.parameters.clone(),
             own_app: spec.app.as_ref().map(|app| app.secret_name.clone()),
             app_version: self.observed.app_version.clone(),
             scopes: spec.scopes.clone(),
             expected_account: spec.account.as_ref().map(|account| account.id.clone()),
             accepted_account: self.connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT).cloned(),
+            newest_known: self.observed.newest_known,
             // A token without a known expiry goes last.
             urgency: expires_at.unwrap_or(Timestamp::MAX),
             task,
-            gone: CancellationToken::new(),
+            leaving: CancellationToken::new(),
             gives_way: CancellationToken::new(),
         }
     }
@@ -255,27 +264,29 @@ pub(super) async fn withdraw_own(
     Ok(())
 }
 
-/// Removes shares and their Secrets. Returns whether all are gone.
-pub(super) async fn take_back_shares(ctx: &Context, shares: &[Arc<ConnectionShare>]) -> bool {
-    let mut all = true;
+/// Removes shares and their Secrets. Returns what is left.
+pub(super) async fn take_back_shares(ctx: &Context, shares: &[Arc<ConnectionShare>]) -> Vec<Debt> {
+    let mut left = Vec::new();
     for share in shares {
         if let Err(error) = ctx.take_back(share).await {
-            tracing::warn!(error = %chain(&error), share = share.name_any(), "a share could not be taken back yet");
-            all = false;
+            let namespace = share.namespace().unwrap_or_default();
+            tracing::warn!(error = %chain(&error), share = share.name_any(), namespace, "a share could not be taken back yet");
+            let (secret, owner) = (share.name_any(), share.uid().unwrap_or_default());
+            left.push(Debt { namespace, secret, owner, written: None });
         }
     }
-    all
+    left
 }
 
-/// Marks the grant as ending. Returns whether that is on record.
-pub(super) async fn mark_ending(
-    ctx: &Context,
-    connection: &IntegrationConnection,
-    reason: EndReason,
-) -> bool {
+/// Moves the grant from the connection's record into an ending. Returns whether no record is left.
+pub(super) async fn end(ctx: &Context, connection: &IntegrationConnection, reason: EndReason) -> bool {
+    let withdrawal = match reason {
+        EndReason::Deleted => Withdrawal::open(),
+        EndReason::Disconnected => Withdrawal::default(),
+    };
     let terms = EndTerms {
         parameters: connection.spec.parameters.clone(),
         own_app: connection.spec.app.as_ref().map(|app| app.secret_name.clone()),
     };
-    ctx.grants.records().mark_ending(&connection.uid().unwrap_or_default(), reason, &terms).await
+    ctx.grants.records().end(&connection.uid().unwrap_or_default(), reason, &terms, &withdrawal).await
 }

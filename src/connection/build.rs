@@ -41,7 +41,7 @@ pub(super) fn secret(
     grant: &GrantInUse,
     allowed: &AllowedMetadata,
 ) -> Result<Desired, ConnectionSecretError> {
-    let GrantInUse { grant, revision, version } = grant;
+    let GrantInUse { grant, version } = grant;
     let wanted = connection.spec.secret.clone().unwrap_or_default();
     let SecretTemplate { type_, metadata, data } = wanted.template.unwrap_or_default();
     let metadata = metadata.unwrap_or_default();
@@ -58,7 +58,6 @@ pub(super) fn secret(
         owner: controller(connection).ok_or(ConnectionSecretError::NoUid)?,
         connection_id: connection.id(),
         connection_uid: connection.uid().ok_or(ConnectionSecretError::NoUid)?,
-        revision: *revision,
         grant: *version,
         expires_at: grant.expires_at,
         metadata,

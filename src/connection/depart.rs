@@ -1,57 +1,87 @@
-//! A connection is being deleted: withdraw it everywhere, mark its grant as ending, and let the object go within seconds.
+//! A connection is being deleted: end its grant, withdraw it everywhere, and let the object go within seconds.
 //!
-//! This does not wait for the provider: revocation needs only the record. While our definition itself is being deleted
-//! nothing is revoked, because an uninstall must not end everybody's consent.
+//! This waits neither for the provider nor for a namespace in which something cannot be removed: the ending needs neither.
+//! While our definition itself is being deleted nothing is revoked, because an uninstall must not end everybody's consent.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use bowline_api::reason::{MessageFacts, Reason};
 use bowline_api::{IntegrationConnection, IntegrationConnectionStatus, names};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use bowline_runtime::telemetry::chain;
 use kube::core::{ApiResource, DynamicObject, ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Event, finalizer};
-use kube::{Api, CustomResourceExt, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::time::timeout;
 
-use super::act::{mark_ending, take_back_shares, withdraw_own};
+use super::act::{end, take_back_shares, withdraw_own};
 use super::observe::written;
 use super::settled;
 use crate::context::{Context, ReconcileError};
+use crate::grant::is_uninstalling;
 use crate::vault::CachedReadError;
-use crate::vault::record::EndReason;
+use crate::vault::record::{Debt, EndReason};
 
-/// How long we wait for the answer about our definition.
-const CALL_LIMIT: Duration = Duration::from_secs(5);
-
-/// Withdraws what the connection published; with `Ok` the finalizer is removed.
+/// Ends the grant, then withdraws what the connection published; with `Ok` the finalizer is removed. What cannot be withdrawn
+/// now stays with the ending as a debt, and holds back nothing.
 pub(super) async fn depart(
     connection: &Arc<IntegrationConnection>,
     ctx: &Arc<Context>,
 ) -> Result<Action, ReconcileError> {
     let uid = connection.uid().unwrap_or_default();
-    let taken_back = take_back_shares(ctx, &ctx.world.shares_of(connection)).await;
-    let withdrawn = withdraw_own(ctx, connection, written(ctx, connection).as_ref()).await;
-    if !taken_back || withdrawn.is_err() {
-        return Err(ReconcileError::Withdraw);
+    // Before looking for a record: work that puts the first one on record asks for this afterwards.
+    ctx.grants.leaves(&uid);
+    if has_record(ctx, &uid)
+        && !is_uninstalling(&ctx.client).await
+        && !end(ctx, connection, EndReason::Deleted).await
+    {
+        return Err(ReconcileError::End);
     }
-    let has_record = match ctx.store.get(&uid) {
-        Ok(loaded) => loaded.is_some(),
-        // It cannot be marked, and nobody could revoke with it: holding the connection back would fix nothing.
-        Err(CachedReadError::Unreadable(error)) => {
-            tracing::error!(%uid, %error, "a connection goes whose record cannot be read: its grant is not revoked");
-            false
-        }
-        Err(CachedReadError::NotSynced) => true,
-    };
-    if has_record && !uninstalling(ctx).await && !mark_ending(ctx, connection, EndReason::Deleted).await {
+    let mut debts = take_back_shares(ctx, &ctx.world.shares_of(connection)).await;
+    debts.extend(own_debt(ctx, connection).await);
+    tell(ctx, connection, &debts).await;
+    if !ctx.grants.records().owe(&uid, &debts).await {
         return Err(ReconcileError::Withdraw);
     }
     ctx.grants.forget(&uid);
     ctx.last_published.forget(&uid);
     Ok(Action::await_change())
+}
+
+fn has_record(ctx: &Context, uid: &str) -> bool {
+    match ctx.store.get(uid) {
+        Ok(loaded) => loaded.is_some(),
+        // It cannot be ended, and nobody could revoke with it: holding the connection back would fix nothing.
+        Err(CachedReadError::Unreadable(error)) => {
+            tracing::error!(%uid, %error, "a connection goes whose record cannot be read: its grant is not revoked");
+            false
+        }
+        Err(CachedReadError::NotSynced) => true,
+    }
+}
+
+/// The connection's own Secret, if it could not be removed. Garbage collection removes it too, once the connection is gone.
+async fn own_debt(ctx: &Context, connection: &IntegrationConnection) -> Option<Debt> {
+    let written = written(ctx, connection);
+    let error = withdraw_own(ctx, connection, written.as_ref()).await.err()?;
+    let (namespace, uid) = (connection.namespace().unwrap_or_default(), connection.uid().unwrap_or_default());
+    tracing::warn!(namespace, error = %chain(&error), "a Secret could not be withdrawn yet");
+    let secret = written.as_ref().map_or_else(|| connection.secret_name(), |written| written.name.clone());
+    Some(Debt { namespace, secret, owner: uid, written: written.map(|written| written.uid) })
+}
+
+/// Says which Secrets are still there. In a namespace that is going nobody can be told, and nothing stays.
+async fn tell(ctx: &Context, connection: &IntegrationConnection, debts: &[Debt]) {
+    let lives = |debt: &&Debt| ctx.world.namespace_lives(&debt.namespace);
+    let left: Vec<_> =
+        debts.iter().filter(lives).map(|debt| format!("{}/{}", debt.namespace, debt.secret)).collect();
+    if !left.is_empty() {
+        let list = left.join(", ");
+        let facts = MessageFacts { list: Some(&list), ..connection.facts() };
+        let note = Reason::NotWithdrawn.message(&facts);
+        ctx.events.publish(&connection.object_ref(&()), Reason::NotWithdrawn, "Withdraw", &note).await;
+    }
 }
 
 /// Lets an unreadable connection go. Its deletion can be read; of its spec and status only what its end needs is read, each
@@ -93,16 +123,6 @@ fn legible(object: &DynamicObject) -> Result<IntegrationConnection, serde_json::
     connection.status = field(object, "/status/secret")
         .map(|secret| IntegrationConnectionStatus { secret: Some(secret), ..Default::default() });
     Ok(connection)
-}
-
-/// Whether the definition of our kind is being deleted. If that cannot be read, this is an ordinary deletion.
-async fn uninstalling(ctx: &Context) -> bool {
-    let api: Api<CustomResourceDefinition> = Api::all(ctx.client.clone());
-    match timeout(CALL_LIMIT, api.get_metadata_opt(IntegrationConnection::crd_name())).await {
-        Ok(Ok(Some(definition))) => definition.metadata.deletion_timestamp.is_some(),
-        Ok(Ok(None)) => true,
-        Ok(Err(_)) | Err(_) => false,
-    }
 }
 
 #[cfg(test)]

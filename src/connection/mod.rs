@@ -16,6 +16,7 @@ use bowline_api::connection::IntegrationConnectionStatus;
 use bowline_api::{IntegrationConnection, names};
 use bowline_runtime::clock::later;
 use bowline_runtime::follow::Change;
+use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{self, Event, finalizer};
@@ -27,7 +28,7 @@ pub(crate) use self::depart::depart_unreadable;
 use self::act::{ConnectionOutcome, act};
 use self::decide::{ConnectionPlan, decide};
 use self::news::EventNote;
-use self::observe::observe;
+use self::observe::{observe, seems_rolled_back};
 use self::observed::{ObservedConnection, RecordState};
 use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
 use crate::kinds::keys;
@@ -85,6 +86,13 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     // Wait until the provider controller has judged the provider, and wakes us: a restart must cause no Events.
     if ctx.world.is_unjudged(&connection.spec.provider) {
         return Ok(Action::requeue(TRY_AGAIN));
+    }
+    // The cache of records may be behind that of connections: whether a record was rolled back is read, not guessed.
+    if seems_rolled_back(ctx, connection) {
+        let uid = connection.uid().unwrap_or_default();
+        if let Err(error) = ctx.store.reread(&uid).await {
+            tracing::warn!(error = %chain(&error), "a record that seems to be rolled back could not be read now");
+        }
     }
     let now = ctx.clock.now();
     let observed = observe(ctx, connection);
@@ -150,7 +158,7 @@ fn unannounced(observed: &ObservedConnection, now: Timestamp) -> Option<Timestam
         return observed.next_probe.filter(|at| *at > now);
     }
     let unclear = match observed.record {
-        RecordState::Unreadable | RecordState::Tampered => true,
+        RecordState::Unreadable | RecordState::Tampered | RecordState::RolledBack(_) => true,
         RecordState::Missing => observed.written.is_some(),
         RecordState::Present(_) => false,
     };

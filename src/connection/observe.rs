@@ -7,15 +7,17 @@ use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::observed::{ObservedConnection, Present, RecordState};
+use super::observed::{EndingView, ObservedConnection, Present, RecordState};
 use crate::context::Context;
 use crate::grant::consent::Concluded;
 use crate::grant::incident::Trouble;
+use crate::grant::is_given_up;
+use crate::grant::target::Target;
 use crate::kube_ext::index::SecretIndex;
 use crate::publishing::PublishedVersion;
-use crate::vault::record::{ReadError, SealedField};
+use crate::vault::record::{GrantVersion, ReadError, RecordError, SealedField};
 use crate::vault::seal::OpenError;
-use crate::vault::{Grant, IntentState, Record, Slot};
+use crate::vault::{CachedReadError, Grant, Intent, IntentState, Record, Slot};
 use crate::world::ProviderUse;
 
 pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> ObservedConnection {
@@ -24,11 +26,6 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     let provider = ctx.world.provider(&spec.provider, &spec.parameters);
     let target = provider.as_ref().ok().cloned();
     let seen = |among: &SecretIndex, name: &str| version_of(among, &namespace, name);
-    let own_app = |name: &str| seen(&ctx.world.own_apps, name).map(|(uid, at)| format!("{uid}/{at}"));
-    let app_version = match &spec.app {
-        None => target.as_ref().and_then(|target| target.app_version()).map(ToOwned::to_owned),
-        Some(own) => own_app(&own.secret_name),
-    };
     // A registration that the provider rejects pauses only the connections that use it, not those with their own app.
     let shared = target.as_ref().filter(|_| spec.app.is_none());
     let incident = |trouble| ctx.grants.incidents().present(shared?.provider(), trouble);
@@ -40,9 +37,11 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         incident: incident(Trouble::Grants),
         usage,
         record: record(ctx, connection, actor.busy),
+        newest_known: newest_known(ctx, connection),
+        endings: endings(ctx, connection),
         secret: ctx.world.published.get(&namespace, &connection.secret_name()).map(|secret| secret.object),
         written: written(ctx, connection),
-        app_version,
+        app_version: app_version(ctx, connection, target.as_deref()),
         credentials: credentials.and_then(|name| seen(&ctx.world.credentials, name)),
         requests_from: ctx.grants.requests().free_at(&spec.provider, ctx.clock.now()),
         missing_policies: ctx.world.policies.missing(),
@@ -57,6 +56,14 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         is_reserved: ctx.world.is_reserved(&namespace),
         takes_anothers_name: takes_anothers_name(ctx, connection),
     }
+}
+
+/// Of the registration that the connection uses: its own, or the provider's.
+fn app_version(ctx: &Context, connection: &IntegrationConnection, target: Option<&Target>) -> Option<String> {
+    let Some(own) = &connection.spec.app else { return target?.app_version().map(ToOwned::to_owned) };
+    let namespace = connection.namespace().unwrap_or_default();
+    let (uid, at) = version_of(&ctx.world.own_apps, &namespace, &own.secret_name)?;
+    Some(format!("{uid}/{at}"))
 }
 
 /// UID and resourceVersion of a Secret.
@@ -85,6 +92,42 @@ pub(super) fn written(ctx: &Context, connection: &IntegrationConnection) -> Opti
     let said = connection.status.as_ref().and_then(|status| status.secret.as_ref());
     let name = said.map_or_else(|| connection.secret_name(), |secret| secret.name.clone());
     ctx.published(&connection.uid()?, &connection.namespace()?, &name)
+}
+
+/// The newest grant that was ever published here. What status says counts; of the Secret, which is in the hands of its
+/// namespace, only a later revision of the same grant.
+fn newest_known(ctx: &Context, connection: &IntegrationConnection) -> Option<GrantVersion> {
+    let of_status = connection.grant().and_then(|grant| {
+        let id = grant.id.clone().try_into().ok()?;
+        Some(GrantVersion { id, revision: grant.revision, ordinal: grant.ordinal.unwrap_or_default() })
+    });
+    let on_record = ctx.store.get(connection.metadata.uid.as_deref()?).ok().flatten();
+    let known = of_status.or_else(|| on_record?.record.grant_version())?;
+    let published = written(ctx, connection).and_then(|written| written.grant);
+    let later = published.filter(|published| published.id == known.id && known.is_behind(*published));
+    Some(GrantVersion { revision: later.map_or(known.revision, |later| later.revision), ..known })
+}
+
+/// Whether the cached record is older than what was published. A cache may be behind: read the record before you believe it.
+pub(super) fn seems_rolled_back(ctx: &Context, connection: &IntegrationConnection) -> bool {
+    let cached = ctx.store.get(connection.metadata.uid.as_deref().unwrap_or_default()).ok().flatten();
+    let version = cached.and_then(|cached| cached.record.grant_version());
+    version.zip(newest_known(ctx, connection)).is_some_and(|(version, known)| version.is_behind(known))
+}
+
+fn endings(ctx: &Context, connection: &IntegrationConnection) -> Vec<EndingView> {
+    let records = ctx.grants.records();
+    let of_connection = records.endings.of(connection.metadata.uid.as_deref().unwrap_or_default());
+    let now = ctx.clock.now();
+    let moved =
+        of_connection.iter().map(|loaded| &loaded.record).filter(|ending| !records.is_unmoved(ending));
+    moved
+        .map(|ending| EndingView {
+            failures: ending.progress().failures,
+            last_error: ending.progress().last_error.clone(),
+            is_given_up: is_given_up(ending.progress(), now),
+        })
+        .collect()
 }
 
 /// Attempts to connect that are open. The watch may still show some that we have ended.
@@ -117,6 +160,9 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
     let record = match ctx.store.get(&connection.uid().unwrap_or_default()) {
         Ok(Some(loaded)) => loaded.record,
         Ok(None) => return RecordState::Missing,
+        Err(CachedReadError::Unreadable(RecordError::Tampered | RecordError::Unsigned)) => {
+            return RecordState::Tampered;
+        }
         // Not listed yet, or a record that this version cannot read: unknown, never gone.
         Err(_) => return RecordState::Unreadable,
     };
@@ -130,7 +176,9 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
         Err(ReadError::Open(OpenError::Tampered | OpenError::NotAnEnvelope)) => return RecordState::Tampered,
         Err(_) => return RecordState::Unreadable,
     };
-    RecordState::Present(Present {
+    let is_behind = seems_rolled_back(ctx, connection);
+    let is_open = |intent: &&Intent| ctx.grants.is_open(record.uid(), intent);
+    let present = Present {
         revision: record.grant().map_or(record.revision(), SealedField::revision),
         grant,
         version: record.grant_version(),
@@ -141,9 +189,10 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
         doubted_since: record
             .intent(Slot::Candidate)
             .filter(|intent| !busy || intent.state == IntentState::Unknown)
+            .filter(is_open)
             .map(|intent| intent.at),
         // While our actor is at work, its own mark is ignored.
-        unknown_since: record.intent(Slot::InUse).filter(|_| !busy).map(|intent| intent.at),
-        ending: record.ending().is_some(),
-    })
+        unknown_since: record.intent(Slot::InUse).filter(|_| !busy).filter(is_open).map(|intent| intent.at),
+    };
+    if is_behind { RecordState::RolledBack(present) } else { RecordState::Present(present) }
 }

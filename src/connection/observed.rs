@@ -30,6 +30,10 @@ pub(crate) struct ObservedConnection {
     /// The provider refuses the grants of several connections at once.
     pub(crate) incident: Option<Incident>,
     pub(crate) record: RecordState,
+    /// The newest grant that was ever published, as far as status and Secret say.
+    pub(crate) newest_known: Option<GrantVersion>,
+    /// Its grants that are being ended.
+    pub(crate) endings: Vec<EndingView>,
     /// The Secret under the name to publish, if it exists.
     pub(crate) secret: Option<ObjectVersion>,
     pub(crate) written: Option<PublishedVersion>,
@@ -90,11 +94,21 @@ impl ObservedConnection {
     }
 }
 
+/// A grant of this connection that is being ended.
+#[derive(Clone, Debug)]
+pub(crate) struct EndingView {
+    pub(crate) failures: i32,
+    pub(crate) last_error: Option<String>,
+    pub(crate) is_given_up: bool,
+}
+
 pub(crate) enum RecordState {
     Missing,
     /// It does not parse, or the keyring has no key for it.
     Unreadable,
     Tampered,
+    /// It is older than what was published. What it holds is not used; only a candidate that came since is judged.
+    RolledBack(Present),
     Present(Present),
 }
 
@@ -112,24 +126,27 @@ pub(crate) struct Present {
     pub(crate) doubted_since: Option<Timestamp>,
     /// Since when there is an intent that nobody works on: its effect is not known.
     pub(crate) unknown_since: Option<Timestamp>,
-    pub(crate) ending: bool,
 }
 
 impl RecordState {
     pub(crate) fn present(&self) -> Option<&Present> {
         match self {
             Self::Present(present) => Some(present),
+            Self::Missing | Self::Unreadable | Self::Tampered | Self::RolledBack(_) => None,
+        }
+    }
+
+    /// What may be judged, also beside a grant that is not used because it was rolled back.
+    pub(crate) fn holding_candidate(&self) -> Option<&Present> {
+        match self {
+            Self::Present(present) | Self::RolledBack(present) => Some(present).filter(|it| it.has_candidate),
             Self::Missing | Self::Unreadable | Self::Tampered => None,
         }
     }
 
-    pub(crate) fn is_ending(&self) -> bool {
-        self.present().is_some_and(|present| present.ending)
-    }
-
-    /// The grant, if it can be read and is not being ended.
+    /// The grant, if it can be read and used.
     pub(crate) fn grant(&self) -> Option<&Arc<Grant>> {
-        self.present().filter(|present| !present.ending)?.grant.as_ref()
+        self.present()?.grant.as_ref()
     }
 
     pub(crate) fn version(&self) -> Option<GrantVersion> {
@@ -141,10 +158,6 @@ impl RecordState {
     }
 
     pub(crate) fn in_use(&self) -> Option<GrantInUse> {
-        Some(GrantInUse {
-            grant: Arc::clone(self.grant()?),
-            revision: self.revision()?,
-            version: self.version()?,
-        })
+        Some(GrantInUse { grant: Arc::clone(self.grant()?), version: self.version()? })
     }
 }

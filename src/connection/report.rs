@@ -200,6 +200,7 @@ impl Report<'_> {
         Some(GrantStatus {
             id: version.id.to_string(),
             revision: version.revision,
+            ordinal: Some(version.ordinal).filter(|ordinal| *ordinal > 0),
             obtained_at: Time(grant.obtained_at),
             expires_at: grant.refresh_expires_at.map(Time),
         })

@@ -24,7 +24,7 @@ use super::work::{ConsentTask, Job, Lane, Task};
 use super::{Engine, Records, intake, lock, revoke};
 use crate::kube_ext::events::Events;
 use crate::metrics::{GRANT_WORK, Metrics};
-use crate::vault::Record;
+use crate::vault::{Intent, Record};
 
 /// How long a grant rests after its work panicked.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
@@ -57,10 +57,12 @@ struct Actor {
     seen: WorkView,
 }
 
-/// The tokens of the job at work.
+/// The job at work.
 struct PresentWork {
-    gone: CancellationToken,
+    leaving: CancellationToken,
     gives_way: Option<CancellationToken>,
+    /// Its connection is gone for good: nothing about it is kept here.
+    is_forgotten: bool,
 }
 
 /// What a reconcile sees of a grant's work.
@@ -83,6 +85,8 @@ pub(crate) struct WorkView {
     pub(crate) taken: Option<String>,
     /// Attempts that were ended last.
     pub(crate) concluded: Vec<Concluded>,
+    /// Since when an answer of the provider waits to be stored, if it has waited for long.
+    pub(crate) unstored_since: Option<Timestamp>,
     /// Device flow: the provider is not polled again before this. Other work need not wait for it.
     pub(crate) poll_at: Option<Timestamp>,
 }
@@ -118,6 +122,11 @@ impl Desk {
         self.engine.marks.sees(record);
     }
 
+    /// Whether this intent on a record leaves open what became of a request.
+    pub(crate) fn is_open(&self, uid: &str, intent: &Intent) -> bool {
+        self.engine.marks.is_open(uid, intent)
+    }
+
     /// Ends an attempt that cannot go on. Returns whether nothing is left to do.
     pub(crate) async fn dismiss(&self, dismissal: &Dismissal) -> bool {
         self.engine.consents.dismiss(dismissal).await
@@ -130,16 +139,17 @@ impl Desk {
         }
         {
             let mut actors = lock(&self.actors);
-            let actor = actors.entry(job.place.uid.clone()).or_default();
+            let actor = actors.entry(job.key().to_owned()).or_default();
             if let Some(work) = &actor.at_work {
-                // Neither a person nor an ending waits for a queue of refreshes.
+                // A person does not wait for a queue of refreshes.
                 if !job.task.gives_way() {
                     work.gives_way.iter().for_each(CancellationToken::cancel);
                 }
                 return Submission::Busy;
             }
             let gives_way = job.task.gives_way().then(|| job.gives_way.clone());
-            actor.at_work = Some(PresentWork { gone: job.gone.clone(), gives_way });
+            actor.at_work =
+                Some(PresentWork { leaving: job.leaving.clone(), gives_way, is_forgotten: false });
         }
         let span = tracing::info_span!("grant", namespace = job.place.namespace, name = job.place.name);
         self.tasks.spawn(Arc::clone(self).run(job).instrument(span));
@@ -182,8 +192,8 @@ impl Desk {
             Task::Refresh { .. } => refresh(engine, job).await,
             Task::Mint { .. } => mint(engine, job).await,
             Task::Consent(task) => consent(engine, job, task).await,
-            Task::End { read } => {
-                revoke::end(engine, &self.events, job, read).await;
+            Task::End { ending, read } => {
+                revoke::end(engine, &self.events, job, ending, read).await;
                 return None;
             }
         };
@@ -193,10 +203,12 @@ impl Desk {
     /// What a reconcile of this connection needs.
     pub(crate) fn view(&self, uid: &str) -> WorkView {
         let concluded = self.engine.consents.concluded(uid);
+        let unstored_since = self.engine.records.delays.since(uid);
         let actors = lock(&self.actors);
         let Some(actor) = actors.get(uid) else { return WorkView { concluded, ..WorkView::default() } };
         let gives_way = actor.at_work.as_ref().is_some_and(|work| work.gives_way.is_some());
-        WorkView { busy: actor.at_work.is_some(), gives_way, concluded, ..actor.seen.clone() }
+        let seen = actor.seen.clone();
+        WorkView { busy: actor.at_work.is_some(), gives_way, concluded, unstored_since, ..seen }
     }
 
     /// Forgets an outcome that status now shows.
@@ -206,13 +218,24 @@ impl Desk {
         }
     }
 
+    /// A connection is deleted or disconnected: work in progress puts no first grant of it on record any more, or ends it
+    /// itself. Call this before you look whether there is a record: then one of the two sees what the other did.
+    pub(crate) fn leaves(&self, uid: &str) {
+        if let Some(work) = lock(&self.actors).get(uid).and_then(|actor| actor.at_work.as_ref()) {
+            work.leaving.cancel();
+        }
+    }
+
     /// Forgets a connection that is gone. Work in progress still finishes and commits.
     pub(crate) fn forget(&self, uid: &str) {
         let mut actors = lock(&self.actors);
-        if let Some(work) = actors.get(uid).and_then(|actor| actor.at_work.as_ref()) {
-            return work.gone.cancel();
+        if let Some(work) = actors.get_mut(uid).and_then(|actor| actor.at_work.as_mut()) {
+            work.leaving.cancel();
+            work.is_forgotten = true;
+            return;
         }
         actors.remove(uid);
+        drop(actors);
         self.forget_beside(uid);
     }
 
@@ -230,15 +253,16 @@ impl Desk {
     }
 
     fn finish(&self, job: &Job, outcome: Option<Outcome>) {
-        let uid = &job.place.uid;
+        let key = job.key();
         let now = self.engine.records.clock.now();
         let mut actors = lock(&self.actors);
-        let actor = actors.entry(uid.clone()).or_default();
-        let gone = actor.at_work.take().is_some_and(|work| work.gone.is_cancelled());
-        if gone || matches!(job.task, Task::End { .. }) {
-            // The connection may be gone for good: nothing about it is kept here.
-            actors.remove(uid);
-            self.forget_beside(uid);
+        let actor = actors.entry(key.to_owned()).or_default();
+        let is_forgotten = actor.at_work.take().is_some_and(|work| work.is_forgotten);
+        if matches!(job.task, Task::End { .. }) {
+            actors.remove(key);
+        } else if is_forgotten {
+            actors.remove(key);
+            self.forget_beside(key);
         } else {
             actor.finish(job, outcome, now);
         }

@@ -1,22 +1,23 @@
-//! The queue of grants that are to be ended.
+//! The queue of grants that are being ended.
 //!
-//! It needs only the records: neither a provider that is down nor a missing app Secret holds an object back.
+//! It needs only the endings: neither a provider that is down nor a missing app Secret holds an object back.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_api::connection::Method;
 use bowline_runtime::clock::later;
+use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, Submission};
-use super::revoke::{is_given_up, postpone};
+use super::revoke::{ends_token_alone, is_given_up, pause, postpone};
 use super::target::Target;
 use super::work::{Job, Task};
-use crate::vault::record::{EndTerms, GrantEnding};
+use crate::vault::record::{Debt, EndTerms, Ending, Withdrawal};
 use crate::vault::{Loaded, Place};
 
 /// How soon a grant that is being worked on is checked again.
@@ -26,17 +27,21 @@ const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Resolves a provider for a connection that may be gone.
 pub(crate) type FindTarget = Arc<dyn Fn(&Place, &EndTerms) -> Option<Arc<Target>> + Send + Sync>;
 
-/// Watches for records that are to be ended and submits each one when it is due.
+/// Removes a published Secret; whether it is gone, or its namespace is about to be.
+pub(crate) type Withdraw = Arc<dyn Fn(Debt) -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// Watches the endings and submits each one when it is due.
 pub(crate) struct Endings {
     pub(crate) desk: Arc<Desk>,
     pub(crate) find_target: FindTarget,
-    /// How long a record that could not be revoked is kept.
+    pub(crate) withdraw: Withdraw,
+    /// How long what could not be revoked is kept.
     pub(crate) retention: Duration,
 }
 
 impl Endings {
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        let store = &self.desk.engine.records.store;
+        let store = &self.desk.engine.records.endings;
         let mut changes = store.changes();
         store.wait_ready().await;
         loop {
@@ -52,49 +57,102 @@ impl Endings {
     /// Submits what is due; returns when to check again.
     async fn look(&self) -> Duration {
         let records = &self.desk.engine.records;
-        let now = records.clock.now();
         let mut next = LOOK_EVERY;
-        for loaded in records.store.ending() {
-            let Some(ending) = loaded.record.ending() else { continue };
-            if is_given_up(ending, now) {
-                if later(ending.since, self.retention) <= now {
-                    records.erase(loaded.version).await;
-                }
-            } else if ending.not_before > now {
-                let wait = Duration::try_from(ending.not_before.duration_since(now)).unwrap_or_default();
-                next = next.min(wait);
-            } else if !self.hand_in(&loaded, ending, now).await {
-                // The end of that work changes no record, so nothing else would start another check soon.
+        for key in records.endings.in_order() {
+            // Each is read when its turn comes: the others took time, in which it may have been worked on.
+            let Some(loaded) = records.endings.get(&key).ok().flatten() else { continue };
+            if records.is_unmoved(&loaded.record) || self.desk.view(&key).busy {
                 next = next.min(BUSY_PAUSE);
+                continue;
             }
+            let now = records.clock.now();
+            self.settle_debts(loaded, now).await;
+            let Some(loaded) = records.endings.get(&key).ok().flatten() else { continue };
+            next = next.min(self.take_up(loaded, now).await);
         }
         next
     }
 
-    /// Submits what is due as it was read; `false` if other work on its grant is in progress.
-    async fn hand_in(&self, loaded: &Loaded, ending: &GrantEnding, now: Timestamp) -> bool {
-        let place = loaded.record.place().clone();
-        let Some(target) = (self.find_target)(&place, &ending.terms) else {
+    /// Does what is due about one ending; returns when to look at it again.
+    async fn take_up(&self, loaded: Loaded<Ending>, now: Timestamp) -> Duration {
+        let (ending, records) = (Arc::clone(&loaded.record), &self.desk.engine.records);
+        let (progress, withdrawal) = (ending.progress(), ending.withdrawal());
+        let debts_at = withdrawal.not_before.filter(|_| !withdrawal.debts.is_empty());
+        let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        if is_given_up(progress, now) {
+            if later(progress.since, self.retention) <= now {
+                records.erase_ending(loaded.version).await;
+            }
+        } else if !ending.has_grant() {
+            if withdrawal.is_settled() {
+                records.erase_ending(loaded.version).await;
+            }
+        } else if progress.not_before > now {
+            return wait(progress.not_before).min(debts_at.map_or(LOOK_EVERY, wait)).max(BUSY_PAUSE);
+        } else if !self.hand_in(loaded, now).await {
+            // The end of that work changes no ending, so nothing else would start another check soon.
+            return BUSY_PAUSE;
+        }
+        debts_at.map_or(LOOK_EVERY, wait).max(BUSY_PAUSE)
+    }
+
+    /// Submits what is due as it was read; `false` if other work has to finish first.
+    async fn hand_in(&self, loaded: Loaded<Ending>, now: Timestamp) -> bool {
+        let ending = Arc::clone(&loaded.record);
+        let (place, terms) = (ending.record().place().clone(), &ending.progress().terms);
+        let Some(target) = (self.find_target)(&place, terms) else {
             let why = format!("provider {} is not there or not ready", place.provider);
             postpone(&self.desk.engine, &self.desk.events, loaded, &why, None).await;
             return true;
         };
+        if self.must_wait(&place.uid, &target) {
+            return false;
+        }
         let job = Job {
             place,
             owner: String::new(),
             method: target.methods().first().copied().unwrap_or(Method::AuthorizationCode),
             target,
-            own_app: ending.terms.own_app.clone(),
+            parameters: terms.parameters.clone(),
+            own_app: terms.own_app.clone(),
             app_version: None,
             scopes: Vec::new(),
             expected_account: None,
             accepted_account: None,
+            newest_known: None,
             urgency: now,
-            task: Task::End { read: loaded.version.read() },
-            gone: CancellationToken::new(),
+            task: Task::End { ending: ending.record_object().into(), read: loaded.version.read() },
+            leaving: CancellationToken::new(),
             gives_way: CancellationToken::new(),
         };
         !matches!(self.desk.submit(job), Submission::Busy)
+    }
+
+    /// Whether a request that was in progress when the grant ended may still be answered; and whether the connection's next
+    /// grant is being judged, which this revocation could end as well.
+    fn must_wait(&self, uid: &str, target: &Target) -> bool {
+        let next = self.desk.engine.records.get(uid);
+        let is_judged = next.is_some_and(|next| next.record.candidate().is_some());
+        self.desk.view(uid).busy || is_judged && !ends_token_alone(target.description())
+    }
+
+    /// Tries again to remove what could not be removed when the connection went, if that is due.
+    async fn settle_debts(&self, loaded: Loaded<Ending>, now: Timestamp) {
+        let (ending, records) = (Arc::clone(&loaded.record), &self.desk.engine.records);
+        let Withdrawal { debts, is_open, failures, not_before } = ending.withdrawal().clone();
+        if debts.is_empty() || not_before.is_some_and(|at| at > now) || is_given_up(ending.progress(), now) {
+            return;
+        }
+        let mut left = Vec::new();
+        for debt in debts {
+            if !(self.withdraw)(debt.clone()).await {
+                left.push(debt);
+            }
+        }
+        let not_before = Some(later(records.clock.now(), pause(failures)));
+        let failures = failures.saturating_add(1);
+        let withdrawal = Withdrawal { debts: left, is_open, failures, not_before };
+        records.replace_ending(loaded, Ending::clone(&ending).with_withdrawal(withdrawal)).await;
     }
 }
 
@@ -110,59 +168,138 @@ mod tests {
 
     const ENTRY: &str = "generic-api-key";
 
-    /// A queue whose providers exist, or do not.
+    /// A queue whose providers exist, or do not; what it has to withdraw it can withdraw, or not.
     fn endings(bench: &Bench, there: bool) -> Endings {
         Endings {
             desk: Arc::clone(&bench.desk),
             find_target: Arc::new(move |_, _| there.then(|| target(ENTRY))),
+            withdraw: Arc::new(move |_| Box::pin(std::future::ready(there))),
             retention: Duration::from_hours(720),
         }
     }
 
-    /// Stores a record whose grant is to be ended from now on.
-    async fn ending(bench: &Bench) -> Loaded {
+    /// Stores a grant that is to be ended from now on; returns the key of its ending.
+    async fn ending(bench: &Bench) -> Arc<str> {
         let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
-        let record = bench.holding("u1", &grant);
-        bench.keep(record.with_ending(EndReason::Deleted, at(0), EndTerms::default())).await
+        let object = bench.keep(bench.holding("u1", &grant)).await.version.read().uid;
+        assert!(
+            bench
+                .engine()
+                .records
+                .end("u1", EndReason::Deleted, &EndTerms::default(), &Withdrawal::open())
+                .await
+        );
+        object
+    }
+
+    fn loaded(bench: &Bench, key: &str) -> Loaded<Ending> {
+        bench.engine().records.endings.get(key).unwrap().unwrap()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_ending_that_was_read_before_its_first_failure_starts_nothing() {
+    async fn class_18_an_ending_that_was_read_before_its_first_failure_starts_nothing() {
         let bench = Bench::start().await;
-        let read = ending(&bench).await;
-        // While the queue is busy with others, the first revocation fails.
-        let failed = Record::clone(&read.record).ending_postponed(at(10), "no answer").unwrap();
-        let records = &bench.engine().records;
-        let _ = records.store.replace(bench.loaded("u1").version, failed).await.unwrap();
-        endings(&bench, true).hand_in(&read, read.record.ending().unwrap(), at(0)).await;
-        bench.desk.drain().await;
-        assert!(bench.api.has("record-u1"), "revoked and erased without its pause");
-        assert_eq!(bench.loaded("u1").record.ending().unwrap().failures, 1);
+        let key = ending(&bench).await;
+        for there in [true, false] {
+            let stale = loaded(&bench, &key);
+            // While the queue is busy with others, the first revocation fails.
+            let failed = Ending::clone(&stale.record).postponed(at(10), "no answer");
+            let failures = failed.progress().failures;
+            let written = bench.engine().records.replace_ending(loaded(&bench, &key), failed).await;
+            assert!(written.is_some());
+            endings(&bench, there).hand_in(stale, at(0)).await;
+            while bench.desk.view(&key).busy {
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert!(bench.api.has(&format!("ending-{key}")), "revoked and erased without its pause");
+            let now = loaded(&bench, &key).record.progress().clone();
+            assert_eq!(
+                (now.failures, now.not_before),
+                (failures, at(10)),
+                "counted twice, or its pause is lost"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_due_ending_is_revoked_and_erased() {
         let bench = Bench::start().await;
-        ending(&bench).await;
+        let key = ending(&bench).await;
+        assert!(!bench.api.has("record-u1"), "the connection may be connected again");
         endings(&bench, true).look().await;
-        bench.desk.drain().await;
-        assert!(!bench.api.has("record-u1"));
+        while bench.desk.view(&key).busy {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(bench.api.has(&format!("ending-{key}")), "its Secrets are still being removed");
+        assert!(bench.engine().records.owe("u1", &[]).await);
+        endings(&bench, true).look().await;
+        assert!(!bench.api.has(&format!("ending-{key}")));
         assert!(bench.api.events().is_empty(), "no Event for what worked");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_reported_the_first_time_and_followed_by_a_pause() {
         let bench = Bench::start().await;
-        ending(&bench).await;
+        let key = ending(&bench).await;
         let endings = endings(&bench, false);
         endings.look().await;
         assert_eq!(endings.look().await, Duration::from_secs(10), "the pause is kept");
         bench.clock.advance(SignedDuration::from_secs(10));
         endings.look().await;
-        let failed = bench.loaded("u1").record.ending().unwrap().clone();
+        let failed = loaded(&bench, &key).record.progress().clone();
         assert_eq!((failed.failures, failed.not_before), (2, at(30)));
         let told = bench.api.events();
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains("provider p is not there"), "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn class_22_what_is_not_withdrawn_is_a_debt_that_holds_back_no_revocation() {
+        let bench = Bench::start().await;
+        let key = ending(&bench).await;
+        let debt = Debt {
+            namespace: "team-b".into(),
+            secret: "team-a.mail".into(),
+            owner: "share".into(),
+            written: None,
+        };
+        assert!(bench.engine().records.owe("u1", std::slice::from_ref(&debt)).await);
+        let stuck =
+            Endings { withdraw: Arc::new(|_| Box::pin(std::future::ready(false))), ..endings(&bench, true) };
+        stuck.look().await;
+        while bench.desk.view(&key).busy {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let left = loaded(&bench, &key).record;
+        assert!(!left.has_grant(), "the grant is revoked");
+        assert_eq!(left.withdrawal().debts, [debt]);
+        let next = left.withdrawal().not_before;
+        assert_eq!(next, Some(at(10)), "and the Secret is tried again");
+
+        bench.clock.advance(SignedDuration::from_secs(10));
+        endings(&bench, true).look().await;
+        assert!(!bench.api.has(&format!("ending-{key}")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn class_26_an_ending_counts_only_once_its_record_is_gone() {
+        let bench = Bench::start().await;
+        let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
+        let kept = bench.keep(bench.holding("u1", &grant)).await;
+        let (records, object) = (&bench.engine().records, kept.version.read().uid);
+        let record = Record::clone(&kept.record);
+        let begun = Ending::of(record, &object, EndReason::Disconnected, at(0), EndTerms::default());
+        let _ = records.endings.put(begun).await.unwrap();
+        endings(&bench, true).look().await;
+        assert!(
+            bench.api.has(&format!("ending-{object}")) && bench.api.has("record-u1"),
+            "a crash in between"
+        );
+
+        records.drop_unmoved("u1").await;
+        assert!(
+            !bench.api.has(&format!("ending-{object}")) && bench.api.has("record-u1"),
+            "it is wanted again"
+        );
     }
 }

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::consent::Consents;
+use super::delays::Delays;
 use super::desk::{Desk, WorkView};
 use super::gate::Gate;
 use super::records::Records;
@@ -46,6 +47,7 @@ use super::work::{Job, Task};
 use crate::kube_ext::events::Events;
 use crate::metrics::Metrics;
 use crate::vault::keyring::{Keyring, SharedKeyring};
+use crate::vault::record::Kept;
 use crate::vault::{Binding, Consent, Credential, Grant, Loaded, Place, Record, Sealer, Slot, Store};
 
 const NAMESPACE: &str = "bowline-system";
@@ -59,13 +61,25 @@ pub(crate) fn at(second: i64) -> Timestamp {
 #[derive(Clone, Default)]
 pub(crate) struct ApiServer(Arc<Mutex<Contents>>);
 
-#[derive(Default)]
 struct Contents {
     version: u64,
+    made: u64,
     secrets: BTreeMap<String, Value>,
+    /// UID of the connection `mail`; `None` while it is gone.
+    connection: Option<String>,
     events: Vec<String>,
     fault: Option<Fault>,
     refused_until: Option<Instant>,
+    without_reads: bool,
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        let connection = Some("u1".to_owned());
+        let (secrets, events) = (BTreeMap::new(), Vec::new());
+        let (fault, refused_until, without_reads) = (None, None, false);
+        Self { version: 0, made: 0, secrets, connection, events, fault, refused_until, without_reads }
+    }
 }
 
 /// What goes wrong with the next write.
@@ -91,6 +105,28 @@ impl ApiServer {
         Record::from_secret(serde_json::from_value(secret).unwrap()).unwrap()
     }
 
+    /// Deletes the connection.
+    pub(crate) fn without_connection(&self) {
+        self.0.lock().unwrap().connection = None;
+    }
+
+    /// Makes what a Secret says unreadable; returns what it said.
+    pub(crate) fn damage(&self, name: &str) -> Value {
+        let good = self.0.lock().unwrap().secrets[name]["data"].clone();
+        self.restore(name, json!({"record.json": "AA=="}));
+        good
+    }
+
+    /// Writes other data into a Secret.
+    pub(crate) fn restore(&self, name: &str, data: Value) {
+        let mut kept = self.0.lock().unwrap();
+        kept.version += 1;
+        let version = kept.version.to_string();
+        let secret = kept.secrets.get_mut(name).unwrap();
+        secret["data"] = data;
+        secret["metadata"]["resourceVersion"] = version.into();
+    }
+
     /// How many Secrets were written.
     pub(crate) fn writes(&self) -> u64 {
         self.0.lock().unwrap().version
@@ -105,6 +141,11 @@ impl ApiServer {
         self.0.lock().unwrap().refused_until = Some(Instant::now() + time);
     }
 
+    /// Answers no reads, or does so again.
+    pub(crate) fn without_reads(&self, yes: bool) {
+        self.0.lock().unwrap().without_reads = yes;
+    }
+
     /// The notes of all Events.
     pub(crate) fn events(&self) -> Vec<String> {
         self.0.lock().unwrap().events.clone()
@@ -112,6 +153,9 @@ impl ApiServer {
 
     fn on_secret(&self, verb: &Verb, name: &str, sent: Value) -> Response {
         let mut kept = self.0.lock().unwrap();
+        if *verb == Verb::GET && kept.without_reads {
+            return failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
+        }
         if *verb != Verb::GET && kept.refused_until.is_some_and(|until| Instant::now() < until) {
             return failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
         }
@@ -124,7 +168,11 @@ impl ApiServer {
         };
         match (verb, there) {
             (&Verb::POST, Some(_)) => failure(StatusCode::CONFLICT, "AlreadyExists"),
-            (&Verb::POST, None) => kept.put(name, sent),
+            (&Verb::POST, None) => {
+                kept.made += 1;
+                let uid = format!("{name}-{}", kept.made);
+                kept.put(name, sent, uid)
+            }
             (_, None) => failure(StatusCode::NOT_FOUND, "NotFound"),
             (&Verb::GET, Some(there)) => there.to_string().into_response(),
             (_, Some(there)) if sent_version != version(&there) => failure(StatusCode::CONFLICT, "Conflict"),
@@ -132,17 +180,20 @@ impl ApiServer {
                 kept.secrets.remove(name);
                 there.to_string().into_response()
             }
-            (_, Some(_)) => kept.put(name, sent),
+            (_, Some(there)) => {
+                let uid = there["metadata"]["uid"].as_str().unwrap().to_owned();
+                kept.put(name, sent, uid)
+            }
         }
     }
 }
 
 impl Contents {
-    fn put(&mut self, name: &str, mut secret: Value) -> Response {
+    fn put(&mut self, name: &str, mut secret: Value, uid: String) -> Response {
         self.version += 1;
         let metadata = &mut secret["metadata"];
         metadata["resourceVersion"] = self.version.to_string().into();
-        metadata["uid"] = format!("uid of {name}").into();
+        metadata["uid"] = uid.into();
         self.secrets.insert(name.to_owned(), secret.clone());
         match self.fault.take() {
             Some(Fault::AnswerLost) => failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
@@ -159,6 +210,17 @@ async fn serve(State(server): State<ApiServer>, request: Request) -> Response {
         server.0.lock().unwrap().events.push(sent["note"].as_str().unwrap_or_default().to_owned());
         return sent.to_string().into_response();
     }
+    if head.uri.path().contains("/integrationconnections/") {
+        return match &server.0.lock().unwrap().connection {
+            Some(uid) => json!({"metadata": {"name": "mail", "uid": uid}}).to_string().into_response(),
+            None => failure(StatusCode::NOT_FOUND, "NotFound"),
+        };
+    }
+    if head.uri.path().contains("/customresourcedefinitions/") {
+        return json!({"metadata": {"name": "integrationconnections.bowline.dev"}})
+            .to_string()
+            .into_response();
+    }
     match head.uri.path().split_once("/secrets/") {
         Some((_, name)) => server.on_secret(&head.method, name, sent),
         None if head.method == Verb::POST => {
@@ -174,7 +236,12 @@ fn list(server: &ApiServer, uri: &Uri) -> Response {
         return Body::from_stream(stream::pending::<Result<String, Infallible>>()).into_response();
     }
     let kept = server.0.lock().unwrap();
-    let items: Vec<_> = kept.secrets.values().collect();
+    let selector = uri.query().unwrap_or_default();
+    let is_wanted = |secret: &&Value| {
+        let type_ = secret["type"].as_str().unwrap_or_default().replace('/', "%2F");
+        selector.contains(&type_)
+    };
+    let items: Vec<_> = kept.secrets.values().filter(is_wanted).collect();
     let metadata = json!({"resourceVersion": kept.version.to_string()});
     json!({"kind": "SecretList", "apiVersion": "v1", "metadata": metadata, "items": items})
         .to_string()
@@ -194,10 +261,16 @@ pub(crate) async fn records(api: &ApiServer) -> Records {
 
 async fn records_at(api: &ApiServer, clock: &ManualClock) -> Records {
     let store = Arc::new(Store::new(api.client(), NAMESPACE));
-    tokio::spawn(Arc::clone(&store).run(CancellationToken::new()));
-    store.wait_ready().await;
+    let endings = Arc::new(Store::new(api.client(), NAMESPACE));
     let sealer = Sealer::new(SharedKeyring::new(Keyring::generate(at(0)).unwrap()));
-    Records { store, sealer, clock: Clock::Manual(clock.clone()) }
+    store.unlock(sealer.clone(), false);
+    endings.unlock(sealer.clone(), false);
+    tokio::spawn(Arc::clone(&store).run(CancellationToken::new()));
+    tokio::spawn(Arc::clone(&endings).run(CancellationToken::new()));
+    store.wait_ready().await;
+    endings.wait_ready().await;
+    let delays = Delays::new(mpsc::unbounded_channel().0);
+    Records { store, endings, sealer, clock: Clock::Manual(clock.clone()), delays }
 }
 
 /// A desk in front of its own API server.
@@ -257,7 +330,7 @@ impl Bench {
         let sealer = &self.engine().records.sealer;
         let record = Record::new(place(uid)).with_candidate(sealer, grant).unwrap();
         let judged = record.open(sealer, Slot::Candidate).unwrap().unwrap();
-        record.promoted(sealer, &judged).unwrap()
+        record.promoted(sealer, &judged, None).unwrap()
     }
 }
 
@@ -346,14 +419,16 @@ pub(crate) fn job(entry: &str, task: Task) -> Job {
         owner: "alice".to_owned(),
         method: target.methods()[0],
         target,
+        parameters: BTreeMap::new(),
         own_app: None,
         app_version: None,
         scopes: Vec::new(),
         expected_account: None,
         accepted_account: None,
+        newest_known: None,
         urgency: at(0),
         task,
-        gone: CancellationToken::new(),
+        leaving: CancellationToken::new(),
         gives_way: CancellationToken::new(),
     }
 }

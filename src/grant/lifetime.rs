@@ -57,7 +57,7 @@ mod tests {
     fn class_21_a_clock_that_is_set_back_does_not_lengthen_the_life_of_a_token() {
         let (lifetimes, hour) = (Lifetimes::default(), SignedDuration::from_hours(1));
         let id = "0123456789abcdef0123456789abcdef".to_owned().try_into().unwrap();
-        let version = |revision| GrantVersion { id, revision };
+        let version = |revision| GrantVersion { id, revision, ordinal: 1 };
         assert_eq!(lifetimes.expiry("u1", version(1), at(600)), at(600));
         lifetimes.clock_was_set(hour);
         assert_eq!(

@@ -14,7 +14,8 @@
 //! | [`lifetime`] | when tokens expire, whatever happens to the wall clock |
 //! | [`work`], [`outcome`] | what a piece of work is made of, and how it ended |
 //! | [`pace`] | how many at once, and who goes first |
-//! | `records`, `gate`, `secrets` | the records, the way to providers, what users keep: the [`Engine`] |
+//! | `delays`, `records`, `gate`, `secrets` | the records, the way to providers, what users keep: the [`Engine`] |
+//! | `presence` | whether a connection is still there when its first record is |
 //! | `slot` | spending a refresh token: intent → request → answer on record |
 //! | `revoke` | which grants may be revoked, and how |
 //! | [`intake`] | taking a grant in: candidate → judged → promoted |
@@ -26,6 +27,7 @@
 pub(crate) mod app_secret;
 mod budget;
 pub(crate) mod consent;
+mod delays;
 pub(crate) mod desk;
 pub(crate) mod endings;
 #[cfg(test)]
@@ -36,6 +38,7 @@ pub(crate) mod intake;
 pub(crate) mod lifetime;
 pub(crate) mod outcome;
 mod pace;
+mod presence;
 mod records;
 mod refresh;
 mod refusal;
@@ -48,9 +51,11 @@ pub(crate) mod work;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub(crate) use delays::Delays;
 pub(crate) use gate::Gate;
+pub(crate) use presence::is_uninstalling;
 pub(crate) use records::Records;
-pub(crate) use revoke::Replaced;
+pub(crate) use revoke::{Replaced, is_given_up};
 pub(crate) use secrets::Secrets;
 pub(crate) use slot::{Marks, may_be_sent_again};
 

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::refusal::{ConsentError, IntakeError};
 use crate::metrics::RefreshOutcome;
+use crate::vault::record::GrantVersion;
 
 #[derive(Clone, Debug)]
 pub(crate) struct FinishedWork {
@@ -28,20 +29,20 @@ pub(crate) struct FinishedWork {
 /// Work that cannot continue returns its outcome as `Err`, so that `?` ends it.
 pub(super) type WorkResult = Result<Outcome, Outcome>;
 
-/// The result. `revision` is that of the grant that was used, `failure` what the provider said, in our words.
+/// The result. `used` is the grant that was used, `None` before there is one; `failure` what the provider said, in our words.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// A new revision of the grant is durable: of what somebody provided or consented to (`accepted`), or of what was in use.
     Committed { accepted: bool },
     /// The provider refused, or a passing failure kept the request from having an effect. The grant is as it was.
-    Failed { revision: i64, failure: Failure },
-    /// The provider answered with a token that is too long to be kept. What could be kept is this revision.
-    Oversized { revision: i64, failure: Failure },
+    Failed { used: Option<GrantVersion>, failure: Failure },
+    /// The provider answered with a token that is too long to be kept. What could be kept is this grant.
+    Oversized { used: Option<GrantVersion>, failure: Failure },
     /// The request was sent and its effect is not known. The intent stays.
-    Unknown { revision: i64, failure: Failure },
+    Unknown { used: Option<GrantVersion>, failure: Failure },
     /// Refused while the effect of an earlier request was not known: the provider very likely replaced the token and
     /// its answer was lost. Only the owner can fix it.
-    Lost { revision: i64, failure: Failure },
+    Lost { used: Option<GrantVersion>, failure: Failure },
     /// What an intake or credentials Secret provides, or a consent gave, cannot be used. An older grant is unchanged.
     IntakeRefused { why: IntakeError },
     /// What was provided could not be judged for a temporary cause; it waits as candidate or in its Secret.

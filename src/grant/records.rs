@@ -1,13 +1,16 @@
 //! The records of all connections, as the engine reads and writes them.
 
+mod ended;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_runtime::clock::{Clock, later};
 use bowline_runtime::telemetry::chain;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::vault::record::{Bookkeeping, EndReason, EndTerms, Pause, RecordError};
+use super::delays::Delays;
+use crate::vault::record::{Bookkeeping, Ending, Pause, RecordError};
 use crate::vault::{
     CachedReadError, Grant, LiveReadError, Loaded, Opened, Place, Record, Sealer, Slot, Store,
     TransitionError, Version, WriteError,
@@ -17,21 +20,45 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How often a write that may be given up is repeated: for about six seconds.
 const WRITES: u32 = 6;
+/// How long a commit may take before the connection says that it does not succeed.
+const UNSAID: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(crate) struct Records {
     pub(crate) store: Arc<Store>,
+    pub(crate) endings: Arc<Store<Ending>>,
     pub(crate) sealer: Sealer,
     pub(crate) clock: Clock,
+    pub(crate) delays: Arc<Delays>,
 }
 
 /// How long a change is repeated while the API server does not accept it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+#[derive(Clone, Copy)]
+pub(super) enum Patience<'a> {
     /// For about six seconds. The next reconcile of the record notices what was left undone.
     Brief,
-    /// Until it is written or the process dies: it may be the only copy of a token whose predecessor is invalid.
-    Endless,
+    /// Until it is written or the process dies: it may be the only copy of a token whose predecessor is invalid. The
+    /// connection at this place says so if it takes long.
+    Endless(&'a Place),
+}
+
+impl Patience<'_> {
+    const fn is_brief(self) -> bool {
+        matches!(self, Self::Brief)
+    }
+}
+
+/// What is known of a record before it is written.
+enum LastRead {
+    Unknown,
+    Absent,
+    Found(Loaded),
+}
+
+impl From<Option<Loaded>> for LastRead {
+    fn from(read: Option<Loaded>) -> Self {
+        read.map_or(Self::Absent, Self::Found)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +74,9 @@ pub(super) enum NotWritten {
     /// It never takes it.
     #[error("the record is larger than the API server accepts")]
     TooLarge,
+    /// The connection is gone: what was written is being ended.
+    #[error("the connection is gone, and what was put on record is being ended")]
+    Ended,
 }
 
 impl Records {
@@ -71,46 +101,82 @@ impl Records {
 
     /// Writes a change that only this connection's actor makes, and repeats it on the newer record after a conflict. If
     /// there is no record, one is created at `first`, or the answer is `None`. The change is computed again for each write,
-    /// so it must notice that an earlier one has happened.
+    /// so it must notice that an earlier one has happened. What may be the only copy of a token is kept and written again
+    /// also while the record cannot be read, and the connection says so.
     pub(super) async fn write(
         &self,
         uid: &str,
         first: Option<&Place>,
-        patience: Patience,
+        patience: Patience<'_>,
         change: impl Fn(Record) -> Result<Record, TransitionError>,
     ) -> Result<Option<Loaded>, NotWritten> {
         let mut pause = FIRST_PAUSE;
         let mut writes = 1;
-        let mut seen = match self.store.get(uid) {
-            Ok(seen) => Some(seen),
-            Err(CachedReadError::NotSynced) => None,
-            Err(CachedReadError::Unreadable(error)) => return Err(error.into()),
+        let begun = Instant::now();
+        let mut delay = None;
+        let mut read = match self.store.get(uid) {
+            Ok(read) => read.into(),
+            Err(CachedReadError::Unreadable(error)) => self.beside(uid, error, first, patience).await?,
+            Err(CachedReadError::NotSynced) => LastRead::Unknown,
         };
         loop {
-            let written = match (seen.take(), first) {
-                (Some(None), None) => return Ok(None),
-                (Some(None), Some(place)) => {
-                    let next = change(Record::new(place.clone()))?;
-                    as_loaded(self.store.create(next.clone()).await, next)?
-                }
-                (Some(Some(loaded)), _) => self.replace(loaded, &change).await?,
-                (None, _) => None,
-            };
-            if written.is_some() {
-                return Ok(written);
+            if matches!((&read, first), (LastRead::Absent, None)) {
+                return Ok(None);
             }
-            if patience == Patience::Brief && writes >= WRITES {
+            if let Some(written) = self.write_once(read, first, &change).await? {
+                return Ok(Some(written));
+            }
+            if patience.is_brief() && writes >= WRITES {
                 return Err(NotWritten::Unreachable);
             }
             sleep(pause).await;
             (pause, writes) = ((pause * 2).min(LONGEST_PAUSE), writes + 1);
-            seen = match self.store.reread(uid).await {
-                Ok(seen) => Some(seen),
-                // Another write does not repair a record that does not parse.
-                Err(LiveReadError::Unreadable(error)) => return Err(error.into()),
-                Err(LiveReadError::Call(_)) => None,
+            if let Patience::Endless(place) = patience
+                && begun.elapsed() >= UNSAID
+            {
+                delay.get_or_insert_with(|| self.delays.begin(place, self.clock.now()));
+            }
+            read = match self.store.reread(uid).await {
+                Ok(read) => read.into(),
+                Err(LiveReadError::Unreadable(error)) => self.beside(uid, error, first, patience).await?,
+                Err(LiveReadError::Call(_)) => LastRead::Unknown,
             };
         }
+    }
+
+    /// Writes the change to what was read, if anything was. `None` if that is to be repeated.
+    async fn write_once(
+        &self,
+        read: LastRead,
+        first: Option<&Place>,
+        change: impl Fn(Record) -> Result<Record, TransitionError>,
+    ) -> Result<Option<Loaded>, NotWritten> {
+        match (read, first) {
+            (LastRead::Found(loaded), _) => self.replace(loaded, change).await,
+            (LastRead::Absent, Some(place)) => {
+                let next = change(Record::new(place.clone()))?;
+                as_loaded(self.store.create(next.clone()).await, next)
+            }
+            (LastRead::Absent, None) | (LastRead::Unknown, _) => Ok(None),
+        }
+    }
+
+    /// What may be done about a record that is not believed. Another write does not repair one that does not parse: only
+    /// somebody who restores it does, and what may be the only copy of a token waits for that. One that somebody else wrote
+    /// gives way to a new grant.
+    async fn beside(
+        &self,
+        uid: &str,
+        error: RecordError,
+        first: Option<&Place>,
+        patience: Patience<'_>,
+    ) -> Result<LastRead, NotWritten> {
+        if first.is_some() && error.is_untrusted() {
+            tracing::warn!(uid, %error, "a record that somebody else wrote is erased for a new grant");
+            let is_erased = self.store.erase_untrusted(uid).await.is_ok();
+            return Ok(if is_erased { LastRead::Absent } else { LastRead::Unknown });
+        }
+        if patience.is_brief() { Err(error.into()) } else { Ok(LastRead::Unknown) }
     }
 
     /// Writes the change once. `None` if the API server did not accept it, or it is not known whether it did.
@@ -162,11 +228,21 @@ impl Records {
         self.note(uid, "the pause of a grant", |record| Ok(record.with_bookkeeping(bookkeeping()))).await;
     }
 
-    /// Marks a grant as ending; returns whether that is on record.
-    pub(crate) async fn mark_ending(&self, uid: &str, reason: EndReason, terms: &EndTerms) -> bool {
-        let now = self.clock.now();
-        let change = |record: Record| Ok(record.with_ending(reason, now, terms.clone()));
-        self.note(uid, "the end of a grant", change).await
+    /// Signs the records that are believed without a signature.
+    pub(crate) async fn sign_all(&self) {
+        let unsigned = self.store.unsigned();
+        if unsigned.is_empty() {
+            return;
+        }
+        let mut failed = 0;
+        for Loaded { record, version } in unsigned {
+            failed += usize::from(self.store.replace(version, Record::clone(&record)).await.is_err());
+        }
+        if failed == 0 {
+            tracing::info!("all records are signed: --accept-unsigned-records is not needed any more");
+        } else {
+            tracing::warn!(failed, "records are not signed yet; they are signed with their next write");
+        }
     }
 
     /// Notes that this record's connection is gone, and erases the record when that has been so for `retention`. Nothing is
@@ -256,8 +332,30 @@ mod tests {
         let first = place("u1");
         let brief = records.write("u1", Some(&first), Patience::Brief, change).await;
         assert!(matches!(brief, Err(NotWritten::Unreachable)));
-        let kept = records.write("u1", Some(&first), Patience::Endless, change).await;
+        let kept = records.write("u1", Some(&first), Patience::Endless(&first), change).await;
         assert!(kept.unwrap().unwrap().record.candidate().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn class_19_an_answer_waits_for_a_record_that_cannot_be_read_and_that_is_told() {
+        let api = ApiServer::default();
+        let records = Arc::new(records(&api).await);
+        let first = place("u1");
+        let _ = records.store.create(Record::new(first.clone())).await.unwrap();
+        let good = api.damage("record-u1");
+        assert!(records.store.reread("u1").await.is_err());
+        let keeping = Arc::clone(&records);
+        let kept = tokio::spawn(async move {
+            let change = |record: Record| record.with_candidate(&keeping.sealer, &key());
+            keeping.write("u1", None, Patience::Endless(&place("u1")), change).await.unwrap()
+        });
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(records.delays.since("u1"), None, "it is told only if it takes long");
+        sleep(Duration::from_secs(20)).await;
+        assert!(records.delays.since("u1").is_some());
+        api.restore("record-u1", good);
+        assert!(kept.await.unwrap().unwrap().record.candidate().is_some());
+        assert_eq!(records.delays.since("u1"), None);
     }
 
     const RETENTION: Duration = Duration::from_hours(24);

@@ -6,12 +6,13 @@ use bowline_oauth::refresh::client_credentials;
 
 use super::Engine;
 use super::outcome::{Outcome, WorkResult};
+use super::presence::write_wanted;
 use super::records::Patience;
 use super::slot::{NotSpent, renewed, spend};
 use super::target::requested;
 use super::work::Job;
 use crate::metrics::Operation;
-use crate::vault::record::SealedField;
+use crate::vault::record::GrantVersion;
 use crate::vault::{Consent, Credential, Grant, Record, Slot};
 
 pub(super) async fn refresh(engine: &Engine, job: &Job) -> WorkResult {
@@ -27,15 +28,13 @@ impl From<NotSpent> for Outcome {
             NotSpent::Misfit => Self::ConsentOutdated,
             NotSpent::Respected { until } => Self::Foreign { until },
             NotSpent::Stale | NotSpent::MaybeSpent | NotSpent::AnswerLost => Self::Stale,
-            NotSpent::NoRoom { revision } => Self::Lost { revision, failure: Failure::not_stored() },
-            NotSpent::Failed { revision, failure } => Self::Failed { revision, failure },
-            NotSpent::Unknown { revision, failure, before: true } if failure.class == Class::Reauth => {
-                Self::Lost { revision, failure }
+            NotSpent::NoRoom { used } => Self::Lost { used, failure: Failure::not_stored() },
+            NotSpent::Failed { used, failure } => Self::Failed { used, failure },
+            NotSpent::Unknown { used, failure, before: true } if failure.class == Class::Reauth => {
+                Self::Lost { used, failure }
             }
-            NotSpent::Unknown { revision, failure, .. } => Self::Unknown { revision, failure },
-            NotSpent::Oversized { revision, oversized } => {
-                Self::Oversized { revision, failure: oversized.into() }
-            }
+            NotSpent::Unknown { used, failure, .. } => Self::Unknown { used, failure },
+            NotSpent::Oversized { used, oversized } => Self::Oversized { used, failure: oversized.into() },
         }
     }
 }
@@ -43,18 +42,18 @@ impl From<NotSpent> for Outcome {
 /// Client credentials (RFC 6749 §4.4): mints a token. Nothing is spent, so no intent is needed.
 pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     let Engine { records, gate, .. } = engine;
-    let (place, uid) = (&job.place, &job.place.uid);
+    let uid = &job.place.uid;
     let app = engine.secrets.client(job).await?;
     let _permit = gate.admit(job).await?;
     let asked_at = records.clock.now();
     let scopes = requested(&job.target, &job.scopes);
     let mint = client_credentials(job.target.http(), job.target.description(), &app, &scopes, asked_at);
-    // It counts for the revision that the reconcile sees: that of the record while there is no grant.
+    // A grant that was rolled back is not in use.
+    let is_behind = |version: &GrantVersion| job.newest_known.is_some_and(|known| version.is_behind(known));
     let failed = |failure| {
-        let loaded = records.get(uid).map(|loaded| loaded.record);
-        let revision =
-            loaded.map_or(0, |record| record.grant().map_or(record.revision(), SealedField::revision));
-        Outcome::Failed { revision, failure: gate.failed(job, failure, None) }
+        let used = records.get(uid).and_then(|loaded| loaded.record.grant_version());
+        let used = used.filter(|version| !is_behind(version));
+        Outcome::Failed { used, failure: gate.failed(job, failure, None) }
     };
     let answer = gate.timed(Operation::ClientCredentials, mint).await.map_err(failed)?.answer;
     gate.accepted(job);
@@ -67,8 +66,8 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     if let Credential::OAuth { refresh_token, .. } = &mut grant.credential {
         *refresh_token = None;
     }
-    let change = |record: Record| record.minted(&records.sealer, &grant);
-    match records.write(uid, Some(place), Patience::Brief, change).await {
+    let change = |record: Record| record.minted(&records.sealer, &grant, job.newest_known);
+    match write_wanted(engine, job, Patience::Brief, change).await {
         Ok(Some(_)) => Ok(Outcome::Committed { accepted: false }),
         _ => Err(Outcome::Stale),
     }

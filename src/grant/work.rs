@@ -1,5 +1,6 @@
 //! The data of a job.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bowline_api::connection::Method;
@@ -9,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::target::Target;
+use crate::vault::record::{EndTerms, GrantVersion};
 use crate::vault::{Binding, Place, Terms};
 
 #[derive(Clone, Debug)]
@@ -19,6 +21,7 @@ pub(crate) struct Job {
     pub(crate) owner: String,
     pub(crate) target: Arc<Target>,
     pub(crate) method: Method,
+    pub(crate) parameters: BTreeMap<String, String>,
     /// Name of the Secret with the connection's own app registration, if it has one.
     pub(crate) own_app: Option<String>,
     /// The version of the app registration that the reconcile saw: `<uid>/<resourceVersion>`.
@@ -29,16 +32,31 @@ pub(crate) struct Job {
     pub(crate) expected_account: Option<String>,
     /// The account that the owner confirms, by annotation: it may replace the connected one.
     pub(crate) accepted_account: Option<String>,
+    /// The newest grant that was ever published, as far as anybody knows: a grant that is accepted comes after it.
+    pub(crate) newest_known: Option<GrantVersion>,
     /// When the token in use expires: the soonest goes first.
     pub(crate) urgency: Timestamp,
     pub(crate) task: Task,
-    /// Cancelled when the connection is deleted meanwhile.
-    pub(crate) gone: CancellationToken,
+    /// Cancelled when the connection is deleted or disconnected meanwhile.
+    pub(crate) leaving: CancellationToken,
     /// Cancelled when a step that cannot wait is submitted: a refresh that still waits for its turn stops waiting.
     pub(crate) gives_way: CancellationToken,
 }
 
 impl Job {
+    /// Names what one piece of work at a time is done on: a grant that ends does not hold back the connection's next one.
+    pub(super) fn key(&self) -> &str {
+        match &self.task {
+            Task::End { ending, .. } => ending,
+            _ => &self.place.uid,
+        }
+    }
+
+    /// Where a grant of this job is revoked if its connection is gone.
+    pub(super) fn end_terms(&self) -> EndTerms {
+        EndTerms { parameters: self.parameters.clone(), own_app: self.own_app.clone() }
+    }
+
     /// What a grant must be bound to if it is to be sent: everything that the job knows about it.
     pub(super) fn terms<'a>(&'a self, app: Option<&'a App>) -> Terms<'a> {
         Terms {
@@ -70,7 +88,7 @@ pub(crate) enum Lane {
     Consent,
 }
 
-/// What to do. A reconcile decides it; [`Task::End`] needs only the record.
+/// What to do. A reconcile decides it; [`Task::End`] needs only the ending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     /// Take the announced intake Secret.
@@ -85,8 +103,8 @@ pub(crate) enum Task {
     Mint { request: Option<String> },
     /// Take a step of an attempt.
     Consent(ConsentTask),
-    /// Revoke the grant and erase its record, if the record is still what was read: a newer one may say to wait.
-    End { read: ObjectVersion },
+    /// Revoke what the ending with this key holds and erase it, if it is still what was read: a newer one may say to wait.
+    End { ending: Arc<str>, read: ObjectVersion },
 }
 
 impl Task {

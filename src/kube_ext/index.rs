@@ -232,9 +232,12 @@ pub(crate) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
-fn grant_of(annotations: &BTreeMap<String, String>) -> Option<GrantVersion> {
+/// The grant that a published Secret holds, as the operator noted on it.
+pub(crate) fn grant_of(annotations: &BTreeMap<String, String>) -> Option<GrantVersion> {
     let id = annotations.get(ANNOTATION_GRANT_ID)?.clone().try_into().ok()?;
-    Some(GrantVersion { id, revision: annotations.get(ANNOTATION_REVISION)?.parse().ok()? })
+    let revision = annotations.get(ANNOTATION_REVISION)?.parse().ok()?;
+    // Only the operator's own objects say which grant came after which: a Secret is in the hands of its namespace.
+    Some(GrantVersion { id, revision, ordinal: 0 })
 }
 
 fn read(meta: &ObjectMeta) -> Option<(NamespacedName, IndexedSecret)> {

@@ -37,7 +37,7 @@ families! {
     CONNECTIONS: Gauge "bowline_connections" ["phase"] &[],
         "Connections by phase, in number of objects.";
     ENDINGS: Gauge "bowline_endings" [] &[],
-        "Grants that wait to be revoked at their provider and erased, in number of records.";
+        "Grants that wait to be revoked at their provider and erased, in number of grants.";
     KEYRING_KEY_AGE: Gauge "bowline_keyring_key_age_seconds" [] &[],
         "Age of the key that new records are sealed with, in seconds.";
     NAMESPACES_UNREADABLE: Gauge "bowline_namespaces_unreadable" [] &[],
@@ -68,4 +68,6 @@ families! {
         "1 while the records are loaded and the keyring is usable, else 0.";
     UNREADABLE_OBJECTS: Gauge "bowline_unreadable_objects" ["kind"] &[],
         "Objects that do not parse and are set aside until they are corrected, by kind (`Record` and `Attempt` are Secrets of ours), in number of objects.";
+    WITHDRAWAL_DEBTS: Gauge "bowline_withdrawal_debts" [] &[],
+        "Secrets of connections that are gone which could not be removed yet, in number of objects.";
 }

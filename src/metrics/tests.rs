@@ -17,6 +17,7 @@ fn touched() -> Metrics {
     metrics.set_connections(Phase::Active, 7);
     metrics.records.set(8);
     metrics.endings.set(2);
+    metrics.withdrawal_debts.set(4);
     metrics.shares.set(3);
     metrics.set_unreadable("Workspace", 1);
     metrics.keyring_key_age.set(90.0);
@@ -76,6 +77,7 @@ fn numbers_arrive_under_their_labels() {
         r#"bowline_connections{phase="Active"} 7"#,
         "bowline_records 8",
         "bowline_endings 2",
+        "bowline_withdrawal_debts 4",
         "bowline_shares 3",
         "bowline_keyring_key_age_seconds 90",
         "bowline_store_ready 1",

@@ -35,6 +35,7 @@ pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: Cancell
     let mut old_attempts = interval(ATTEMPTS_EVERY);
     let mut hourly = interval(HOURLY);
     let begun = Instant::now();
+    ctx.grants.records().sign_all().await;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -91,13 +92,15 @@ fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     for phase in Phase::ALL {
         ctx.metrics.set_connections(*phase, phases.get(phase).copied().unwrap_or_default());
     }
-    let counts = ctx.store.counts();
+    let (counts, endings) = (ctx.store.counts(), &ctx.grants.records().endings);
     ctx.metrics.records.set(whole(counts.records));
-    ctx.metrics.endings.set(whole(counts.endings));
+    ctx.metrics.endings.set(whole(endings.counts().records));
+    let debts = endings.iter().map(|ending| ending.withdrawal().debts.len()).sum();
+    ctx.metrics.withdrawal_debts.set(whole(debts));
     for (kind, count) in ctx.world.kinds.unreadable() {
         ctx.metrics.set_unreadable(&kind, count);
     }
-    ctx.metrics.set_unreadable("Record", counts.unreadable);
+    ctx.metrics.set_unreadable("Record", counts.unreadable + endings.counts().unreadable);
     let is_unreadable = |secret: &Secret| attempts::read(secret).is_err();
     ctx.metrics.set_unreadable("Attempt", ctx.world.attempts.state_filter(is_unreadable).len());
     ctx.metrics.shares.set(whole(ctx.world.kinds.shares.state().len()));

@@ -7,6 +7,7 @@
 //! | [`controller`] | runs the reconciles of one kind |
 //! | [`relations`] | which objects are woken when a Secret or namespace changes |
 //! | [`keyring`] | loads and follows the keyring |
+//! | [`endings`] | the queue of grants that end; what others do to records |
 //! | [`chores`] | periodic work |
 //! | [`rounds`] | looks at every object again from time to time |
 //! | [`watchdog`] | notices sleep and a clock that is set |
@@ -15,6 +16,7 @@
 
 mod chores;
 mod controller;
+mod endings;
 mod keyring;
 mod liveness;
 mod parts;
@@ -37,11 +39,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 pub use crate::context::OperatorSettings;
-use crate::grant::endings::Endings;
 use crate::metrics::{self, Metrics};
-use crate::vault::Store;
 use crate::vault::keyring::SharedKeyring;
 use liveness::Liveness;
+use parts::Stores;
 use serve::{Readiness, Served};
 
 /// Started work may take this long to commit; Kubernetes kills the pod after 60 s.
@@ -132,17 +133,21 @@ async fn start(
     life: &Tasks,
 ) -> Result<Option<Arc<Context>>, OperatorError> {
     let (stop, clock) = (life.stop(), Clock::default());
-    let store = Arc::new(Store::new(client.clone(), &settings.namespace));
-    life.own("the watch of records", Arc::clone(&store).run(stop.clone()));
+    let stores = Stores::of(&client, &settings.namespace);
+    life.own("the watch of records", Arc::clone(&stores.store).run(stop.clone()));
+    life.own("the watch of endings", Arc::clone(&stores.endings).run(stop.clone()));
     readiness.waiting("reading the keyring");
     let keyring = keyring::obtain(&client, &settings, &clock, readiness, life).await;
     let Some(keyring) = keyring else { return Ok(None) };
     readiness.waiting("reading the cluster");
     let Some(cluster) = cluster_id(&client, stop).await else { return Ok(None) };
-    let (ctx, registry) = parts::make(settings, client, clock, metrics, store, keyring.clone(), cluster)?;
+    let (ctx, registry) =
+        parts::make(settings, client, clock, metrics, stores.clone(), keyring.clone(), cluster)?;
     let controllers = registry.start(&ctx, life);
     let policies = tokio::time::timeout(POLICIES_WITHIN, ctx.world.policies.wait_listed());
-    let listed = async { tokio::join!(ctx.store.wait_ready(), ctx.world.wait_listed(), policies) };
+    let Stores { store, endings } = stores;
+    let kept = async { tokio::join!(store.wait_ready(), endings.wait_ready()) };
+    let listed = async { tokio::join!(kept, ctx.world.wait_listed(), policies) };
     if stop.run_until_cancelled(listed).await.is_none() {
         return Ok(None);
     }
@@ -150,22 +155,12 @@ async fn start(
     for start in controllers {
         start(&ctx, liveness, life);
     }
-    life.own("the queue of endings", endings(&ctx).run(stop.clone()));
+    life.own("the queue of endings", endings::queue(&ctx).run(stop.clone()));
+    life.own("the news of records", endings::follow_records(Arc::clone(&ctx), stop.clone()));
     start_periodic(&ctx, keyring, life);
     readiness.ready();
     tracing::info!(connections = ctx.world.kinds.connections.state().len(), "ready");
     Ok(Some(ctx))
-}
-
-fn endings(ctx: &Arc<Context>) -> Endings {
-    let lookup = Arc::clone(ctx);
-    Endings {
-        desk: Arc::clone(&ctx.grants),
-        find_target: Arc::new(move |place, terms| {
-            lookup.world.provider(&place.provider, &terms.parameters).ok()
-        }),
-        retention: ctx.settings.record_retention,
-    }
 }
 
 /// Starts what happens from time to time, and not because something changed.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bowline_api::names::{TYPE_ATTEMPT, TYPE_RECORD, TYPE_SHARER};
+use bowline_api::names::{TYPE_ATTEMPT, TYPE_ENDING, TYPE_RECORD, TYPE_SHARER};
 use bowline_oauth::http::Clients;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
@@ -15,8 +15,7 @@ use crate::context::{Context, OperatorSettings};
 use crate::grant::consent::Consents;
 use crate::grant::desk::Desk;
 use crate::grant::lifetime::Lifetimes;
-use crate::grant::schedule::RefreshBounds;
-use crate::grant::{Engine, Gate, Marks, Records, Replaced, Secrets};
+use crate::grant::{Delays, Engine, Gate, Marks, Records, Replaced, Secrets};
 use crate::kinds::keys;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
@@ -25,8 +24,32 @@ use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::vault::keyring::SharedKeyring;
 use crate::vault::keyring::secret::KEYRING_SECRET;
+use crate::vault::record::Ending;
 use crate::vault::{IntentId, Sealer, Store};
 use crate::world::World;
+
+/// The records, and the grants that are being ended.
+#[derive(Clone)]
+pub(super) struct Stores {
+    pub(super) store: Arc<Store>,
+    pub(super) endings: Arc<Store<Ending>>,
+}
+
+impl Stores {
+    /// Those in `namespace`, not listed yet.
+    pub(super) fn of(client: &Client, namespace: &str) -> Self {
+        Self {
+            store: Arc::new(Store::new(client.clone(), namespace)),
+            endings: Arc::new(Store::new(client.clone(), namespace)),
+        }
+    }
+
+    /// An ending was never without a signature.
+    fn unlock(&self, sealer: &Sealer, accepts_unsigned: bool) {
+        self.store.unlock(sealer.clone(), accepts_unsigned);
+        self.endings.unlock(sealer.clone(), false);
+    }
+}
 
 /// Builds the context, and the registry that fills its caches.
 pub(super) fn make(
@@ -34,23 +57,21 @@ pub(super) fn make(
     client: Client,
     clock: Clock,
     metrics: Arc<Metrics>,
-    store: Arc<Store>,
+    stores: Stores,
     keyring: SharedKeyring,
     cluster: String,
 ) -> Result<(Arc<Context>, Registry), OperatorError> {
     let mut registry = Registry::new(client.clone());
     let world = world(cluster, &client, &settings, &mut registry)?;
     let sealer = Sealer::new(keyring);
+    stores.unlock(&sealer, settings.accept_unsigned_records);
     let clients = Clients::new(settings.provider_bounds.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
-    let engine = Engine {
-        records: Records { store: Arc::clone(&store), sealer: sealer.clone(), clock: clock.clone() },
-        gate: gate(&metrics, &clock, &world, settings.limits),
-        marks: Marks::new(holder(&settings)?, settings.intent_ttl, clock.clone()),
-        secrets: Secrets { kube: client.clone() },
-        consents: consents(&client, &settings),
-        replaced: Replaced::new(settings.revoke_former_after),
-    };
+    let delays = Delays::new(world.kinds.connections.waker.clone());
+    let Stores { store, endings } = stores;
+    let records =
+        Records { store: Arc::clone(&store), endings, sealer: sealer.clone(), clock: clock.clone(), delays };
+    let engine = engine(&settings, &client, &world, &metrics, records)?;
     let wake = world.kinds.connections.waker.clone();
     let grants = Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake).into();
     let ctx = Context {
@@ -70,13 +91,28 @@ pub(super) fn make(
     Ok((ctx.into(), registry))
 }
 
-fn consents(client: &Client, settings: &OperatorSettings) -> Consents {
+fn engine(
+    settings: &OperatorSettings,
+    client: &Client,
+    world: &World,
+    metrics: &Arc<Metrics>,
+    records: Records,
+) -> Result<Engine, OperatorError> {
+    let clock = records.clock.clone();
     let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
-    Consents::new(attempts, settings.portal.clone())
-}
-
-fn gate(metrics: &Arc<Metrics>, clock: &Clock, world: &World, limits: RefreshBounds) -> Gate {
-    Gate::new(Arc::clone(metrics), clock.clone(), world.kinds.providers.waker.clone(), limits)
+    Ok(Engine {
+        records,
+        gate: Gate::new(
+            Arc::clone(metrics),
+            clock.clone(),
+            world.kinds.providers.waker.clone(),
+            settings.limits,
+        ),
+        marks: Marks::new(holder(settings)?, settings.intent_ttl, clock),
+        secrets: Secrets { kube: client.clone() },
+        consents: Consents::new(attempts, settings.portal.clone()),
+        replaced: Replaced::new(settings.revoke_former_after),
+    })
 }
 
 /// Names this process in intents: an earlier process of the same pod has another name.
@@ -90,9 +126,9 @@ fn world(
     settings: &OperatorSettings,
     registry: &mut Registry,
 ) -> Result<World, OperatorError> {
-    // Records have a sealed cache of their own, and only the keyring's own code reads it.
-    let others = format!("type!={TYPE_RECORD},type!={TYPE_SHARER},metadata.name!={KEYRING_SECRET}");
-    let apps = Config::default().fields(&others);
+    // Records and endings have sealed caches of their own, and only the keyring's own code reads it.
+    let elsewhere = [TYPE_RECORD, TYPE_ENDING, TYPE_SHARER].map(|type_| format!("type!={type_}")).join(",");
+    let apps = Config::default().fields(&format!("{elsewhere},metadata.name!={KEYRING_SECRET}"));
     let sharers = Config::default().fields(&format!("type={TYPE_SHARER}"));
     let attempts = Config::default().fields(&format!("type={TYPE_ATTEMPT}"));
     let secrets = |namespace: &str| Api::namespaced(client.clone(), namespace);

@@ -16,16 +16,17 @@ use super::error::{PublishError, call, refusal};
 use super::secret::Desired;
 use super::withdraw::{delete, is_ours};
 use crate::kube_ext::apply::{create_secret, patch_secret};
-use crate::kube_ext::index::SecretIndex;
+use crate::kube_ext::index::{SecretIndex, grant_of};
+use crate::vault::record::GrantVersion;
 
 /// Writes within one call; each follows an answer of the API server, none waits.
 const WRITES: usize = 6;
 
 /// Writes the Secret as desired and returns what was written.
 ///
-/// `known` is the Secret as last seen, from the index or from status; none if there was none. `newest` returns the record's
-/// revision *now*: it is called after every read and before every write, and a writer that is behind stops with
-/// [`PublishError::Superseded`].
+/// `known` is the Secret as last seen, from the index or from status; none if there was none. `newest` returns the grant on
+/// record *now*: it is called after every read and before every write, and a writer whose grant is another one, by id or by
+/// revision, stops with [`PublishError::Superseded`].
 ///
 /// An edited Secret is restored; one that was made immutable or has another type is deleted and created again; a deleted one
 /// is created again. Data keys that others added are removed; their labels and annotations stay.
@@ -34,7 +35,7 @@ pub async fn publish(
     index: &SecretIndex,
     desired: &Desired,
     known: Option<&ObjectVersion>,
-    newest: &(dyn Fn() -> i64 + Sync),
+    newest: &(dyn Fn() -> Option<GrantVersion> + Sync),
 ) -> Result<ObjectVersion, PublishError> {
     let publisher = Publisher {
         client,
@@ -45,7 +46,7 @@ pub async fn publish(
     };
     let mut known = known.cloned();
     for _ in 0..WRITES {
-        if newest() > desired.revision {
+        if newest() != Some(desired.grant) {
             return Err(PublishError::Superseded);
         }
         match publisher.write(known.as_ref()).await? {
@@ -110,6 +111,15 @@ impl Publisher<'_> {
         }
         if meta.deletion_timestamp.is_some() {
             return Err(PublishError::BeingDeleted);
+        }
+        // Another process may have published a later revision since; our cache of records may not show it yet.
+        if meta
+            .annotations
+            .as_ref()
+            .and_then(grant_of)
+            .is_some_and(|there| self.desired.grant.is_behind(there))
+        {
+            return Err(PublishError::Superseded);
         }
         Ok(ObjectVersion::of(&meta))
     }

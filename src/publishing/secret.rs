@@ -23,8 +23,6 @@ pub struct Desired {
     /// Id of the connection, `<namespace>.<name>`.
     pub connection_id: String,
     pub connection_uid: String,
-    /// Revision of the record it is made from; a larger one is newer.
-    pub revision: i64,
     pub grant: GrantVersion,
     pub expires_at: Option<Timestamp>,
     /// The user's labels and annotations, checked by [`super::metadata::AllowedMetadata`].

@@ -29,7 +29,7 @@ impl ShareSecretError {
 
 /// The Secret of the share: Raw keys and our own metadata, never the owner's template.
 pub(super) fn secret(share: &ConnectionShare, grant: &GrantInUse) -> Result<Desired, ShareSecretError> {
-    let GrantInUse { grant, revision, version } = grant;
+    let GrantInUse { grant, version } = grant;
     let connection = &share.spec.connection;
     let material = Material::of(grant).map_err(|_| ShareSecretError::NoToken)?;
     Ok(Desired {
@@ -38,7 +38,6 @@ pub(super) fn secret(share: &ConnectionShare, grant: &GrantInUse) -> Result<Desi
         owner: controller(share).ok_or(ShareSecretError::NoToken)?,
         connection_id: names::connection_id(&connection.namespace, &connection.name),
         connection_uid: connection.uid.clone(),
-        revision: *revision,
         grant: *version,
         expires_at: grant.expires_at,
         metadata: TemplateMetadata::default(),

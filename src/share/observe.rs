@@ -27,10 +27,9 @@ pub(super) fn observe(ctx: &Context, share: &ConnectionShare) -> ObservedShare {
 fn grant(ctx: &Context, connection: &IntegrationConnection) -> Option<GrantInUse> {
     let record = ctx.store.get(connection.metadata.uid.as_deref()?).ok()??.record;
     // What opens is bound to the place that the record names; we must check that this place is the connection's.
-    if *record.place() != ctx.world.place(connection) || record.ending().is_some() {
+    if *record.place() != ctx.world.place(connection) {
         return None;
     }
-    let revision = record.grant()?.revision();
     let grant = record.open_grant(&ctx.sealer).ok()??;
-    Some(GrantInUse { grant: Arc::new(grant), revision, version: record.grant_version()? })
+    Some(GrantInUse { grant: Arc::new(grant), version: record.grant_version()? })
 }

@@ -1,8 +1,9 @@
-//! Where grants are kept: sealed, in one Secret per connection, written by one writer.
+//! Where grants are kept: sealed, in one Secret per connection and one per grant that is being ended, written by one writer.
 //!
 //! What the vault guarantees:
 //! - What it holds of a grant is readable only with the keyring, and only in the place it was sealed for.
 //! - Everything about one connection that must change together changes in one write, or not at all.
+//! - What a record says, sealed or in clear, is believed only if whoever has the keyring wrote it.
 //! - Each write replaces exactly the state it was decided on; nothing is ever overwritten unseen.
 //! - A write that may have happened is reported as such, and never repeated here.
 //! - Nobody gets an answer that is older than this process's own last write.
@@ -14,6 +15,7 @@ mod id;
 pub(crate) mod keyring;
 pub(crate) mod record;
 pub(crate) mod seal;
+mod signature;
 pub(crate) mod store;
 
 pub(crate) use call::is_too_large;

@@ -13,16 +13,18 @@ use serde::{Deserialize, Serialize};
 use super::id::{GrantId, IntentId};
 use super::seal::{OpenError, Place, SealPurpose, Sealer};
 
+mod ending;
 mod grant;
 mod object;
 mod secret_text;
 mod transition;
 
+pub(crate) use ending::{Debt, Ending, Withdrawal};
 pub(crate) use grant::{
     Account, Binding, Consent, Credential, Grant, GrantType, Mismatch, SiblingKey, SourceVersion, Terms,
 };
-pub(crate) use object::{RECORD_TYPE, RecordError};
-pub(super) use object::{record_name, uid_in_name};
+pub(super) use object::CLEAR_PART;
+pub(crate) use object::{ENDING_TYPE, Kept, RECORD_TYPE, RecordError};
 pub(crate) use transition::TransitionError;
 
 /// One connection's record. New ones begin at revision 0 with nothing in them.
@@ -34,7 +36,6 @@ pub(crate) struct Record {
     grant_version: Option<GrantVersion>,
     candidate: Option<SlotContent>,
     previous: Option<SealedField>,
-    ending: Option<GrantEnding>,
     orphaned_since: Option<Timestamp>,
     sibling_key: Option<SiblingKey>,
     bookkeeping: Bookkeeping,
@@ -85,16 +86,14 @@ pub(crate) enum IntentState {
     Unknown,
 }
 
-/// A grant that is to be revoked at the provider and then erased.
+/// Why a grant is to be revoked at the provider and then erased, and how far that is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GrantEnding {
     pub(crate) reason: EndReason,
     /// Since when: revocation is given up after a limited time from here.
     pub(crate) since: Timestamp,
-    #[serde(alias = "attempts")]
     pub(crate) failures: i32,
-    #[serde(alias = "nextAttemptAt")]
     pub(crate) not_before: Timestamp,
     /// What went wrong last, in our words; at most 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,11 +141,34 @@ pub(crate) struct Pause {
 
 /// Which grant, and how often it was refreshed. Two are the same only if both agree: after a loss, a restore or another
 /// consent an equal revision alone means nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct GrantVersion {
     pub id: GrantId,
     /// 1 for the grant as it was accepted; each refresh adds 1.
     pub revision: i64,
+    /// Which grant of its connection it is, counted from 1: the later accepted one has the larger. 0 where that is not known.
+    #[serde(default)]
+    pub ordinal: i64,
+}
+
+/// The ordinal only orders: id and revision say what it is.
+impl PartialEq for GrantVersion {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id, self.revision) == (other.id, other.revision)
+    }
+}
+
+impl Eq for GrantVersion {}
+
+impl GrantVersion {
+    /// Whether this grant is older than `known`: an earlier revision of it, or one that was accepted before it. Two grants of
+    /// one ordinal cannot both follow what came before them, so the one that was known first counts.
+    pub(crate) fn is_behind(self, known: Self) -> bool {
+        if self.id == known.id {
+            return self.revision < known.revision;
+        }
+        known.ordinal > 0 && self.ordinal <= known.ordinal
+    }
 }
 
 /// An opened grant. Made only by [`Record::open`], so what is sent, answered or promoted is what is in the record.
@@ -155,7 +177,8 @@ pub(crate) struct Opened {
     /// The grant. Judging may complete a candidate, with the account for instance, before it is promoted.
     pub grant: Grant,
     slot: Slot,
-    revision: i64,
+    sealed: SealedField,
+    version: Option<GrantVersion>,
 }
 
 impl Opened {
@@ -163,13 +186,15 @@ impl Opened {
         self.slot
     }
 
-    pub(crate) const fn revision(&self) -> i64 {
-        self.revision
+    /// The grant in use that it was opened from; `None` for a candidate.
+    pub(crate) const fn version(&self) -> Option<GrantVersion> {
+        self.version
     }
 
-    /// Whether the record still contains it.
+    /// Whether the record still contains these very bytes. Their revision alone would say nothing: a connection's next record
+    /// counts from the beginning.
     pub(crate) fn stands_on(&self, record: &Record) -> bool {
-        record.sealed(self.slot).is_some_and(|sealed| sealed.revision == self.revision)
+        record.sealed(self.slot) == Some(&self.sealed)
     }
 }
 
@@ -229,23 +254,15 @@ impl Record {
         self.previous.as_ref()
     }
 
-    pub(crate) const fn ending(&self) -> Option<&GrantEnding> {
-        self.ending.as_ref()
-    }
-
     pub(crate) const fn orphaned_since(&self) -> Option<Timestamp> {
         self.orphaned_since
-    }
-
-    /// Set while a grant of a known account is held.
-    pub(crate) const fn sibling_key(&self) -> Option<&SiblingKey> {
-        self.sibling_key.as_ref()
     }
 
     pub(crate) fn open(&self, sealer: &Sealer, slot: Slot) -> Result<Option<Opened>, ReadError> {
         let Some(stored) = self.sealed(slot) else { return Ok(None) };
         let grant = self.unsealed(sealer, slot.purpose(), stored)?;
-        Ok(Some(Opened { grant, slot, revision: stored.revision }))
+        let version = self.grant_version.filter(|_| slot == Slot::InUse);
+        Ok(Some(Opened { grant, slot, sealed: stored.clone(), version }))
     }
 
     pub(crate) fn open_grant(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {

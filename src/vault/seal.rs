@@ -45,6 +45,8 @@ pub enum SealPurpose {
     Previous,
     /// What the operator stores about an attempt for itself; not part of a record.
     Attempt,
+    /// The digest of a whole Secret of ours, which proves that we wrote it.
+    Signature,
 }
 
 impl SealPurpose {
@@ -55,6 +57,7 @@ impl SealPurpose {
             Self::Candidate => "candidate",
             Self::Previous => "previous",
             Self::Attempt => "attempt",
+            Self::Signature => "signature",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The one writer of record Secrets, with a cache that is never behind its own writes.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bowline_runtime::follow::{CacheEntry, Newest, ObjectVersion, Source, Unlisted, follow};
 use futures::StreamExt;
@@ -13,7 +13,9 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::call::{CallError, bounded};
-use super::record::{RECORD_TYPE, Record, RecordError, record_name, uid_in_name};
+use super::record::{CLEAR_PART, Ending, Kept, Record, RecordError};
+use super::seal::Sealer;
+use super::signature::{Proof, sign};
 
 mod error;
 mod query;
@@ -23,39 +25,53 @@ pub(crate) use error::{CachedReadError, LiveReadError, WriteError};
 /// How many changes a slow listener may be behind before it learns that it missed some.
 const CHANGES_KEPT: usize = 16_384;
 
-/// What is known of a connection's record: the record, or why its Secret could not be read.
-type StoredRecord = Result<Arc<Record>, RecordError>;
+/// What is known of a Secret: its content and whether we wrote it, or why it could not be read.
+type Cached<T> = Result<(Arc<T>, Proof), RecordError>;
 
-/// All records, by UID of the connection.
+/// All records by UID of the connection, or all endings by UID of the record's Secret.
 ///
 /// [`Newest`] also orders intents, which do not increment the record's revision. As that only grows, a higher revision also
 /// has the greater resourceVersion.
-type RecordCache = Newest<Arc<str>, StoredRecord>;
+type RecordCache<T> = Newest<Arc<str>, Cached<T>>;
 
-/// Reads and writes the records of one operator's namespace.
+/// Reads and writes the records, or the endings, of one operator's namespace.
 ///
 /// The client must not retry by itself (`Config::default_retry = false`): a write whose outcome is unknown is reported as
 /// such, once, after 5 s at the latest. A write whose future is dropped midway also has an unknown outcome.
-pub(crate) struct Store {
+pub(crate) struct Store<T = Record> {
     secrets: Api<Secret>,
-    cache: RwLock<RecordCache>,
-    changes: broadcast::Sender<Arc<str>>,
+    cache: RwLock<RecordCache<T>>,
+    changes: broadcast::Sender<StoreChange>,
     synced: watch::Sender<bool>,
+    /// Signs and verifies. Nothing is read or written before it is there.
+    seal: OnceLock<Seal>,
+}
+
+struct Seal {
+    sealer: Sealer,
+    /// Whether what was written before records were signed is believed.
+    accepts_unsigned: bool,
+}
+
+/// Something was written or deleted.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreChange {
+    /// UID of the connection, and its namespace and name if they are known.
+    pub(crate) uid: Arc<str>,
+    pub(crate) connection: Option<(String, String)>,
+    /// Whether this process did it.
+    pub(crate) is_own: bool,
 }
 
 /// The right to write once over one known state of one record. It cannot be copied: a write consumes it.
 #[derive(Debug)]
 #[must_use = "a record is written again only with its latest version"]
 pub(crate) struct Version {
-    uid: Arc<str>,
+    key: Arc<str>,
     object: ObjectVersion,
 }
 
 impl Version {
-    pub(crate) fn uid(&self) -> &str {
-        &self.uid
-    }
-
     /// What was read, for a later comparison. It does not allow a write.
     pub(crate) fn read(&self) -> ObjectVersion {
         self.object.clone()
@@ -63,33 +79,41 @@ impl Version {
 }
 
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub(crate) struct Loaded<T = Record> {
     /// Its transitions take it by value; clone it, that is cheap.
-    pub(crate) record: Arc<Record>,
+    pub(crate) record: Arc<T>,
     pub(crate) version: Version,
 }
 
-impl Store {
-    /// A store for the records in `namespace`. Knows none until [`Store::run`] has listed them.
+impl<T: Kept> Store<T> {
+    /// A store for the Secrets in `namespace`. Knows none until [`Store::run`] has listed them.
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             secrets: Api::namespaced(client, namespace),
             cache: RwLock::new(
-                RecordCache::by_revision(|stored| stored.as_ref().map_or(-1, |it| it.revision()))
-                    .looked_up_by(query::keys),
+                RecordCache::<T>::by_revision(|cached| {
+                    cached.as_ref().map_or(-1, |(kept, _)| kept.revision())
+                })
+                .looked_up_by(query::keys),
             ),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             synced: watch::Sender::new(false),
+            seal: OnceLock::new(),
         }
     }
 
+    /// Gives it the keyring, once. `accepts_unsigned`: what has no signature is believed, and signed with its next write.
+    pub(crate) fn unlock(&self, sealer: Sealer, accepts_unsigned: bool) {
+        self.seal.get_or_init(|| Seal { sealer, accepts_unsigned });
+    }
+
     pub(crate) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        let config = watcher::Config::default().fields(&format!("type={RECORD_TYPE}"));
+        let config = watcher::Config::default().fields(&format!("type={}", T::TYPE));
         let mut events = follow(self.secrets.clone(), config, &shutdown);
         while let Some(event) = events.next().await {
-            for uid in self.hear(event) {
-                if let Err(error) = self.reread(&uid).await {
-                    tracing::warn!(%uid, %error, "a record written during a listing could not be checked");
+            for key in self.hear(event) {
+                if let Err(error) = self.reread(&key).await {
+                    tracing::warn!(uid = %key, %error, "a record written during a listing could not be checked");
                 }
             }
         }
@@ -101,96 +125,95 @@ impl Store {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        *self.synced.borrow()
+        *self.synced.borrow() && self.seal.get().is_some()
     }
 
-    /// UIDs of connections whose record was changed or deleted, also by our own writes. A listener that falls behind gets
-    /// `Lagged` and checks all records again.
-    pub(crate) fn changes(&self) -> broadcast::Receiver<Arc<str>> {
+    /// What was changed or deleted, also by our own writes. A listener that falls behind gets `Lagged` and checks everything
+    /// again.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<StoreChange> {
         self.changes.subscribe()
     }
 
-    /// The record of the connection with this UID, as cached. `Ok(None)` means that there certainly was none: before the
-    /// records are listed, or if a Secret cannot be read, the answer is an error.
-    pub(crate) fn get(&self, uid: &str) -> Result<Option<Loaded>, CachedReadError> {
+    /// What is cached under this key. `Ok(None)` means that there certainly was nothing: before the Secrets are listed, or if
+    /// one cannot be read or was not written by us, the answer is an error.
+    pub(crate) fn get(&self, key: &str) -> Result<Option<Loaded<T>>, CachedReadError> {
         if !self.is_ready() {
             return Err(CachedReadError::NotSynced);
         }
-        Ok(self.cached(uid)?)
+        Ok(self.cached(key)?)
     }
 
-    /// The record as the API server has it now, or as we have written it since. Used to resolve a conflict or an unknown
-    /// outcome, not in a reconcile.
-    pub(crate) async fn reread(&self, uid: &str) -> Result<Option<Loaded>, LiveReadError> {
-        let over = self.read().get(uid).map(|(_, held)| held.object.clone());
-        match (bounded(self.secrets.get_opt(&record_name(uid))).await?, over) {
+    /// The same as the API server has it now, or as we have written it since. Used to resolve a conflict or an unknown
+    /// outcome, not in an ordinary reconcile.
+    pub(crate) async fn reread(&self, key: &str) -> Result<Option<Loaded<T>>, LiveReadError> {
+        let over = self.read().get(key).map(|(_, held)| held.object.clone());
+        match (bounded(self.secrets.get_opt(&object_name::<T>(key))).await?, over) {
             (Some(secret), over) => self.take(secret, Source::LiveRead { over }),
-            (None, Some(over)) => self.forget(uid, &over),
+            (None, Some(over)) => self.forget(key, &over, false),
             (None, None) => {}
         }
-        Ok(self.cached(uid)?)
-    }
-
-    /// Writes the first record of a connection. `AlreadyExists` after an unknown outcome may be our own: read it again.
-    pub(crate) async fn create(&self, record: Record) -> Result<Version, WriteError> {
-        let secret = record.to_secret().map_err(|_| WriteError::NotSerializable)?;
-        let answer = bounded(self.secrets.create(&PostParams::default(), &secret)).await;
-        self.written(record, &answer.map_err(WriteError::of_create)?)
+        Ok(self.cached(key)?)
     }
 
     /// Writes over exactly the state that `version` stands for, or not at all.
-    pub(crate) async fn replace(&self, version: Version, record: Record) -> Result<Version, WriteError> {
-        if record.uid() != version.uid() {
+    pub(crate) async fn replace(&self, version: Version, next: T) -> Result<Version, WriteError> {
+        if next.key() != &*version.key {
             return Err(WriteError::OtherRecord);
         }
-        let mut secret = record.to_secret().map_err(|_| WriteError::NotSerializable)?;
+        let mut secret = next.to_secret().map_err(|_| WriteError::NotSerializable)?;
         // Without these a PUT would overwrite whatever is stored.
         secret.metadata.uid = Some(version.object.uid.to_string());
         secret.metadata.resource_version = Some(version.object.resource_version.to_string());
-        let name = record_name(record.uid());
+        self.sign(&next, &mut secret)?;
+        let name = object_name::<T>(next.key());
         let answer = bounded(self.secrets.replace(&name, &PostParams::default(), &secret)).await;
-        self.written(record, &answer.map_err(WriteError::of_replace)?)
+        self.written(next, &answer.map_err(WriteError::of_replace)?)
     }
 
-    /// Deletes exactly the state that `version` stands for, or nothing. A record that is already gone counts as erased.
+    /// Deletes exactly the state that `version` stands for, or nothing. What is already gone counts as erased.
     pub(crate) async fn erase(&self, version: Version) -> Result<(), WriteError> {
         let preconditions = Preconditions {
             uid: Some(version.object.uid.to_string()),
             resource_version: Some(version.object.resource_version.to_string()),
         };
         let params = DeleteParams::default().preconditions(preconditions);
-        let answer = bounded(self.secrets.delete(&record_name(version.uid()), &params)).await;
+        let answer = bounded(self.secrets.delete(&object_name::<T>(&version.key), &params)).await;
         match answer.map_err(WriteError::of_replace) {
             Ok(_) | Err(WriteError::Gone) => {
-                self.forget(version.uid(), &version.object);
+                self.forget(&version.key, &version.object, true);
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
 
-    fn written(&self, record: Record, answer: &Secret) -> Result<Version, WriteError> {
-        let object = ObjectVersion::of(&answer.metadata);
-        let object = object.ok_or(WriteError::OutcomeUnknown(CallError::Unversioned))?;
-        let uid: Arc<str> = record.uid().into();
-        self.note(Arc::clone(&uid), object.clone(), Ok(Arc::new(record)), Source::OwnWrite);
-        Ok(Version { uid, object })
+    fn sign(&self, kept: &T, secret: &mut Secret) -> Result<(), WriteError> {
+        let seal = self.seal.get().ok_or(WriteError::NotSigned)?;
+        sign(&seal.sealer, kept, secret).map_err(|_| WriteError::NotSigned)
     }
 
-    /// Applies an event. Returns the connections whose records must be read live to know more.
+    fn written(&self, kept: T, answer: &Secret) -> Result<Version, WriteError> {
+        let object = ObjectVersion::of(&answer.metadata);
+        let object = object.ok_or(WriteError::OutcomeUnknown(CallError::Unversioned))?;
+        let key: Arc<str> = kept.key().into();
+        self.note(&key, object.clone(), Ok((Arc::new(kept), Proof::Own)), Source::OwnWrite);
+        Ok(Version { key, object })
+    }
+
+    /// Applies an event. Returns the keys of what must be read live to know more.
     fn hear(&self, event: Event<Secret>) -> Vec<Arc<str>> {
         match event {
             Event::Init => self.write().listing_begins(),
             Event::InitApply(secret) | Event::Apply(secret) => self.take(secret, Source::Watch),
             Event::Delete(secret) => {
-                if let Some((uid, dead)) = identity(&secret.metadata) {
-                    self.forget(&uid, &dead);
+                if let Some((key, dead)) = identity::<T>(&secret.metadata) {
+                    self.forget(&key, &dead, false);
                 }
             }
             Event::InitDone => {
                 let Unlisted { gone, doubtful } = self.write().listing_ends();
-                for (uid, _) in gone {
-                    self.announce(uid);
+                for (key, was) in gone {
+                    self.announce(&key, &was, false);
                 }
                 self.synced.send_replace(true);
                 return doubtful;
@@ -200,63 +223,142 @@ impl Store {
     }
 
     fn take(&self, secret: Secret, source: Source) {
-        let Some((uid, object)) = identity(&secret.metadata) else {
+        let Some((key, object)) = identity::<T>(&secret.metadata) else {
             tracing::warn!(
                 secret = secret.name_any(),
                 "a Secret of the records' type is not named as a record"
             );
             return;
         };
-        self.note(uid, object, Record::from_secret(secret).map(Arc::new), source);
+        if is_draft(&secret) {
+            return;
+        }
+        let proof = Proof::of::<T>(&secret);
+        self.note(&key, object, T::from_secret(secret).map(|kept| (Arc::new(kept), proof)), source);
     }
 
-    fn note(&self, uid: Arc<str>, object: ObjectVersion, content: StoredRecord, source: Source) {
-        let unreadable = content.as_ref().err().copied();
-        let changed = self.write().take(Arc::clone(&uid), object, content, source);
+    fn note(&self, key: &Arc<str>, object: ObjectVersion, content: Cached<T>, source: Source) {
+        // Before the keyring is there, nothing can be verified yet.
+        let unreadable = self.seal.get().and_then(|_| self.believed(&content).err());
+        let unreadable = content.as_ref().err().copied().or(unreadable);
+        let (was, is_own) = (content.clone(), source == Source::OwnWrite);
+        let changed = self.write().take(Arc::clone(key), object, content, source);
         if changed {
             if let Some(error) = unreadable {
-                tracing::error!(%uid, %error, "a record cannot be read and is left as it is");
+                tracing::error!(uid = %key, %error, "a record cannot be read and is left as it is");
             }
-            self.announce(uid);
+            self.announce(key, &was, is_own);
         }
     }
 
-    fn forget(&self, uid: &str, dead: &ObjectVersion) {
-        let uid = Arc::from(uid);
-        let held = self.write().deleted(&uid, dead);
-        if held.is_some() {
-            self.announce(uid);
+    fn forget(&self, key: &str, dead: &ObjectVersion, is_own: bool) {
+        let key = Arc::from(key);
+        let held = self.write().deleted(&key, dead);
+        if let Some(was) = held {
+            self.announce(&key, &was, is_own);
         }
     }
 
-    fn announce(&self, uid: Arc<str>) {
+    fn announce(&self, key: &Arc<str>, content: &Cached<T>, is_own: bool) {
+        let place = content.as_ref().ok().map(|(kept, _)| kept.place());
+        let change = StoreChange {
+            uid: place.map_or_else(|| Arc::clone(key), |place| place.uid.as_str().into()),
+            connection: place.map(|place| (place.namespace.clone(), place.name.clone())),
+            is_own,
+        };
         // An error means that there is no listener.
-        let _ = self.changes.send(uid);
+        let _ = self.changes.send(change);
     }
 
-    fn cached(&self, uid: &str) -> Result<Option<Loaded>, RecordError> {
-        self.read().get(uid).map(|(uid, held)| loaded(uid, held)).transpose()
+    fn cached(&self, key: &str) -> Result<Option<Loaded<T>>, RecordError> {
+        self.read().get(key).map(|(key, held)| self.loaded(key, held)).transpose()
+    }
+
+    /// What is cached, if it is proved that we wrote it.
+    fn believed(&self, cached: &Cached<T>) -> Result<Arc<T>, RecordError> {
+        let (kept, proof) = cached.as_ref().map_err(|error| *error)?;
+        let seal = self.seal.get().ok_or(RecordError::NoKey)?;
+        match proof.verify(&seal.sealer, &**kept) {
+            Err(RecordError::Unsigned) if seal.accepts_unsigned && !T::BOUND_TO_OBJECT => {}
+            verified => verified?,
+        }
+        Ok(Arc::clone(kept))
+    }
+
+    fn loaded(&self, key: &Arc<str>, held: &CacheEntry<Cached<T>>) -> Result<Loaded<T>, RecordError> {
+        let record = self.believed(&held.content)?;
+        Ok(Loaded { record, version: Version { key: Arc::clone(key), object: held.object.clone() } })
     }
 
     // A panic elsewhere cannot leave the cache half changed, so a poisoned lock is as good as a healthy one.
-    fn read(&self) -> RwLockReadGuard<'_, RecordCache> {
+    fn read(&self) -> RwLockReadGuard<'_, RecordCache<T>> {
         self.cache.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, RecordCache> {
+    fn write(&self) -> RwLockWriteGuard<'_, RecordCache<T>> {
         self.cache.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn loaded(uid: &Arc<str>, held: &CacheEntry<StoredRecord>) -> Result<Loaded, RecordError> {
-    let record = held.content.clone()?;
-    Ok(Loaded { record, version: Version { uid: Arc::clone(uid), object: held.object.clone() } })
+impl Store {
+    /// Erases a record that somebody else wrote: its owner has connected again, and a new one replaces it.
+    pub(crate) async fn erase_untrusted(&self, uid: &str) -> Result<(), WriteError> {
+        let held = self
+            .read()
+            .get(uid)
+            .filter(|(_, held)| self.believed(&held.content).is_err())
+            .map(|(key, held)| Version { key: Arc::clone(key), object: held.object.clone() });
+        match held {
+            Some(version) => self.erase(version).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the first record of a connection. `AlreadyExists` after an unknown outcome may be our own: read it again.
+    pub(crate) async fn create(&self, record: Record) -> Result<Version, WriteError> {
+        let mut secret = record.to_secret().map_err(|_| WriteError::NotSerializable)?;
+        self.sign(&record, &mut secret)?;
+        let answer = bounded(self.secrets.create(&PostParams::default(), &secret)).await;
+        self.written(record, &answer.map_err(WriteError::of_create)?)
+    }
 }
 
-/// Whose record the Secret with this metadata is, and which state of it; `None` if its name is not a record's. The name
-/// decides: a label could be copied to another Secret.
-fn identity(metadata: &ObjectMeta) -> Option<(Arc<str>, ObjectVersion)> {
-    Some((uid_in_name(metadata.name.as_deref()?)?.into(), ObjectVersion::of(metadata)?))
+impl Store<Ending> {
+    /// Writes an ending over whatever is there of it, seen by nobody else before: its name belongs to one record's Secret.
+    ///
+    /// An empty Secret is made first, because the ending is signed for the one it is in: a copy of it, made later by somebody
+    /// without our keyring, is not believed.
+    pub(crate) async fn put(&self, ending: Ending) -> Result<Version, WriteError> {
+        let name = object_name::<Ending>(ending.key());
+        let there = bounded(self.secrets.get_opt(&name)).await.map_err(WriteError::of_replace)?;
+        let object = if let Some(secret) = there {
+            secret
+        } else {
+            let mut draft = ending.to_secret().map_err(|_| WriteError::NotSerializable)?;
+            draft.data = None;
+            let made = bounded(self.secrets.create(&PostParams::default(), &draft)).await;
+            made.map_err(WriteError::of_create)?
+        };
+        let object = ObjectVersion::of(&object.metadata);
+        let object = object.ok_or(WriteError::OutcomeUnknown(CallError::Unversioned))?;
+        self.replace(Version { key: ending.key().into(), object }, ending).await
+    }
+}
+
+/// Whether it is the empty Secret that an ending is about to be written into.
+fn is_draft(secret: &Secret) -> bool {
+    secret.type_.as_deref() == Some(Ending::TYPE)
+        && !secret.data.as_ref().is_some_and(|data| data.contains_key(CLEAR_PART))
+}
+
+fn object_name<T: Kept>(key: &str) -> String {
+    format!("{}{key}", T::PREFIX)
+}
+
+/// The key of the Secret with this metadata, and which state of it; `None` if its name does not fit. The name decides: a label
+/// could be copied to another Secret.
+fn identity<T: Kept>(metadata: &ObjectMeta) -> Option<(Arc<str>, ObjectVersion)> {
+    Some((metadata.name.as_deref()?.strip_prefix(T::PREFIX)?.into(), ObjectVersion::of(metadata)?))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const NO_SHARES: &str = "shares are written by the operator alone";
 const NO_LABEL: &str =
     "labels by which the operator knows its Secrets are set and removed by it alone: leave out";
 const NO_RECORD: &str =
-    "Secrets of type bowline.dev/record and bowline.dev/sharer are written and deleted by the operator alone";
+    "bowline.dev/ending and bowline.dev/sharer are written and deleted by the operator alone";
 const FINALIZER: &str = bowline_api::names::FINALIZER;
 
 #[tokio::test]
@@ -225,6 +225,30 @@ async fn our_labels_on_secrets_are_set_and_removed_by_the_operator_alone() {
     team.person("mallory").must(&Ask::delete(&path)).await;
 }
 
+/// A revision that is later than the one on record would stop the connection, as if an older record had been restored.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn class_15_which_grant_is_in_a_published_secret_is_noted_by_the_operator_alone() {
+    let team = Team::new().await;
+    let noted = json!({"metadata": {"annotations":
+        {"bowline.dev/grant-id": "0123456789abcdef0123456789abcdef", "bowline.dev/revision": "3"}}});
+    let ours = secret(&random_name("s"), "Opaque", &json!({"app.kubernetes.io/managed-by": "bowline"}));
+    let stored = team.made_by_operator(&team.secrets(), &merged(ours, &noted)).await;
+    let path = path_of(&team.secrets(), &stored);
+    let annotated = |key: &str, value: Value| json!({"metadata": {"annotations": {key: value}}});
+    let rows = [
+        (annotated("bowline.dev/revision", json!("9")), Refused("set and removed by it alone")),
+        (annotated("bowline.dev/revision", Value::Null), Refused("set and removed by it alone")),
+        (annotated("bowline.dev/grant-id", Value::Null), Refused("set and removed by it alone")),
+        (json!({"metadata": {"annotations": null}}), Refused("set and removed by it alone")),
+        (annotated("example.com/team", json!("a")), Accepted),
+    ];
+    for (change, verdict) in &rows {
+        judge_change(&team, "mallory", &path, change, *verdict).await;
+    }
+    judge_change(&team, OPERATOR, &path, &annotated("bowline.dev/revision", json!("4")), Accepted).await;
+}
+
 /// By them the operator knows what it has to withdraw.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
@@ -276,7 +300,7 @@ async fn a_secret_is_born_with_our_labels_from_the_operator_alone() {
 #[ignore = "needs an API server: make test"]
 async fn records_are_written_and_deleted_by_the_operator_alone() {
     let team = Team::new().await;
-    for type_ in ["bowline.dev/record", "bowline.dev/sharer"] {
+    for type_ in ["bowline.dev/record", "bowline.dev/ending", "bowline.dev/sharer"] {
         let record = secret(&random_name("record"), type_, &json!({}));
         let stored = team.made_by_operator(&team.secrets(), &record).await;
         let path = path_of(&team.secrets(), &stored);

@@ -35,6 +35,7 @@ mod plugin_consent;
 mod plugin_installed;
 mod plugin_sharing;
 mod portal;
+mod records;
 mod registration;
 mod scene;
 mod sharing;

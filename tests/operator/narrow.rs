@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use bowline_api::ConnectionShare;
 use bowline_testbed::access;
@@ -12,13 +13,13 @@ use bowline_testbed::random;
 use bowline_testbed::sandbox::Rotation;
 use bowline_testbed::scratch::Scratch;
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::looking::{condition, holds, is, until, words};
+use crate::looking::{condition, holds, is, until, until_within, words};
 use crate::scene::{Scene, parsed};
 use crate::stage::{HOME, Stage};
 
@@ -239,4 +240,60 @@ async fn class_22_a_namespace_that_cannot_be_read_delays_only_what_is_in_it() {
 
     bind(&it.stage, lost).await;
     it.secret_in(lost, "billing").await;
+}
+
+/// Somebody takes the operator's rights in a namespace away, and then the connection goes.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn class_22_a_namespace_without_rights_holds_back_neither_revocation_nor_deletion() {
+    let narrow = Narrow::new().await;
+    let it = &narrow.it;
+    it.workspace(&["alice"], &[&narrow.jobs]).apply().await;
+    it.provider(Rotation::SingleUse).lifetime(3600).apply().await;
+    it.connection("mail").shared().apply().await;
+    let minted = it.authorized("mail").await;
+    let id = format!("{}.mail", it.namespace);
+    it.secret_in(&narrow.jobs, &id).await;
+    let bindings: Api<RoleBinding> = Api::namespaced(it.admin.clone(), &narrow.jobs);
+    bindings.delete("bowline-secrets", &DeleteParams::default()).await.expect("deleted");
+    let operator = as_operator(&it.stage).await;
+    until("no rights", async || (!may(&operator, "delete", &narrow.jobs).await).then_some(())).await;
+
+    it.delete("mail").await;
+    it.until_gone(Duration::from_secs(40), "mail").await;
+    let grant = &minted.grant_id;
+    it.until_ledger("revoked", |ledger| ledger.is_grant_revoked(grant).then_some(())).await;
+    let told = it.until_event(&it.namespace, "NotWithdrawn").await;
+    assert!(told.contains(&id), "{told}");
+    assert!(it.secret_now(&narrow.jobs, &id).await.is_some(), "nobody can remove it");
+    until("the debt is counted", async || {
+        let (_, metrics) = it.stage.ask("metrics").await.ok_or("nobody listens")?;
+        metrics.contains("bowline_withdrawal_debts 1").then_some(()).ok_or("not counted")
+    })
+    .await;
+    // With the right it goes by itself, and the ending with it.
+    bind(&it.stage, &narrow.jobs).await;
+    until_within(Duration::from_secs(90), "the Secret is gone", async || {
+        it.secret_now(&narrow.jobs, &id).await.is_none().then_some(())
+    })
+    .await;
+}
+
+/// The namespace controller removes kinds in no order of its own, and so the operator's rights often before the connection.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn class_22_a_namespace_that_loses_its_role_binding_first_goes() {
+    let narrow = Narrow::new().await;
+    let it = &narrow.it;
+    let minted = it.connected("mail", Rotation::SingleUse, 3600).await;
+    let bindings: Api<RoleBinding> = Api::namespaced(it.admin.clone(), &it.namespace);
+    bindings.delete("bowline-secrets", &DeleteParams::default()).await.expect("deleted");
+    let namespaces: Api<Namespace> = Api::all(it.admin.clone());
+    namespaces.delete(&it.namespace, &DeleteParams::default()).await.expect("deleted");
+    until_within(Duration::from_mins(1), "the namespace is gone", async || {
+        namespaces.get_opt(&it.namespace).await.ok().and_then(|found| found.is_none().then_some(()))
+    })
+    .await;
+    let grant = &minted.grant_id;
+    it.until_ledger("revoked", |ledger| ledger.is_grant_revoked(grant).then_some(())).await;
 }

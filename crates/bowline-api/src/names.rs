@@ -60,6 +60,8 @@ pub const ANNOTATION_DISCONNECTED_BY: &str = "bowline.dev/disconnected-by";
 pub const TYPE_RECORD: &str = "bowline.dev/record";
 /// Type of the Secrets in the operator's namespace that remember who shared a connection under an id.
 pub const TYPE_SHARER: &str = "bowline.dev/sharer";
+/// Type of the sealed Secrets there that hold a grant until it is revoked at its provider.
+pub const TYPE_ENDING: &str = "bowline.dev/ending";
 /// Type of the short-lived Secrets that import a grant.
 pub const TYPE_INTAKE: &str = "bowline.dev/intake";
 /// Type of the short-lived Secrets through which portal and operator carry out an attempt.

@@ -50,17 +50,16 @@ fn is_said_by_a_check(reason: Reason) -> bool {
 
 fn on_record(input: &Input) -> Option<ConditionVerdict> {
     let (reason, detail) = match &input.observed.record {
-        RecordState::Present(present) if present.ending => (
-            Reason::AuthorizationInProgress,
-            "The earlier grant is being revoked at the provider; then a new one is accepted.",
-        ),
         RecordState::Present(present) if present.doubted_since.is_some() => {
             (Reason::IntakeOutcomeUnknown, "")
         }
         RecordState::Present(present) if present.has_candidate => {
             (Reason::AuthorizationInProgress, "The grant is being checked with the provider.")
         }
-        RecordState::Missing if input.connection.was_connected() => (Reason::RecordMissing, ""),
+        // A grant that is being ended is not missed.
+        RecordState::Missing if input.connection.was_connected() && input.observed.endings.is_empty() => {
+            (Reason::RecordMissing, "")
+        }
         _ => return None,
     };
     Some(input.verdict(reason, detail))

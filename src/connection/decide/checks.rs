@@ -8,11 +8,12 @@ use bowline_api::owner::may_own;
 use bowline_api::reason::{Effect, MessageFacts, Reason};
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
 use super::input::Input;
 use super::verdict::ConditionVerdict;
-use super::{awaiting, consent};
-use crate::connection::observed::RecordState;
+use super::{awaiting, consent, task};
+use crate::connection::observed::{EndingView, ObservedConnection, RecordState};
 use crate::grant::target::{ScopeComparison, Target};
 use crate::vault::{Grant, Mismatch};
 use crate::world::{ProviderUse, UnusableProvider};
@@ -31,6 +32,7 @@ const CHECKS: &[Check] = &[
     not_allowed,
     provider_unusable,
     record_unusable,
+    answer_unstored,
     ruled_out,
     consent_outdated,
     unconfirmed,
@@ -56,13 +58,33 @@ fn owner_unverified(input: &Input) -> Option<ConditionVerdict> {
 }
 
 fn disconnected(input: &Input) -> Option<ConditionVerdict> {
-    input.connection.is_disconnected().then(|| {
-        let detail = match input.observed.record {
-            RecordState::Missing => "The grant is revoked and erased.",
-            _ => "It is withdrawn everywhere and is being revoked at the provider.",
-        };
-        input.verdict(Reason::Disconnected, detail)
-    })
+    input.connection.is_disconnected().then(|| input.verdict(Reason::Disconnected, how_far(input.observed)))
+}
+
+/// How far the end of a disconnected grant is. Nothing is called done before it is.
+fn how_far(observed: &ObservedConnection) -> String {
+    let told = match (&observed.record, observed.endings.iter().max_by_key(|ending| ending.failures)) {
+        (RecordState::Unreadable | RecordState::Tampered, _) => {
+            "The sealed record cannot be read, so the grant is not revoked at the provider.".to_owned()
+        }
+        (RecordState::Missing, None) => {
+            "The grant is erased here; it was revoked at the provider if that offers it.".to_owned()
+        }
+        (RecordState::Missing, Some(ending)) if ending.is_given_up => format!(
+            "The grant could not be revoked at the provider, and that is not tried any more: {}. Revoke it there by hand.",
+            ending.last_error.as_deref().unwrap_or("the reason is not known")
+        ),
+        (RecordState::Missing, Some(EndingView { last_error: Some(why), .. })) => {
+            format!("The grant is not revoked at the provider yet: {why}. It is tried again.")
+        }
+        (_, _) => "The grant is being revoked at the provider.".to_owned(),
+    };
+    let shares = observed.shares.iter().filter(|share| share.metadata.deletion_timestamp.is_none());
+    let left: Vec<_> = shares.filter_map(|share| share.namespace()).collect();
+    if !left.is_empty() {
+        return format!("{told} It is not withdrawn yet from {}.", left.join(", "));
+    }
+    told
 }
 
 fn reserved_namespace(input: &Input) -> Option<ConditionVerdict> {
@@ -90,9 +112,18 @@ fn record_unusable(input: &Input) -> Option<ConditionVerdict> {
     let reason = match input.observed.record {
         RecordState::Tampered => Reason::RecordTampered,
         RecordState::Unreadable => Reason::RecordUnreadable,
+        // A token is minted again, after which it is newer than what was published.
+        RecordState::RolledBack(_) if input.observed.is_minted(&input.connection.spec) => return None,
+        RecordState::RolledBack(_) => Reason::RecordRolledBack,
         RecordState::Missing | RecordState::Present(_) => return None,
     };
     Some(input.verdict(reason, ""))
+}
+
+/// A commit that takes long is told, because nobody else sees it.
+fn answer_unstored(input: &Input) -> Option<ConditionVerdict> {
+    let since = input.observed.actor.unstored_since?.to_string();
+    Some(ConditionVerdict::of(Reason::AnswerNotStored, &MessageFacts { at: Some(&since), ..input.facts() }))
 }
 
 /// The provider's decision about the grant is valid until there is a new grant.
@@ -103,8 +134,11 @@ fn ruled_out(input: &Input) -> Option<ConditionVerdict> {
 
 fn outcome_unknown(input: &Input) -> Option<ConditionVerdict> {
     let present = input.observed.record.present()?;
-    (present.unknown_since.is_some() && present.grant.is_some() && !input.observed.actor.busy)
-        .then(|| input.verdict(Reason::RotationOutcomeUnknown, ""))
+    (present.unknown_since.is_some() && present.grant.is_some() && !input.observed.actor.busy).then(|| {
+        let detail =
+            if task::pending_request(input).is_some() { "The requested refresh waits for that." } else { "" };
+        input.verdict(Reason::RotationOutcomeUnknown, detail)
+    })
 }
 
 fn provider_not_ready(input: &Input) -> Option<ConditionVerdict> {

@@ -58,8 +58,6 @@ fn due(input: &Input, kept: &StoredAttempt, authorized: &ConditionVerdict) -> Op
             let (reason, message) = why_blocked(input, authorized);
             Some(Due::End(Dismissal::of(kept, AttemptEnding::failed(reason, message))))
         }
-        // The former grant is being revoked: that takes a moment, and the page waits that long.
-        Step::Asked { .. } if input.observed.record.is_ending() => None,
         Step::Asked { .. } => Some(Due::Step(ConsentTask::Begin { attempt })),
         Step::Returned { .. } => Some(Due::Step(ConsentTask::Exchange { attempt })),
         Step::Waiting { .. } if !is_newest_code(input, kept) => {
@@ -93,7 +91,7 @@ fn left_behind(input: &Input, kept: &StoredAttempt) -> Due {
     let record = &input.observed.record;
     // Times have whole seconds: within the same second it is probably the grant of the attempt before.
     let is_its = |obtained_at: Timestamp| obtained_at > kept.attempt.started_at;
-    let waits = record.present().filter(|present| !present.ending).and_then(|present| present.consented_at);
+    let waits = record.holding_candidate().and_then(|present| present.consented_at);
     let in_use_is_its = |grant: &Grant| grant.consent.is_ours() && is_its(grant.obtained_at);
     let ending = if waits.is_some_and(is_its) {
         being_checked()

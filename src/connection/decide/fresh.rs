@@ -89,9 +89,8 @@ pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> 
     }
     let (spec, retry_at) = (&input.connection.spec, input.history.retry_at);
     let Some(grant) = input.observed.record.grant() else {
-        // Wait for the revocation: a token minted now would be revoked too. A first token is a new grant.
-        let waits = input.observed.record.is_ending() || !input.observed.missing_policies.is_empty();
-        if !input.observed.is_minted(spec) || waits {
+        // A first token is a new grant.
+        if !input.observed.is_minted(spec) || !input.observed.missing_policies.is_empty() {
             return None;
         }
         // A fixed time, because otherwise the status would change with every reconcile.
@@ -114,8 +113,9 @@ pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> 
     Some(schedule::next_refresh(obtained_at, expires_at, input.jitter, Some(obtained_at), input.policy))
 }
 
-/// After an unknown outcome: when the stored token is sent again. Within a grace window the old one still works.
-fn tried_again_at(input: &Input, grant: &Grant, target: &Target) -> Option<Timestamp> {
+/// After an unknown outcome: when the stored token is sent again, whoever asks for it sooner. Within a grace window the old one
+/// still works.
+pub(super) fn tried_again_at(input: &Input, grant: &Grant, target: &Target) -> Option<Timestamp> {
     let since = input.observed.record.present()?.unknown_since?;
     let graced = target.grace().is_some_and(|window| later(since, window) > input.now);
     if graced {

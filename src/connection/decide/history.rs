@@ -13,7 +13,7 @@ use crate::connection::observed::ObservedConnection;
 use crate::grant::incident::Incident;
 use crate::grant::outcome::{FinishedWork, Outcome};
 use crate::grant::schedule::{self, Policy};
-use crate::vault::record::Pause;
+use crate::vault::record::{GrantVersion, Pause};
 
 /// What is remembered about refreshes of the grant in use.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,7 +48,7 @@ impl History {
         let remembered =
             Self::remembered(connection.status.as_ref(), observed).reopened(observed.incident, policy);
         match &observed.actor.finished {
-            Some(finished) => remembered.absorb(finished, observed.record.revision(), policy, jitter),
+            Some(finished) => remembered.absorb(finished, observed.record.version(), policy, jitter),
             None => remembered,
         }
     }
@@ -96,7 +96,7 @@ impl History {
     fn absorb(
         mut self,
         finished: &FinishedWork,
-        revision: Option<i64>,
+        version: Option<GrantVersion>,
         policy: &Policy,
         jitter: f64,
     ) -> Self {
@@ -107,19 +107,19 @@ impl History {
                 let Self { handled_refresh, handled_authorization, .. } = self;
                 Self { handled_refresh, handled_authorization, accepted: *accepted, ..Self::default() }
             }
-            // Before the first record there is no revision, but a failure counts already.
-            Outcome::Failed { revision: tried, failure } if *tried == revision.unwrap_or_default() => {
+            // Before the first grant there is no version, but a failure counts already.
+            Outcome::Failed { used, failure } if *used == version => {
                 self.failed(failure, finished, policy, jitter)
             }
-            Outcome::Oversized { revision: tried, failure } if Some(*tried) == revision => {
+            Outcome::Oversized { used, failure } if used.is_some() && *used == version => {
                 self.failed(failure, finished, policy, jitter)
             }
-            Outcome::Unknown { revision: tried, failure } if Some(*tried) == revision => {
+            Outcome::Unknown { used, failure } if used.is_some() && *used == version => {
                 self.note(Reason::RotationOutcomeUnknown, failure, finished);
                 let again = schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy);
                 Self { retry_at: Some(again), ..self }
             }
-            Outcome::Lost { revision: tried, failure } if Some(*tried) == revision => {
+            Outcome::Lost { used, failure } if used.is_some() && *used == version => {
                 self.note(Reason::RefreshTokenLost, failure, finished);
                 Self { ruling: Some(ruling(Reason::RefreshTokenLost, &failure.summary, now)), ..self }
             }

@@ -49,7 +49,7 @@ pub(crate) struct ConnectionPlan {
     pub(crate) shares_to_write: BTreeSet<String>,
     /// Whether shares and their Secrets are removed from here, before anything else.
     pub(crate) take_back_shares: bool,
-    /// Whether the grant is to be revoked and erased.
+    /// Whether the grant is to be moved from the record into an ending.
     pub(crate) end: bool,
     pub(crate) next_attempt: Option<Timestamp>,
     /// When a waiting refresh request may be served.
@@ -113,11 +113,9 @@ fn shares_to_write(observed: &ObservedConnection, authorized: &ConditionVerdict)
     if is_taken_away { BTreeSet::new() } else { shared::missing(&observed.shared, &observed.shares) }
 }
 
-/// Whether the grant is to be marked as ending, and is not marked yet.
+/// Whether the grant is to be ended, and is still on record.
 fn ends(observed: &ObservedConnection, authorized: &ConditionVerdict) -> bool {
-    authorized.effect == Effect::End
-        && !matches!(observed.record, RecordState::Missing)
-        && !observed.record.is_ending()
+    authorized.effect == Effect::End && !matches!(observed.record, RecordState::Missing)
 }
 
 /// Whether a refresh request can still be served later.

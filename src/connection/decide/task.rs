@@ -6,9 +6,9 @@ use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::consent;
 use super::input::Input;
 use super::verdict::ConditionVerdict;
+use super::{consent, fresh};
 use crate::grant::intake::Announcement;
 use crate::grant::work::Task;
 use crate::grant::{may_be_sent_again, schedule};
@@ -84,9 +84,7 @@ pub(super) fn unread_credentials<'a>(input: &Input<'a>) -> Option<&'a (String, S
 /// Whether a candidate may be sent to the provider, for the first time or again.
 fn may_be_judged(input: &Input) -> bool {
     let record = &input.observed.record;
-    let Some(present) = record.present().filter(|present| present.has_candidate && !present.ending) else {
-        return false;
-    };
+    let Some(present) = record.holding_candidate() else { return false };
     let grace = input.observed.target().and_then(|target| target.grace());
     let again = |sent_at| may_be_sent_again(sent_at, grace, record.grant().map(AsRef::as_ref), input.now);
     present.doubted_since.is_none_or(again)
@@ -103,8 +101,9 @@ pub(super) fn pending_request(input: &Input) -> Option<String> {
 }
 
 /// When a request may be served: at once, but not before the minimum interval after the last refresh, not before a second
-/// opinion on the grant would count, and not beyond the provider's budget. Where a refresh ends the token in use, that token
-/// first reaches the pods and serves them for as long again. `None` if there is nothing to refresh.
+/// opinion on the grant would count, not before a token that may be spent is tried again anyway, and not beyond the
+/// provider's budget. Where a refresh ends the token in use, that token first reaches the pods and serves them for as long
+/// again. `None` if there is nothing to refresh.
 pub(super) fn earliest(input: &Input) -> Option<Timestamp> {
     let spec = &input.connection.spec;
     let grant = input.observed.record.grant().filter(|grant| input.observed.is_refreshable(spec, grant))?;
@@ -114,6 +113,8 @@ pub(super) fn earliest(input: &Input) -> Option<Timestamp> {
     let counts = input.history.second_opinion_at(input.policy).unwrap_or(last);
     let ends_access = input.policy.ends_access && grant.expires_at.is_none_or(|at| at > input.now);
     let served = if ends_access { later(grant.obtained_at, schedule::MOUNT_DELAY * 2) } else { last };
-    let room = input.observed.requests_from.unwrap_or(input.now);
-    Some(later(last, input.policy.least_interval(lifetime)).max(served).max(counts).max(room).max(input.now))
+    let doubted = input.observed.target().and_then(|target| fresh::tried_again_at(input, grant, target));
+    let room = input.observed.requests_from;
+    let paced = later(last, input.policy.least_interval(lifetime)).max(served).max(counts);
+    [doubted, room].into_iter().flatten().chain([paced, input.now]).max()
 }

@@ -13,6 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::terms::{Pledge, person_behind};
 use crate::grant::intake::{from_catalog, judge_candidate, refuse_oversized, whose};
 use crate::grant::outcome::{Outcome, WorkResult};
+use crate::grant::presence::write_wanted;
 use crate::grant::records::{NotWritten, Patience};
 use crate::grant::refusal::ConsentError;
 use crate::grant::revoke::{give_back, is_revoked_after, revoke_replaced};
@@ -47,13 +48,12 @@ pub(super) async fn arrived(
     grant.bound_to.account = account;
     let erased = match put_on_record(engine, job, &grant).await {
         Ok(erased) => erased,
-        Err(why) => {
-            // Without its account nobody knows whether another connection uses it.
-            if grant.bound_to.account.is_none() {
-                grant.bound_to.account = whose(engine, job, &grant).await.ok().flatten();
+        Err(error) => {
+            // What is being ended is revoked as an ending.
+            if !matches!(error, NotWritten::Ended) {
+                give_back_unkept(engine, job, app, grant).await;
             }
-            give_back(engine, job, app, &grant).await;
-            return Err(engine.consents.failed(kept, why).await);
+            return Err(engine.consents.failed(kept, why_not_kept(&error)).await);
         }
     };
     let judged = match oversized {
@@ -68,14 +68,27 @@ pub(super) async fn arrived(
     judged
 }
 
-/// Stores what may be the only copy of a grant, unless the connection is gone or ending. Returns the candidate it replaced.
-async fn put_on_record(engine: &Engine, job: &Job, grant: &Grant) -> Result<Option<Grant>, ConsentError> {
-    let (records, place) = (&engine.records, &job.place);
+/// Revokes what no record holds. Without its account nobody knows whether another connection uses it.
+async fn give_back_unkept(engine: &Engine, job: &Job, app: &App, mut grant: Grant) {
+    if grant.bound_to.account.is_none() {
+        grant.bound_to.account = whose(engine, job, &grant).await.ok().flatten();
+    }
+    give_back(engine, job, app, &grant).await;
+}
+
+fn why_not_kept(error: &NotWritten) -> ConsentError {
+    if matches!(error, NotWritten::Ended | NotWritten::Refused(TransitionError::Unwanted)) {
+        return ConsentError::NotWanted;
+    }
+    tracing::error!(error = %chain(error), "a new grant cannot be put on record");
+    ConsentError::NotKept
+}
+
+/// Stores what may be the only copy of a grant, unless the connection is gone. Returns the candidate it replaced.
+async fn put_on_record(engine: &Engine, job: &Job, grant: &Grant) -> Result<Option<Grant>, NotWritten> {
+    let records = &engine.records;
     let erased = Mutex::new(None);
     let change = |record: Record| {
-        if job.gone.is_cancelled() {
-            return Err(TransitionError::Ending);
-        }
         let standing = records.opened(&record, Slot::Candidate).map(|standing| standing.grant);
         if standing.as_ref().is_some_and(|standing| is_same(standing, grant)) {
             return Ok(record);
@@ -84,14 +97,8 @@ async fn put_on_record(engine: &Engine, job: &Job, grant: &Grant) -> Result<Opti
         let free = if record.candidate().is_some() { record.candidate_refused()? } else { record };
         free.with_candidate(&records.sealer, grant)
     };
-    match records.write(&place.uid, Some(place), Patience::Endless, change).await {
-        Ok(_) => Ok(lock(&erased).take()),
-        Err(NotWritten::Refused(TransitionError::Ending)) => Err(ConsentError::NotWanted),
-        Err(error) => {
-            tracing::error!(error = %chain(&error), "a new grant cannot be put on record");
-            Err(ConsentError::NotKept)
-        }
-    }
+    write_wanted(engine, job, Patience::Endless(&job.place), change).await?;
+    Ok(lock(&erased).take())
 }
 
 /// What the attempt's page says about it; the connection's status says the rest.

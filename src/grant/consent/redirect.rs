@@ -93,7 +93,7 @@ pub(super) async fn exchange(engine: &Engine, job: &Job, name: &str) -> WorkResu
     let kept = engine.consents.attempt(name).await?;
     let Step::Returned { answer, sealed } = &kept.attempt.step else { return Ok(Outcome::Stepped) };
     match code(engine, job, &kept, answer, sealed).await {
-        Ok((pledge, app, code)) => spend(engine, job, kept, &app, &pledge, &code).await,
+        Ok((pledge, app, code)) => Box::pin(spend(engine, job, kept, &app, &pledge, &code)).await,
         Err(outcome) => Err(engine.consents.failed(kept, outcome).await),
     }
 }

@@ -25,7 +25,7 @@ use crate::grant::slot::{NotSpent, access_token, refresh_token, spend};
 use crate::grant::target::ScopeComparison;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
-use crate::vault::{Account, Credential, Grant, Opened, SiblingKey, Slot};
+use crate::vault::{Account, Credential, Grant, Opened, Record, SiblingKey, Slot};
 
 /// Judges the present candidate, and promotes or erases it.
 pub(crate) async fn judge_candidate(engine: &Engine, job: &Job) -> WorkResult {
@@ -47,7 +47,9 @@ pub(crate) async fn judge_candidate(engine: &Engine, job: &Job) -> WorkResult {
 async fn promote(engine: &Engine, job: &Job, candidate: &Opened) -> WorkResult {
     let records = &engine.records;
     let old = records.in_use(&job.place.uid);
-    let promoted = records.settle(&job.place.uid, |record| record.promoted(&records.sealer, candidate)).await;
+    let known = job.newest_known;
+    let change = |record: Record| record.promoted(&records.sealer, candidate, known);
+    let promoted = records.settle(&job.place.uid, change).await;
     let Ok(Some(_)) = promoted else {
         return Err(Outcome::delayed("The judged grant could not be put in place now."));
     };
@@ -239,7 +241,7 @@ fn account_fits(engine: &Engine, job: &Job, grant: &mut Grant, account: Option<A
     }
     let only_chain = job.target.description().grant.chain == protocol::Chain::Account;
     let key = SiblingKey::of(&grant.bound_to).filter(|_| only_chain);
-    if key.is_some_and(|key| engine.records.store.has_siblings(&key, &job.place.uid)) {
+    if key.is_some_and(|key| engine.records.store.has_siblings(&key, Some(&job.place.uid))) {
         return Err(IntakeError::AccountTaken.into());
     }
     Ok(())

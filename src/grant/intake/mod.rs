@@ -14,16 +14,14 @@ use self::content::Provided;
 use self::judge::key_credential;
 use super::Engine;
 use super::outcome::{Outcome, WorkResult};
+use super::presence::write_wanted;
 use super::records::{NotWritten, Patience};
 use super::refusal::ConsentError;
 pub(crate) use super::refusal::IntakeError;
 use super::secrets::UserSecret;
 pub(crate) use super::work::Announcement;
 use super::work::Job;
-use crate::vault::{Consent, Grant, Record, Slot, TransitionError};
-
-/// After this many failed revocations an ending grant is replaced by a new one.
-const REVOCATIONS_BEFORE_GIVING_WAY: i32 = 3;
+use crate::vault::{Consent, Grant, Record, Slot};
 
 /// Takes the announced intake Secret.
 pub(super) async fn take(engine: &Engine, job: &Job, announcement: &Announcement) -> WorkResult {
@@ -74,8 +72,7 @@ pub(super) async fn read(
 
 /// Whether the grant in use was read from the same bytes, under the same terms: then only the Secret's metadata changed.
 fn is_in_use(engine: &Engine, job: &Job, secret: &UserSecret) -> bool {
-    let loaded = engine.records.get(&job.place.uid).filter(|loaded| loaded.record.ending().is_none());
-    let grant = loaded.and_then(|loaded| engine.records.opened(&loaded.record, Slot::InUse));
+    let grant = engine.records.open(&job.place.uid, Slot::InUse);
     grant.is_some_and(|opened| {
         opened.grant.source.is_some_and(|source| source.digest == secret.source.digest)
             && job.target.differs_from(&opened.grant.bound_to, &job.owner).is_none()
@@ -107,18 +104,11 @@ async fn put_on_record(engine: &Engine, job: &Job, secret: &UserSecret) -> Resul
         if standing.is_some_and(|standing| standing.grant.source == grant.source) {
             return Ok(record);
         }
-        let record = match record.ending() {
-            Some(ending) if ending.failures >= REVOCATIONS_BEFORE_GIVING_WAY => record.restarted()?,
-            _ => record,
-        };
         let record = if record.candidate().is_some() { record.candidate_refused()? } else { record };
         record.with_candidate(&records.sealer, &grant)
     };
-    match records.write(&job.place.uid, Some(&job.place), Patience::Brief, change).await {
+    match write_wanted(engine, job, Patience::Brief, change).await {
         Ok(_) => Ok(()),
-        Err(NotWritten::Refused(TransitionError::Ending)) => {
-            Err(Outcome::delayed("A former grant is being revoked. What was provided is taken after that."))
-        }
         Err(NotWritten::TooLarge) => Err(ConsentError::NotKept.into()),
         Err(_) => Err(Outcome::delayed("What was provided could not be put on record now.")),
     }

@@ -2,6 +2,7 @@
 //!
 //! Revocation is repeated for seven days with growing pauses; then a Warning says where a person can do it by hand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_api::IntegrationConnection;
@@ -18,27 +19,36 @@ use crate::grant::Engine;
 use crate::grant::outcome::Outcome;
 use crate::grant::work::Job;
 use crate::kube_ext::events::Events;
-use crate::vault::record::GrantEnding;
+use crate::vault::record::{Ending, GrantEnding};
 use crate::vault::{Loaded, Opened, Record, Slot};
 
 /// How long revocation is repeated.
 const TRIED_FOR: Duration = Duration::from_hours(7 * 24);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
-/// Revokes the grant and erases its record, if the record is still what was `read`. What cannot be done now is postponed.
-pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, read: &ObjectVersion) {
-    let (records, uid) = (&engine.records, &job.place.uid);
-    let Some(loaded) = records.get(uid).filter(|loaded| loaded.version.read() == *read) else { return };
-    match revoke_all(engine, job, &loaded.record).await {
+/// Revokes the grant and erases the ending with this key, if it is still what was `read`. What cannot be done now is postponed.
+pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, key: &str, read: &ObjectVersion) {
+    let records = &engine.records;
+    let now = || records.endings.get(key).ok().flatten();
+    let Some(loaded) = now().filter(|loaded| loaded.version.read() == *read) else { return };
+    // While its record is there, the grant may still be in use.
+    if records.is_unmoved(&loaded.record) {
+        return;
+    }
+    match revoke_all(engine, job, loaded.record.record()).await {
         // An access token that had to be fetched for the revocation has been put on record since.
         Ok(()) => {
-            if let Some(revoked) = records.get(uid) {
-                records.erase(revoked.version).await;
+            let Some(revoked) = now() else { return };
+            if revoked.record.withdrawal().is_settled() {
+                records.erase_ending(revoked.version).await;
+            } else {
+                let next = Ending::clone(&revoked.record).revoked();
+                records.replace_ending(revoked, next).await;
             }
         }
         Err(why) => {
             let by_hand = job.target.description().revoke.by_hand.as_deref();
-            postpone(engine, events, &loaded, &why, by_hand).await;
+            postpone(engine, events, loaded, &why, by_hand).await;
         }
     }
 }
@@ -46,13 +56,12 @@ pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, read: &Obje
 async fn revoke_all(engine: &Engine, job: &Job, record: &Record) -> Result<(), String> {
     let Engine { records, secrets, .. } = engine;
     let open = |slot| record.open(&records.sealer, slot).map_err(|error| error.to_string());
-    let is_revoked = |opened: &Opened| {
-        may_be_ended(reach(&records.store, record.uid(), job.target.description(), &opened.grant))
-    };
+    let is_revoked =
+        |opened: &Opened| may_be_ended(reach(&records.store, job.target.description(), &opened.grant));
     let grants: Vec<_> = [open(Slot::InUse)?, open(Slot::Candidate)?].into_iter().flatten().collect();
     let (revoked, shared): (Vec<_>, Vec<_>) = grants.into_iter().partition(is_revoked);
     if !shared.is_empty() {
-        tracing::info!("not revoked at the provider: another connection lives on the same grant there");
+        tracing::info!("not revoked at the provider: a connection lives on the same grant there");
     }
     if revoked.is_empty() {
         return Ok(());
@@ -62,31 +71,30 @@ async fn revoke_all(engine: &Engine, job: &Job, record: &Record) -> Result<(), S
         _ => format!("Secret {} could not be read now.", job.own_app.as_deref().unwrap_or_default()),
     })?;
     for opened in revoked {
-        revoke_opened(engine, job, app.as_deref(), opened).await?;
+        revoke_opened(engine, job, app.as_deref(), opened, record).await?;
     }
     Ok(())
 }
 
-/// Records a revocation that failed. The first failure is reported, and so is the last: the grant still lives at the provider.
+/// Records a revocation that failed, unless the ending has changed since it was read: then somebody else has recorded it. The
+/// first failure is reported, and so is the last: the grant still lives at the provider.
 pub(crate) async fn postpone(
     engine: &Engine,
     events: &Events,
-    failed: &Loaded,
+    failed: Loaded<Ending>,
     why: &str,
     by_hand: Option<&str>,
 ) {
-    let Some(ending) = failed.record.ending() else { return };
-    let records = &engine.records;
-    let next = later(records.clock.now(), pause(ending.failures));
-    tracing::warn!(why, failures = ending.failures + 1, "the grant is not revoked yet");
-    let place = failed.record.place();
-    let postponed = |record: Record| record.ending_postponed(next, why);
-    if !records.note(&place.uid, "the pause before the next revocation", postponed).await {
+    let (records, ending) = (&engine.records, Arc::clone(&failed.record));
+    let (progress, place) = (ending.progress(), ending.record().place());
+    let next = later(records.clock.now(), pause(progress.failures));
+    tracing::warn!(why, failures = progress.failures + 1, "the grant is not revoked yet");
+    if records.replace_ending(failed, Ending::clone(&ending).postponed(next, why)).await.is_none() {
         // Otherwise the queue would start again at once; the API server needs the pause too.
         return sleep(Duration::from_secs(5)).await;
     }
-    let last = is_given_up(ending, next);
-    if ending.failures == 0 || last {
+    let last = is_given_up(progress, next);
+    if progress.failures == 0 || last {
         let what_next = if last { "It is not tried again." } else { "It is tried again for seven days." };
         let by_hand = by_hand.map_or_else(String::new, |by_hand| format!(" By hand: {by_hand}"));
         let note = format!("The grant could not be revoked at the provider: {why}. {what_next}{by_hand}");
@@ -103,7 +111,7 @@ pub(crate) fn is_given_up(ending: &GrantEnding, now: Timestamp) -> bool {
 }
 
 /// Ten seconds, doubling to an hour.
-fn pause(failures: i32) -> Duration {
+pub(crate) fn pause(failures: i32) -> Duration {
     Duration::from_secs(10).saturating_mul(1 << failures.clamp(0, 9)).min(LONGEST_PAUSE)
 }
 

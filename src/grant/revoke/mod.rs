@@ -5,6 +5,8 @@ mod request;
 mod rule;
 mod unused;
 
-pub(super) use ending::{end, is_given_up, postpone};
+pub(crate) use ending::is_given_up;
+pub(super) use ending::{end, pause, postpone};
+pub(super) use rule::ends_token_alone;
 pub(crate) use unused::Replaced;
 pub(super) use unused::{discard, give_back, is_revoked_after, revoke_all_replaced, revoke_replaced};

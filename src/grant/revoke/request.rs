@@ -9,6 +9,7 @@ use crate::grant::Engine;
 use crate::grant::slot::{refresh_token, renewed, send};
 use crate::grant::work::Job;
 use crate::metrics::Operation;
+use crate::vault::record::Ending;
 use crate::vault::{Credential, Grant, Opened, Record, Terms};
 
 /// Revokes a grant at the provider, with the given tokens, if the provider supports revocation.
@@ -48,6 +49,7 @@ pub(super) async fn revoke_opened(
     job: &Job,
     app: Option<&App>,
     opened: Opened,
+    ending: &Record,
 ) -> Result<(), String> {
     let now = engine.records.clock.now();
     let expired = opened.grant.expires_at.is_some_and(|expires| expires <= now);
@@ -59,11 +61,9 @@ pub(super) async fn revoke_opened(
     match send(engine, job, client, token).await {
         Ok(answer) => {
             let (slot, grant) = (opened.slot(), renewed(&opened.grant, answer, now));
-            let change = |record: Record| {
-                let intent = record.intent(slot).map(|intent| intent.id);
-                record.answered(&engine.records.sealer, &opened, intent, &grant, None)
-            };
-            engine.records.settle(&job.place.uid, change).await.map_err(|error| error.to_string())?;
+            let intent = ending.intent(slot).map(|intent| intent.id);
+            let change = |ending: Ending| ending.answered(&engine.records.sealer, &opened, intent, &grant);
+            engine.records.settle_ending(&job.place.uid, change).await;
             revoke(engine, job, app, &grant).await
         }
         // Without a working refresh token there is nothing left to revoke with, and no risk.

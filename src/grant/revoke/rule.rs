@@ -4,7 +4,7 @@ use bowline_oauth::catalog::Description;
 use bowline_oauth::catalog::calls::RevokeScope;
 use bowline_oauth::catalog::protocol::Chain;
 
-use crate::vault::{Grant, Loaded, SiblingKey, Store};
+use crate::vault::{Grant, SiblingKey, Store};
 
 /// What a revocation would affect besides the one grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,23 +31,20 @@ pub(super) fn may_be_discarded(consented: bool, reach: Reach) -> bool {
 }
 
 /// Whether a revocation ends one token and nothing else.
-pub(super) fn ends_token_alone(description: &Description) -> bool {
+pub(in crate::grant) fn ends_token_alone(description: &Description) -> bool {
     description.revoke.scope == RevokeScope::Token && description.grant.chain == Chain::Connection
 }
 
-/// What a revocation of `grant` would affect besides it, in use by connection `uid`, unless that is being ended, or by others.
-pub(super) fn reach(store: &Store, uid: &str, description: &Description, grant: &Grant) -> Reach {
+/// What a revocation of `grant`, which is not in use, would affect besides it. The grant that its own connection has in use by
+/// now counts like anybody else's; what is being ended does not count.
+pub(super) fn reach(store: &Store, description: &Description, grant: &Grant) -> Reach {
     if ends_token_alone(description) {
         return Reach::TokenAlone;
     }
-    let Some(key) = SiblingKey::of(&grant.bound_to) else { return Reach::Unknown };
-    let own = store.get(uid);
-    let keeps = |own: &Loaded| own.record.ending().is_none() && own.record.sibling_key() == Some(&key);
-    let is_shared = matches!(&own, Ok(Some(own)) if keeps(own)) || store.has_siblings(&key, uid);
-    match own {
-        _ if is_shared => Reach::Shared,
-        Ok(_) if !store.has_unreadable() => Reach::OnlyOne,
-        Ok(_) | Err(_) => Reach::Unknown,
+    match SiblingKey::of(&grant.bound_to) {
+        Some(key) if store.has_siblings(&key, None) => Reach::Shared,
+        Some(_) if !store.has_unreadable() => Reach::OnlyOne,
+        Some(_) | None => Reach::Unknown,
     }
 }
 

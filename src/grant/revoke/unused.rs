@@ -53,7 +53,7 @@ async fn revoke_if_unused(
     app: Option<&App>,
     grant: &Grant,
 ) -> Result<bool, String> {
-    let reach = reach(&engine.records.store, &job.place.uid, job.target.description(), grant);
+    let reach = reach(&engine.records.store, job.target.description(), grant);
     if !may_be_discarded(grant.consent.is_ours(), reach) {
         return Ok(false);
     }

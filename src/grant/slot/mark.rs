@@ -14,6 +14,9 @@ use crate::grant::work::Job;
 use crate::grant::{Engine, lock};
 use crate::vault::{Intent, IntentId, Loaded, Opened, Record, Slot, Version, WriteError};
 
+/// How many intents under which nothing was spent are remembered for one record.
+const HARMLESS_KEPT: usize = 4;
+
 /// The intents of others. Their age is counted on our own clock from when we first saw them, because the wall times of two
 /// machines differ.
 pub(crate) struct Marks {
@@ -21,12 +24,14 @@ pub(crate) struct Marks {
     ttl: Duration,
     clock: Clock,
     watched: Mutex<HashMap<String, Vec<(IntentId, Timestamp)>>>,
+    /// The last intents of ours, on record or perhaps so, under which nothing was spent: their outcome is known. By record.
+    harmless: Mutex<HashMap<String, Vec<IntentId>>>,
 }
 
 impl Marks {
     /// `holder` is this process in intents; an intent of another process is respected for `ttl`.
     pub(crate) fn new(holder: String, ttl: Duration, clock: Clock) -> Self {
-        Self { holder, ttl, clock, watched: Mutex::default() }
+        Self { holder, ttl, clock, watched: Mutex::default(), harmless: Mutex::default() }
     }
 
     /// Takes note of the intents of others on this record.
@@ -47,16 +52,47 @@ impl Marks {
         }
     }
 
+    /// Notes that nothing was spent under an intent of ours. Its record may show it for a while, or for long, if it cannot be
+    /// cleared.
+    pub(in crate::grant) fn spent_nothing(&self, uid: &str, id: IntentId) {
+        let mut harmless = lock(&self.harmless);
+        let of_record = harmless.entry(uid.to_owned()).or_default();
+        of_record.insert(0, id);
+        of_record.truncate(HARMLESS_KEPT);
+    }
+
+    /// Whether this intent on a record leaves open what became of a request.
+    pub(in crate::grant) fn is_open(&self, uid: &str, intent: &Intent) -> bool {
+        !lock(&self.harmless).get(uid).is_some_and(|harmless| harmless.contains(&intent.id))
+    }
+
+    /// Something is about to be sent under it.
+    fn is_used_again(&self, uid: &str, id: IntentId) {
+        if let Some(harmless) = lock(&self.harmless).get_mut(uid) {
+            harmless.retain(|known| *known != id);
+        }
+    }
+
     pub(in crate::grant) fn forget(&self, uid: &str) {
         lock(&self.watched).remove(uid);
+        lock(&self.harmless).remove(uid);
     }
 
     /// `since`: since when, on our own clock, the intent has been there.
-    fn opening(&self, standing: Option<&Intent>, needed: bool, since: Timestamp, now: Timestamp) -> Opening {
+    fn opening(
+        &self,
+        uid: &str,
+        standing: Option<&Intent>,
+        needed: bool,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Opening {
         match standing {
             None if needed => Opening::Mark,
             None => Opening::Unmarked,
-            Some(intent) if intent.holder == self.holder => Opening::Resume(intent.id),
+            Some(intent) if intent.holder == self.holder => {
+                Opening::Resume { id: intent.id, was_unknown: self.is_open(uid, intent) }
+            }
             Some(intent) if later(since, self.ttl) <= now => Opening::TakeOver(intent.id),
             Some(_) => Opening::Respect { until: later(since, self.ttl) },
         }
@@ -78,8 +114,8 @@ enum Opening {
     Mark,
     /// Send without one: the old token stays valid.
     Unmarked,
-    /// Our own intent is there, and the outcome of its request is not known: continue under it.
-    Resume(IntentId),
+    /// Our own intent is there: continue under it. As a rule the outcome of its request is not known.
+    Resume { id: IntentId, was_unknown: bool },
     /// Another process's intent was watched for long enough: replace it.
     TakeOver(IntentId),
     /// Another process's intent must be respected until then.
@@ -107,10 +143,13 @@ pub(super) async fn mark(
     let (slot, now) = (opened.slot(), records.clock.now());
     let standing = record.intent(slot);
     let watched = standing.map_or(now, |intent| marks.watched_since(&record, intent));
-    let stale = match marks.opening(standing, job.target.needs_intent(), watched, now) {
+    let stale = match marks.opening(record.uid(), standing, job.target.needs_intent(), watched, now) {
         Opening::Respect { until } => return Err(NotSpent::Respected { until }),
         Opening::Unmarked => return Ok(Mark { intent: None, was_unknown: false }),
-        Opening::Resume(id) => return Ok(Mark { intent: Some(id), was_unknown: true }),
+        Opening::Resume { id, was_unknown } => {
+            marks.is_used_again(record.uid(), id);
+            return Ok(Mark { intent: Some(id), was_unknown });
+        }
         Opening::Mark => None,
         Opening::TakeOver(stale) => Some(stale),
     };
@@ -123,9 +162,11 @@ pub(super) async fn mark(
     };
     let marked = record.with_intent(slot, stale, id, &marks.holder, now);
     let marked = marked.map_err(|_| NotSpent::Stale)?;
-    let written = write(records, version, marked, id).await.ok_or(NotSpent::Stale)?;
+    let written = write(records, version, marked, id).await;
     // What is sent is what was opened, so that must be what is marked.
-    if !opened.stands_on(&written) {
+    if !written.is_some_and(|written| opened.stands_on(&written)) {
+        // The write may have happened all the same.
+        marks.spent_nothing(&job.place.uid, id);
         return Err(NotSpent::Stale);
     }
     Ok(Mark { intent: Some(id), was_unknown: stale.is_some() })
@@ -153,7 +194,7 @@ mod tests {
     use k8s_openapi::jiff::SignedDuration;
 
     use super::*;
-    use crate::grant::fixtures::{Bench, at, job, oauth_grant, target};
+    use crate::grant::fixtures::{Bench, Fault, at, job, oauth_grant, target};
     use crate::grant::work::Task;
     use crate::vault::IntentState;
 
@@ -175,7 +216,13 @@ mod tests {
         let rows = [
             ("a token that may die needs an intent", None, true, 0, Opening::Mark),
             ("a token that lives on needs none", None, false, 0, Opening::Unmarked),
-            ("our own whose answer is missing goes on", Some(&ours), true, 0, Opening::Resume(ours.id)),
+            (
+                "our own whose answer is missing goes on",
+                Some(&ours),
+                true,
+                0,
+                Opening::Resume { id: ours.id, was_unknown: true },
+            ),
             (
                 "another's is respected for a minute",
                 Some(&theirs),
@@ -186,7 +233,7 @@ mod tests {
             ("and then taken over", Some(&theirs), true, 60, Opening::TakeOver(theirs.id)),
         ];
         for (name, standing, needs_intent, second, expected) in rows {
-            assert_eq!(marks().opening(standing, needs_intent, at(0), at(second)), expected, "{name}");
+            assert_eq!(marks().opening("u1", standing, needs_intent, at(0), at(second)), expected, "{name}");
         }
     }
 
@@ -213,5 +260,26 @@ mod tests {
         let window = i64::try_from(window).unwrap();
         assert!(predecessor_is_kept_at(window - 1).await);
         assert!(!predecessor_is_kept_at(window).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn class_19_an_intent_whose_write_went_unanswered_leaves_nothing_open() {
+        let bench = Bench::start().await;
+        let loaded = bench.keep(bench.holding("u1", &oauth_grant("sandbox", "r1"))).await;
+        let opened = bench.engine().records.open("u1", Slot::InUse).unwrap();
+        let job = job("sandbox", Task::Refresh { request: None });
+        bench.api.next(Fault::AnswerLost);
+        bench.api.without_reads(true);
+        let unmarked = mark(bench.engine(), &job, loaded, &opened).await;
+        assert!(matches!(unmarked, Err(NotSpent::Stale)), "nothing is sent");
+
+        bench.api.without_reads(false);
+        let store = &bench.engine().records.store;
+        let landed = store.reread("u1").await.unwrap().unwrap();
+        let intent = landed.record.intent(Slot::InUse).unwrap().clone();
+        assert!(!bench.desk.is_open("u1", &intent), "it was called an unknown outcome");
+        let marked = mark(bench.engine(), &job, landed, &opened).await.ok().unwrap();
+        assert_eq!((marked.intent, marked.was_unknown), (Some(intent.id), false));
+        assert!(bench.desk.is_open("u1", &intent), "now something is sent under it");
     }
 }

@@ -10,6 +10,7 @@ use bowline_oauth::limits::Oversized;
 use k8s_openapi::jiff::Timestamp;
 
 use super::outcome::Outcome;
+use crate::vault::record::GrantVersion;
 
 pub(super) use answer::{access_token, is_same, refresh_token, renewed};
 pub(crate) use mark::Marks;
@@ -29,13 +30,13 @@ pub(crate) enum NotSpent {
     /// Nothing was sent: an earlier request may have spent the token, and sending it again could end another grant.
     MaybeSpent,
     /// The provider issued nothing, and the token is unchanged.
-    Failed { revision: i64, failure: Failure },
+    Failed { used: Option<GrantVersion>, failure: Failure },
     /// It is not known whether the token was spent, and the intent stays. `before`: an earlier request left that open.
-    Unknown { revision: i64, failure: Failure, before: bool },
+    Unknown { used: Option<GrantVersion>, failure: Failure, before: bool },
     /// The provider answered, and the answer could not be put on record.
     AnswerLost,
     /// The provider answered, and no record can hold the answer: what the request gave is lost.
-    NoRoom { revision: i64 },
-    /// The provider answered with a token that is too long to be kept. The rest is on record, as this revision.
-    Oversized { revision: i64, oversized: Oversized },
+    NoRoom { used: Option<GrantVersion> },
+    /// The provider answered with a token that is too long to be kept. The rest is on record, as this grant.
+    Oversized { used: Option<GrantVersion>, oversized: Oversized },
 }

@@ -20,7 +20,7 @@ use crate::grant::Engine;
 use crate::grant::records::{NotWritten, Patience};
 use crate::grant::work::Job;
 use crate::metrics::Operation;
-use crate::vault::record::SealedField;
+use crate::vault::record::Ending;
 use crate::vault::{Credential, Grant, Loaded, Opened, Record, Slot, TransitionError};
 
 /// An answer that is on record.
@@ -133,20 +133,32 @@ async fn keep(
         }
         record.answered(&records.sealer, opened, mark.intent, &grant, predecessor)
     };
-    match records.write(&job.place.uid, None, Patience::Endless, change).await {
+    let under_way = |ending: Ending| ending.answered(&records.sealer, opened, mark.intent, &grant);
+    match records.write(&job.place.uid, None, Patience::Endless(&job.place), change).await {
         Ok(Some(loaded)) => told_if_oversized(Spent { answer, loaded }, job, opened.slot()),
-        // Somebody has connected again: the grant in use does not need it.
-        Err(NotWritten::Refused(TransitionError::Replaced)) if opened.slot() == Slot::InUse => {
+        // The grant ended meanwhile: what is revoked then is what the provider issued last.
+        Ok(None) | Err(NotWritten::Refused(_)) if records.settle_ending(&job.place.uid, under_way).await => {
             Err(NotSpent::Stale)
         }
-        Err(NotWritten::TooLarge) => {
+        not_written => Err(not_kept(not_written.err(), opened)),
+    }
+}
+
+/// An answer for which there is no record, or none that takes it.
+fn not_kept(why: Option<NotWritten>, opened: &Opened) -> NotSpent {
+    match why {
+        // Somebody has connected again: the grant in use does not need it.
+        Some(NotWritten::Refused(TransitionError::Replaced)) if opened.slot() == Slot::InUse => {
+            NotSpent::Stale
+        }
+        Some(NotWritten::TooLarge) => {
             tracing::error!("an answer of the provider is larger than the API server accepts, and is lost");
-            Err(NotSpent::NoRoom { revision: opened.revision() })
+            NotSpent::NoRoom { used: opened.version() }
         }
         lost => {
-            let error = lost.err().map_or_else(String::new, |error| chain(&error).to_string());
+            let error = lost.map_or_else(String::new, |error| chain(&error).to_string());
             tracing::error!(error, "an answer of the provider could not be put on record and is lost");
-            Err(NotSpent::AnswerLost)
+            NotSpent::AnswerLost
         }
     }
 }
@@ -170,26 +182,27 @@ fn told_if_oversized(spent: Spent, job: &Job, slot: Slot) -> Result<Spent, NotSp
         tracing::warn!(provider = job.target.provider(), %flaw, "a part of the provider's answer is left out");
     }
     let Some(oversized) = spent.answer.oversized_token() else { return Ok(spent) };
-    let revision = spent.loaded.record.sealed(slot).map_or(0, SealedField::revision);
-    Err(NotSpent::Oversized { revision, oversized })
+    let used = spent.loaded.record.grant_version().filter(|_| slot == Slot::InUse);
+    Err(NotSpent::Oversized { used, oversized })
 }
 
-/// Only a request that certainly had no effect loses its intent. One that cannot be changed now counts as an unknown outcome
-/// later.
+/// Only a request that certainly had no effect loses its intent.
 async fn failed(engine: &Engine, job: &Job, opened: &Opened, mark: Mark, failure: Failure) -> NotSpent {
-    let (slot, revision) = (opened.slot(), opened.revision());
+    let (slot, used) = (opened.slot(), opened.version());
     let failure = engine.gate.failed(job, failure, Some(&opened.grant).filter(|_| slot == Slot::InUse));
-    let Some(intent) = mark.intent else { return NotSpent::Failed { revision, failure } };
+    let Some(intent) = mark.intent else { return NotSpent::Failed { used, failure } };
     if failure.sent == Sent::MaybeSent {
         settle(engine, job, |record| record.intent_unknown(slot, intent)).await;
-        return NotSpent::Unknown { revision, failure, before: false };
+        return NotSpent::Unknown { used, failure, before: false };
     }
     if mark.was_unknown {
         // Refused now, but an earlier request under this intent may have worked: the intent stays.
-        return NotSpent::Unknown { revision, failure, before: true };
+        return NotSpent::Unknown { used, failure, before: true };
     }
+    // Also if the intent cannot be cleared now: nobody is told that the outcome is unknown.
+    engine.marks.spent_nothing(&job.place.uid, intent);
     settle(engine, job, |record| record.without_intent(slot, intent)).await;
-    NotSpent::Failed { revision, failure }
+    NotSpent::Failed { used, failure }
 }
 
 /// Refused is ordinary: another process has taken the intent over.
@@ -197,7 +210,7 @@ async fn settle(engine: &Engine, job: &Job, change: impl Fn(Record) -> Result<Re
     if let Err(error) = engine.records.settle(&job.place.uid, change).await
         && !matches!(error, NotWritten::Refused(_))
     {
-        tracing::warn!(error = %chain(&error), "an intent stays as it is and counts as an unknown outcome later");
+        tracing::warn!(error = %chain(&error), "an intent stays as it is for now");
     }
 }
 

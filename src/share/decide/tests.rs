@@ -18,7 +18,8 @@ fn grant_of(owner: &str) -> Arc<Grant> {
 }
 
 fn version(revision: i64) -> GrantVersion {
-    GrantVersion { id: "0123456789abcdef0123456789abcdef".to_owned().try_into().unwrap(), revision }
+    let id = "0123456789abcdef0123456789abcdef".to_owned().try_into().unwrap();
+    GrantVersion { id, revision, ordinal: 1 }
 }
 
 fn connection(authorized: &str, published: &str, revision: i64) -> IntegrationConnection {
@@ -37,7 +38,7 @@ fn connection(authorized: &str, published: &str, revision: i64) -> IntegrationCo
 
 fn observed(connection: IntegrationConnection) -> ObservedShare {
     let shared = Shared::In { workspace: "w".into(), namespaces: BTreeSet::from(["x".to_owned()]) };
-    let grant = Some(GrantInUse { grant: grant_of("alice"), revision: 5, version: version(5) });
+    let grant = Some(GrantInUse { grant: grant_of("alice"), version: version(5) });
     let source = Some(ShareSource { connection: Arc::new(connection), shared, grant });
     ObservedShare { source, secret: None, written: None }
 }
@@ -68,7 +69,7 @@ fn what_the_connection_says_decides_what_becomes_of_the_secret() {
 fn a_grant_of_another_owner_is_never_published() {
     let mut observed = observed(connection("Authorized", "Published", 5));
     observed.source.as_mut().unwrap().grant =
-        Some(GrantInUse { grant: grant_of("bob"), revision: 5, version: version(5) });
+        Some(GrantInUse { grant: grant_of("bob"), version: version(5) });
     assert_eq!(decide(&share("x"), &observed).unwrap().secret, SecretPlan::Withdraw);
 }
 

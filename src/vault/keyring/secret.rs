@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Keyring, KeyringError, KeyringFault, SharedKeyring};
 use crate::vault::call::{CallError, bounded};
 use crate::vault::id::NoRandomBytes;
-use crate::vault::record::RECORD_TYPE;
+use crate::vault::record::{ENDING_TYPE, RECORD_TYPE};
 
 pub(crate) const KEYRING_SECRET: &str = "bowline-keyring";
 /// Type of a keyring Secret that the operator created. One that somebody else created may have any type.
@@ -46,9 +46,11 @@ pub(crate) async fn load_or_create(
         return Ok(parse(&secret)?);
     }
     // After looking for the keyring: a record written before it was deleted must be seen.
-    let any_record = ListParams::default().fields(&format!("type={RECORD_TYPE}")).limit(1);
-    if !bounded(secrets.list_metadata(&any_record)).await?.items.is_empty() {
-        return Err(KeyringLoadError::MissingWhileRecordsExist);
+    for type_ in [RECORD_TYPE, ENDING_TYPE] {
+        let any = ListParams::default().fields(&format!("type={type_}")).limit(1);
+        if !bounded(secrets.list_metadata(&any)).await?.items.is_empty() {
+            return Err(KeyringLoadError::MissingWhileRecordsExist);
+        }
     }
     let keyring = Keyring::generate(now)?;
     match bounded(secrets.create(&PostParams::default(), &to_secret(&keyring))).await {

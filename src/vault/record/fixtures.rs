@@ -84,7 +84,7 @@ pub(crate) fn authorized_as(uid: &str) -> Record {
     let place = Place { uid: uid.to_owned(), ..place() };
     let record = Record::new(place).with_candidate(&sealer, &grant("r1")).unwrap();
     let judged = opened(&record, Slot::Candidate);
-    record.promoted(&sealer, &judged).unwrap()
+    record.promoted(&sealer, &judged, None).unwrap()
 }
 
 /// The same with [`intent`]`(1)`.

@@ -1,6 +1,7 @@
 //! A record as a Kubernetes Secret, and back.
 //!
-//! Data: `record.json` (everything in clear, with a format number), and `grant`, `candidate`, `previous` (sealed bytes).
+//! Data: `record.json` (everything in clear, with a format number), and `grant`, `candidate`, `previous` (sealed bytes). An
+//! ending has the same, and says in `record.json` why it ends. The store adds `signature` (see [`crate::vault::signature`]).
 //! Labels are only for selecting; `record.json` decides.
 
 use std::collections::BTreeMap;
@@ -12,29 +13,21 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
+use super::ending::EndingPart;
 use super::{
-    Bookkeeping, GrantEnding, GrantId, GrantVersion, Intent, Record, SealedField, SiblingKey, Slot,
-    SlotContent,
+    Bookkeeping, Ending, GrantId, GrantVersion, Intent, Record, SealedField, SiblingKey, Slot, SlotContent,
 };
 use crate::vault::seal::{Place, SealPurpose};
 
-pub(crate) const RECORD_TYPE: &str = "bowline.dev/record";
-const NAME_PREFIX: &str = "record-";
-const CLEAR_PART: &str = "record.json";
+pub(crate) const RECORD_TYPE: &str = names::TYPE_RECORD;
+pub(crate) const ENDING_TYPE: &str = names::TYPE_ENDING;
+pub(in crate::vault) const CLEAR_PART: &str = "record.json";
 const FORMAT: i32 = 1;
-
-pub(in crate::vault) fn record_name(uid: &str) -> String {
-    format!("{NAME_PREFIX}{uid}")
-}
-
-pub(in crate::vault) fn uid_in_name(name: &str) -> Option<&str> {
-    name.strip_prefix(NAME_PREFIX)
-}
 
 /// Why a Secret is not a record that this Bowline can read. Its content is unknown, not gone: it is left as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RecordError {
-    #[error("the Secret is not of type bowline.dev/record")]
+    #[error("the Secret is not of the type of records, or of endings")]
     WrongType,
     #[error("the record has no entry record.json")]
     NoClearPart,
@@ -49,6 +42,21 @@ pub(crate) enum RecordError {
     FieldMismatch { field: &'static str },
     #[error("the record's revision is below zero")]
     NegativeRevision,
+    /// Somebody else wrote or copied it.
+    #[error("the record's signature does not fit its content")]
+    Tampered,
+    /// Written before records were signed, or by somebody else.
+    #[error("the record has no signature")]
+    Unsigned,
+    #[error("the keyring has no key for the record's signature")]
+    NoKey,
+}
+
+impl RecordError {
+    /// Whether somebody else wrote it, as far as anybody can tell.
+    pub(crate) const fn is_untrusted(self) -> bool {
+        matches!(self, Self::Tampered | Self::Unsigned)
+    }
 }
 
 /// The entry `record.json`.
@@ -66,8 +74,9 @@ struct ClearPart {
     intent: Option<Intent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     candidate_intent: Option<Intent>,
+    /// An [`EndingPart`]. Records of version 0.2 have something else here, which counts for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    ending: Option<GrantEnding>,
+    ending: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     orphaned_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,43 +105,138 @@ struct FormatOnly {
     format: i32,
 }
 
-impl Record {
-    /// The record as a Secret without uid and resourceVersion.
-    pub(in crate::vault) fn to_secret(&self) -> Result<Secret, serde_json::Error> {
-        let sealed_fields = [
-            (SealPurpose::Grant, self.grant()),
-            (SealPurpose::Candidate, self.candidate()),
-            (SealPurpose::Previous, self.previous()),
-        ];
-        let clear = serde_json::to_vec(&self.clear_part())?;
-        let mut data = BTreeMap::from([(CLEAR_PART.to_owned(), ByteString(clear))]);
-        for (purpose, sealed) in sealed_fields {
-            if let Some(sealed) = sealed {
-                data.insert(purpose.name().to_owned(), ByteString(sealed.bytes.to_vec()));
-            }
-        }
-        Ok(Secret {
-            metadata: ObjectMeta {
-                name: Some(record_name(self.uid())),
-                labels: Some(self.labels()),
-                ..ObjectMeta::default()
-            },
-            type_: Some(RECORD_TYPE.to_owned()),
-            data: Some(data),
-            ..Secret::default()
-        })
+/// What the store keeps as Secrets of a type of its own, each under one key.
+pub(crate) trait Kept: Clone + PartialEq + Send + Sync + 'static {
+    const TYPE: &'static str;
+    /// Before the key in the Secret's name.
+    const PREFIX: &'static str;
+    /// Whether it is believed only in the very Secret that it was written for: a copy proves nothing.
+    const BOUND_TO_OBJECT: bool;
+
+    fn key(&self) -> &str;
+    fn place(&self) -> &Place;
+    /// Never falls from one write to the next.
+    fn revision(&self) -> i64;
+    /// By which others find that they hold the same grant at the provider. What is being ended counts for nobody.
+    fn sibling_key(&self) -> Option<&SiblingKey> {
+        None
+    }
+    /// As a Secret without uid and resourceVersion, and without the proof that we wrote it.
+    fn to_secret(&self) -> Result<Secret, serde_json::Error>;
+    /// Refuses what is impossible; the store asks for the proof.
+    fn from_secret(secret: Secret) -> Result<Self, RecordError>;
+}
+
+impl Kept for Record {
+    const TYPE: &'static str = RECORD_TYPE;
+    const PREFIX: &'static str = "record-";
+    const BOUND_TO_OBJECT: bool = false;
+
+    fn key(&self) -> &str {
+        self.uid()
     }
 
-    /// Reads a Secret. Trusts nothing that sealing does not prove later, but refuses what is impossible.
-    pub(crate) fn from_secret(secret: Secret) -> Result<Self, RecordError> {
-        if secret.type_.as_deref() != Some(RECORD_TYPE) {
-            return Err(RecordError::WrongType);
-        }
-        let mut data = secret.data.unwrap_or_default();
-        let clear = read_clear(&data)?;
-        if secret.metadata.name != Some(record_name(&clear.place.uid)) {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    fn sibling_key(&self) -> Option<&SiblingKey> {
+        self.sibling_key.as_ref()
+    }
+
+    fn to_secret(&self) -> Result<Secret, serde_json::Error> {
+        secret_of::<Self>(self.uid(), self, None)
+    }
+
+    fn from_secret(secret: Secret) -> Result<Self, RecordError> {
+        let (name, clear, data) = taken_apart::<Self>(secret)?;
+        if name != format!("{}{}", Self::PREFIX, clear.place.uid) {
             return Err(RecordError::WrongName);
         }
+        Self::put_together(clear, data)
+    }
+}
+
+impl Kept for Ending {
+    const TYPE: &'static str = ENDING_TYPE;
+    const PREFIX: &'static str = "ending-";
+    const BOUND_TO_OBJECT: bool = true;
+
+    fn key(&self) -> &str {
+        self.record_object()
+    }
+
+    fn place(&self) -> &Place {
+        self.record().place()
+    }
+
+    fn revision(&self) -> i64 {
+        self.record().revision()
+    }
+
+    fn to_secret(&self) -> Result<Secret, serde_json::Error> {
+        secret_of::<Self>(self.key(), self.record(), Some(self.clear_part()))
+    }
+
+    fn from_secret(secret: Secret) -> Result<Self, RecordError> {
+        let (name, mut clear, data) = taken_apart::<Self>(secret)?;
+        let ending = clear.ending.take().ok_or(RecordError::ClearPartUnreadable)?;
+        let ending: EndingPart =
+            serde_json::from_value(ending).map_err(|_| RecordError::ClearPartUnreadable)?;
+        if name != format!("{}{}", Self::PREFIX, ending.record_object) {
+            return Err(RecordError::WrongName);
+        }
+        Ok(Self::read(ending, Record::put_together(clear, data)?))
+    }
+}
+
+type Data = BTreeMap<String, ByteString>;
+
+fn secret_of<T: Kept>(
+    key: &str,
+    record: &Record,
+    ending: Option<EndingPart>,
+) -> Result<Secret, serde_json::Error> {
+    let sealed_fields = [
+        (SealPurpose::Grant, record.grant()),
+        (SealPurpose::Candidate, record.candidate()),
+        (SealPurpose::Previous, record.previous()),
+    ];
+    let ending = ending.map(serde_json::to_value).transpose()?;
+    let clear = serde_json::to_vec(&ClearPart { ending, ..record.clear_part() })?;
+    let mut data = Data::from([(CLEAR_PART.to_owned(), ByteString(clear))]);
+    for (purpose, sealed) in sealed_fields {
+        if let Some(sealed) = sealed {
+            data.insert(purpose.name().to_owned(), ByteString(sealed.bytes.to_vec()));
+        }
+    }
+    Ok(Secret {
+        metadata: ObjectMeta {
+            name: Some(format!("{}{key}", T::PREFIX)),
+            labels: Some(record.labels()),
+            ..ObjectMeta::default()
+        },
+        type_: Some(T::TYPE.to_owned()),
+        data: Some(data),
+        ..Secret::default()
+    })
+}
+
+fn taken_apart<T: Kept>(secret: Secret) -> Result<(String, ClearPart, Data), RecordError> {
+    if secret.type_.as_deref() != Some(T::TYPE) {
+        return Err(RecordError::WrongType);
+    }
+    let data = secret.data.unwrap_or_default();
+    let clear = read_clear(&data)?;
+    Ok((secret.metadata.name.unwrap_or_default(), clear, data))
+}
+
+impl Record {
+    fn put_together(clear: ClearPart, mut data: Data) -> Result<Self, RecordError> {
         if clear.revision < 0 {
             return Err(RecordError::NegativeRevision);
         }
@@ -142,19 +246,19 @@ impl Record {
         let content =
             |sealed: Option<SealedField>, intent| sealed.map(|sealed| SlotContent { sealed, intent });
         let grant = sealed(SealPurpose::Grant, grant)?;
+        // Records of version 0.1 have no grant id.
+        let unnamed = |grant: &SealedField| GrantVersion {
+            id: GrantId::from_bytes([0; 16]),
+            revision: grant.revision,
+            ordinal: 0,
+        };
         Ok(Self {
-            // Records of version 0.1 have no grant id.
-            grant_version: grant.as_ref().map(|grant| {
-                clear
-                    .grant_version
-                    .unwrap_or(GrantVersion { id: GrantId::from_bytes([0; 16]), revision: grant.revision })
-            }),
+            grant_version: grant.as_ref().map(|grant| clear.grant_version.unwrap_or(unnamed(grant))),
             grant: content(grant, clear.intent),
             candidate: content(sealed(SealPurpose::Candidate, candidate)?, clear.candidate_intent),
             previous: sealed(SealPurpose::Previous, previous)?,
             place: clear.place,
             revision: clear.revision,
-            ending: clear.ending,
             orphaned_since: clear.orphaned_since,
             sibling_key: clear.sibling_key,
             bookkeeping: clear.bookkeeping,
@@ -175,7 +279,7 @@ impl Record {
             grant_version: self.grant_version,
             intent: self.intent(Slot::InUse).cloned(),
             candidate_intent: self.intent(Slot::Candidate).cloned(),
-            ending: self.ending.clone(),
+            ending: None,
             orphaned_since: self.orphaned_since,
             sibling_key: self.sibling_key.clone(),
             bookkeeping: self.bookkeeping.clone(),

@@ -42,7 +42,7 @@ fn a_promoted_candidate_is_the_grant_with_what_judging_added() {
 
     let mut judged = opened(&record, Slot::Candidate);
     judged.grant.bound_to = binding();
-    let record = record.promoted(&sealer(), &judged).unwrap();
+    let record = record.promoted(&sealer(), &judged, None).unwrap();
 
     assert_eq!(record.open_grant(&sealer()).unwrap().unwrap().bound_to, binding());
     assert!(record.candidate().is_none());
@@ -56,7 +56,7 @@ fn promoting_ends_the_request_on_the_old_grant_and_its_late_answer_is_refused() 
     let spent = opened(&record, Slot::InUse);
     let record = record.with_candidate(&sealer(), &grant("new")).unwrap();
     let judged = opened(&record, Slot::Candidate);
-    let record = record.promoted(&sealer(), &judged).unwrap();
+    let record = record.promoted(&sealer(), &judged, None).unwrap();
     assert!(record.intent(Slot::InUse).is_none());
     let late = record.answered(&sealer(), &spent, Some(intent(1)), &grant("late"), None);
     assert_eq!(late.unwrap_err(), TransitionError::Replaced);
@@ -67,14 +67,14 @@ fn a_candidate_judged_before_another_came_is_not_promoted() {
     let first = Record::new(place()).with_candidate(&sealer(), &grant("r1")).unwrap();
     let judged = opened(&first, Slot::Candidate);
     let second = first.candidate_refused().unwrap().with_candidate(&sealer(), &grant("r2")).unwrap();
-    assert_eq!(second.promoted(&sealer(), &judged).unwrap_err(), TransitionError::Replaced);
+    assert_eq!(second.promoted(&sealer(), &judged, None).unwrap_err(), TransitionError::Replaced);
 }
 
 #[test]
 fn a_grant_in_use_is_no_candidate() {
     let record = authorized().with_candidate(&sealer(), &grant("r2")).unwrap();
     let in_use = opened(&record, Slot::InUse);
-    assert_eq!(record.promoted(&sealer(), &in_use).unwrap_err(), TransitionError::Replaced);
+    assert_eq!(record.promoted(&sealer(), &in_use, None).unwrap_err(), TransitionError::Replaced);
 }
 
 #[test]
@@ -140,13 +140,59 @@ fn an_answer_to_what_its_owner_agreed_to_meanwhile_is_kept() {
 
 #[test]
 fn a_disconnect_between_request_and_answer_leaves_the_answer_to_be_revoked() {
-    let ending = about_to_prove().with_ending(EndReason::Disconnected, march(), EndTerms::default());
-    let record = answered(ending, Slot::Candidate, 7, "r3");
-    let record = answered(record, Slot::InUse, 1, "r4");
-    assert!(record.ending().is_some());
-    assert_eq!(token_in(&record, Slot::Candidate).as_deref(), Some("r3"));
-    assert_eq!(token_in(&record, Slot::InUse).as_deref(), Some("r4"));
-    assert_eq!(record.candidate_refused().unwrap_err(), TransitionError::Ending, "nor is it dropped later");
+    let record = about_to_prove();
+    let spent = [Slot::Candidate, Slot::InUse].map(|slot| opened(&record, slot));
+    let ending = Ending::of(record, "s1", EndReason::Disconnected, march(), EndTerms::default());
+    let ending = ending.answered(&sealer(), &spent[0], Some(intent(7)), &grant("r3")).unwrap();
+    let ending = ending.answered(&sealer(), &spent[1], Some(intent(1)), &grant("r4")).unwrap();
+    assert_eq!(token_in(ending.record(), Slot::Candidate).as_deref(), Some("r3"));
+    assert_eq!(token_in(ending.record(), Slot::InUse).as_deref(), Some("r4"));
+    assert_eq!(ending_round_trip(&ending), ending);
+    assert!(!ending.revoked().has_grant());
+}
+
+fn ending_round_trip(ending: &Ending) -> Ending {
+    Ending::from_secret(ending.to_secret().unwrap()).unwrap()
+}
+
+#[test]
+fn class_16_an_answer_to_a_grant_that_was_replaced_is_no_answer_to_another_of_the_same_revision() {
+    let spent = opened(&authorized(), Slot::InUse);
+    let another = authorized();
+    assert_eq!(another.revision(), authorized().revision());
+    assert!(!spent.stands_on(&another));
+    let late = another.answered(&sealer(), &spent, None, &grant("late"), None);
+    assert_eq!(late.unwrap_err(), TransitionError::Replaced);
+}
+
+#[test]
+fn class_15_a_grant_is_behind_a_later_revision_of_it_and_every_grant_accepted_after_it() {
+    let [one, other] = [1, 2].map(|number| GrantId::from_bytes([number; 16]));
+    let version = |id, revision, ordinal| GrantVersion { id, revision, ordinal };
+    let rows = [
+        ("an earlier revision", version(one, 5, 1), version(one, 9, 1), true),
+        ("the same", version(one, 9, 1), version(one, 9, 1), false),
+        ("a later revision", version(one, 10, 1), version(one, 9, 1), false),
+        (
+            "a grant accepted before, however often it was refreshed",
+            version(one, 99, 1),
+            version(other, 1, 2),
+            true,
+        ),
+        ("a grant accepted after", version(other, 1, 2), version(one, 99, 1), false),
+        ("another of the same ordinal", version(other, 1, 1), version(one, 1, 1), true),
+        ("one that was known before grants were counted", version(other, 1, 1), version(one, 9, 0), false),
+    ];
+    for (name, held, known, is_behind) in rows {
+        assert_eq!(held.is_behind(known), is_behind, "{name}");
+    }
+    let known = version(other, 3, 7);
+    let record = Record::new(place()).with_candidate(&sealer(), &grant("r1")).unwrap();
+    let judged = opened(&record, Slot::Candidate);
+    let accepted = record.promoted(&sealer(), &judged, Some(known)).unwrap().grant_version().unwrap();
+    assert!(!accepted.is_behind(known) && known.is_behind(accepted), "a consent is always newer");
+    let minted = Record::new(place()).minted(&sealer(), &grant("m1"), Some(known)).unwrap();
+    assert!(!minted.grant_version().unwrap().is_behind(known));
 }
 
 #[test]
@@ -159,7 +205,7 @@ fn an_answer_counts_the_revision_and_clears_the_intent() {
 
 #[test]
 fn a_minted_token_is_the_same_grant_as_long_as_owner_authority_and_client_are() {
-    let minted = |record: Record, grant: &Grant| record.minted(&sealer(), grant).unwrap();
+    let minted = |record: Record, grant: &Grant| record.minted(&sealer(), grant, None).unwrap();
     let first = minted(Record::new(place()), &grant("m1"));
     let version = first.grant_version().unwrap();
     assert_eq!(version.revision, 1);
@@ -180,7 +226,7 @@ fn a_grant_keeps_its_id_through_refreshes_and_counts_them() {
     let record = about_to_refresh();
     let id = record.grant_version().unwrap().id;
     let record = answered(record, Slot::InUse, 1, "r2");
-    assert_eq!(record.grant_version(), Some(GrantVersion { id, revision: 2 }));
+    assert_eq!(record.grant_version(), Some(GrantVersion { id, revision: 2, ordinal: 1 }));
     let candidate = record.clone().with_candidate(&sealer(), &grant("r3")).unwrap();
     assert_eq!(candidate.grant_version(), record.grant_version(), "it is not accepted yet");
 }
@@ -195,7 +241,7 @@ fn another_grant_has_another_id_even_where_the_revisions_agree() {
     let id = first.grant_version().unwrap().id;
     let record = first.with_candidate(&sealer(), &grant("r2")).unwrap();
     let judged = opened(&record, Slot::Candidate);
-    let renewed = record.promoted(&sealer(), &judged).unwrap().grant_version().unwrap();
+    let renewed = record.promoted(&sealer(), &judged, None).unwrap().grant_version().unwrap();
     assert_eq!(renewed.revision, 1);
     assert_ne!(renewed.id, id);
 }
@@ -263,12 +309,10 @@ fn spending_in_an_illegal_order_is_refused_in_both_slots() {
     for slot in [Slot::InUse, Slot::Candidate] {
         let free = || authorized().with_candidate(&sealer(), &grant("r2")).unwrap();
         let marked = || free().with_intent(slot, None, mine, "p", march()).unwrap();
-        let ending = || free().with_ending(EndReason::Disconnected, march(), EndTerms::default());
         let spent = opened(&free(), slot);
         let table: Vec<(&str, Result<Record, E>, E)> = vec![
             ("nothing", Record::new(place()).with_intent(slot, None, mine, "p", march()), E::Empty(slot)),
             ("twice at once", marked().with_intent(slot, None, other, "p", march()), E::IntentStands(mine)),
-            ("while ending", ending().with_intent(slot, None, mine, "p", march()), E::Ending),
             ("over another", marked().with_intent(slot, Some(other), mine, "p", march()), E::IntentLost),
             ("clearing another's", marked().without_intent(slot, other), E::IntentLost),
             ("clearing none", free().without_intent(slot, mine), E::IntentLost),
@@ -289,29 +333,13 @@ fn spending_in_an_illegal_order_is_refused_in_both_slots() {
 fn changes_in_an_illegal_order_are_refused() {
     use TransitionError as E;
     let sealer = sealer();
-    let ending = |reason| authorized().with_ending(reason, march(), EndTerms::default());
     let with_candidate = || authorized().with_candidate(&sealer, &grant("r2")).unwrap();
     let judged = opened(&with_candidate(), Slot::Candidate);
     let table: Vec<(&str, Result<Record, E>, E)> = vec![
         ("a second candidate", with_candidate().with_candidate(&sealer, &grant("r3")), E::CandidateStands),
-        (
-            "a candidate while ending",
-            ending(EndReason::Disconnected).with_candidate(&sealer, &grant("r2")),
-            E::Ending,
-        ),
-        ("promoting nothing", authorized().promoted(&sealer, &judged), E::Empty(Slot::Candidate)),
-        (
-            "promoting while ending",
-            with_candidate()
-                .with_ending(EndReason::Deleted, march(), EndTerms::default())
-                .promoted(&sealer, &judged),
-            E::Ending,
-        ),
+        ("promoting nothing", authorized().promoted(&sealer, &judged, None), E::Empty(Slot::Candidate)),
         ("agreeing to nothing", Record::new(place()).agreed(&sealer, &grant("r1")), E::Empty(Slot::InUse)),
         ("refusing nothing", authorized().candidate_refused(), E::Empty(Slot::Candidate)),
-        ("postponing no ending", authorized().ending_postponed(march(), ""), E::NotEnding),
-        ("restarting without an ending", authorized().restarted(), E::NotEnding),
-        ("restarting what was deleted", ending(EndReason::Deleted).restarted(), E::Ending),
     ];
     for (what, result, expected) in table {
         assert_eq!(result.unwrap_err(), expected, "{what}");
@@ -320,34 +348,25 @@ fn changes_in_an_illegal_order_are_refused() {
 
 #[test]
 fn an_ending_counts_its_failures_and_keeps_a_bounded_error() {
-    let record = authorized().with_ending(EndReason::Disconnected, march(), EndTerms::default());
-    let record = record.ending_postponed(minutes(1), &"é".repeat(1000)).unwrap();
-    let record = record.ending_postponed(minutes(3), "the provider did not answer").unwrap();
-    let ending = record.ending().unwrap();
-    assert_eq!((ending.failures, ending.since, ending.not_before), (2, march(), minutes(3)));
+    let ending = Ending::of(authorized(), "s1", EndReason::Disconnected, march(), EndTerms::default());
+    let ending = ending.postponed(minutes(1), &"é".repeat(1000)).postponed(minutes(3), "no answer");
+    let progress = ending.progress();
+    assert_eq!((progress.failures, progress.since, progress.not_before), (2, march(), minutes(3)));
 
-    let record = record.ending_postponed(minutes(3), &"é".repeat(1000)).unwrap();
-    assert_eq!(record.ending().unwrap().last_error.as_ref().unwrap().chars().count(), 256);
+    let ending = ending.postponed(minutes(3), &"é".repeat(1000));
+    assert_eq!(ending.progress().last_error.as_ref().unwrap().chars().count(), 256);
+    assert_eq!(ending_round_trip(&ending), ending);
 }
 
 #[test]
-fn deleting_a_connection_that_is_being_disconnected_keeps_the_time_already_spent() {
-    let record = authorized().with_ending(EndReason::Disconnected, march(), EndTerms::default());
-    let record = record.ending_postponed(minutes(5), "no answer").unwrap();
-    let record = record.with_ending(EndReason::Deleted, minutes(2), EndTerms::default());
-    let ending = record.ending().unwrap();
-    assert_eq!((ending.reason, ending.since, ending.failures), (EndReason::Deleted, march(), 1));
-    assert_eq!(record.clone().with_ending(EndReason::Disconnected, minutes(3), EndTerms::default()), record);
-}
-
-#[test]
-fn a_restart_erases_everything_and_goes_on_counting() {
-    let record = about_to_refresh()
-        .with_ending(EndReason::Disconnected, march(), EndTerms::default())
-        .restarted()
-        .unwrap();
-    assert_eq!(record.revision(), 2);
-    assert_eq!(record, Record { revision: 2, ..Record::new(place()) });
+fn an_ending_is_named_after_the_secret_of_its_record_and_is_no_record() {
+    let ending = Ending::of(authorized(), "s1", EndReason::Deleted, march(), EndTerms::default());
+    let secret = ending.to_secret().unwrap();
+    assert_eq!(secret.metadata.name.as_deref(), Some("ending-s1"));
+    assert_eq!(Record::from_secret(secret.clone()).unwrap_err(), RecordError::WrongType);
+    let mut renamed = secret;
+    renamed.metadata.name = Some("ending-s2".into());
+    assert_eq!(Ending::from_secret(renamed).unwrap_err(), RecordError::WrongName);
 }
 
 #[test]
@@ -493,11 +512,6 @@ fn a_record_reads_back_from_its_secret_as_it_was() {
         .and_then(|record| record.with_candidate(&sealer(), &grant("r3")))
         .and_then(|record| record.with_intent(Slot::InUse, None, intent(2), "pod-a", march()))
         .and_then(|record| record.with_intent(Slot::Candidate, None, intent(3), "pod-a", march()))
-        .and_then(|record| {
-            record
-                .with_ending(EndReason::Deleted, march(), EndTerms::default())
-                .ending_postponed(minutes(1), "no")
-        })
         .unwrap()
         .orphaned(march());
     for record in [Record::new(place()), authorized(), about_to_refresh(), full] {

@@ -1,18 +1,15 @@
 //! The possible changes of a record, each a function from record to record; none of them writes anything.
 //!
 //! The usual sequence for a connection: [`Record::new`] → `with_candidate` → `promoted` → (`with_intent` → `answered`)* →
-//! `with_ending` → erased by the store.
+//! [`super::Ending::of`] → erased by the store.
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Bookkeeping, EndReason, EndTerms, Grant, GrantEnding, GrantId, GrantVersion, Intent, IntentId,
-    IntentState, Opened, Record, SealedField, SiblingKey, Slot, SlotContent,
+    Bookkeeping, Grant, GrantId, GrantVersion, Intent, IntentId, IntentState, Opened, Record, SealedField,
+    SiblingKey, Slot, SlotContent,
 };
 use crate::vault::seal::{Place, SealError, SealPurpose, Sealer};
-
-/// Longest text of `GrantEnding::last_error`, in characters.
-const ERROR_LENGTH: usize = 256;
 
 /// Why a change is not possible. The given record is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,10 +26,8 @@ pub(crate) enum TransitionError {
     /// The intent is gone: another process has replaced it.
     #[error("the intent does not stand any more")]
     IntentLost,
-    #[error("the grant is being ended")]
-    Ending,
-    #[error("the grant is not being ended")]
-    NotEnding,
+    #[error("the connection is gone, or no longer wants a grant")]
+    Unwanted,
     #[error("the record's revision cannot grow any more")]
     RevisionExhausted,
     #[error(transparent)]
@@ -42,8 +37,10 @@ pub(crate) enum TransitionError {
 }
 
 impl GrantVersion {
-    fn accepted() -> Result<Self, SealError> {
-        Ok(Self { id: GrantId::generate()?, revision: 1 })
+    /// A grant that is accepted after every one whose ordinal is given.
+    fn accepted(after: impl IntoIterator<Item = Self>) -> Result<Self, SealError> {
+        let last = after.into_iter().map(|known| known.ordinal).max().unwrap_or_default();
+        Ok(Self { id: GrantId::generate()?, revision: 1, ordinal: last.saturating_add(1) })
     }
 
     fn refreshed(self) -> Self {
@@ -60,15 +57,14 @@ impl Record {
             grant_version: None,
             candidate: None,
             previous: None,
-            ending: None,
             orphaned_since: None,
             sibling_key: None,
             bookkeeping: Bookkeeping::default(),
         }
     }
 
-    /// Notes that a slot's refresh token is about to be spent. Refused while another intent than `replaces` stands on it, and
-    /// while the grant is being ended. The other slot is not touched.
+    /// Notes that a slot's refresh token is about to be spent. Refused while another intent than `replaces` stands on it. The
+    /// other slot is not touched.
     ///
     /// `replaces` is an intent that was watched for longer than its time to live. Then the outcome is unknown from the
     /// start, because the former holder may have sent its request. The id is new, so that of two processes that take over,
@@ -86,7 +82,6 @@ impl Record {
             (Some(standing), None) => return Err(TransitionError::IntentStands(standing.id)),
             (_, Some(stale)) => self.own_intent(slot, stale).map(|_| IntentState::Unknown)?,
         };
-        self.not_ending()?;
         self.filled(slot)?.intent = Some(Intent { id, holder: holder.to_owned(), at, state });
         Ok(self)
     }
@@ -107,7 +102,7 @@ impl Record {
 
     /// Puts what the provider issued for `spent` in its place: sealed, revision + 1, the intent cleared. An answer counts
     /// more than any intent: it is accepted while what was spent is still on record, or while the intent it was sent under
-    /// is there. This also holds for a record whose grant is being ended: then the answer is what will be revoked.
+    /// is there.
     ///
     /// `predecessor` is the grant that still works for a while beside a refreshed one; an earlier predecessor is forgotten.
     pub(crate) fn answered(
@@ -137,13 +132,20 @@ impl Record {
     }
 
     /// Stores a token that was minted from the app registration; revision + 1. It is the same grant as before as long as
-    /// owner, authority and client are the same.
-    pub(crate) fn minted(mut self, sealer: &Sealer, answer: &Grant) -> Result<Self, TransitionError> {
+    /// owner, authority and client are the same, and `known`, the newest that was ever published, is not newer.
+    pub(crate) fn minted(
+        mut self,
+        sealer: &Sealer,
+        answer: &Grant,
+        known: Option<GrantVersion>,
+    ) -> Result<Self, TransitionError> {
         let before = self.open_grant(sealer).ok().flatten();
         let is_same = before.is_some_and(|old| old.bound_to == answer.bound_to);
         let version = match self.grant_version {
-            Some(version) if is_same => version.refreshed(),
-            _ => GrantVersion::accepted()?,
+            Some(version) if is_same && !known.is_some_and(|known| version.is_behind(known)) => {
+                version.refreshed()
+            }
+            version => GrantVersion::accepted(version.into_iter().chain(known))?,
         };
         let content = self.resealed(sealer, Slot::InUse, answer)?;
         self.put_in_use(content, Some(version), answer);
@@ -158,7 +160,6 @@ impl Record {
 
     /// Puts the answer of an exchange on record before it is judged; revision + 1. The grant is not changed.
     pub(crate) fn with_candidate(mut self, sealer: &Sealer, answer: &Grant) -> Result<Self, TransitionError> {
-        self.not_ending()?;
         if self.candidate.is_some() {
             return Err(TransitionError::CandidateStands);
         }
@@ -167,67 +168,35 @@ impl Record {
     }
 
     /// Makes the judged candidate the grant; revision + 1. The old grant, its predecessor and its intent are removed: the
-    /// answer to a request that is still in progress is refused as [`TransitionError::Replaced`].
-    pub(crate) fn promoted(mut self, sealer: &Sealer, judged: &Opened) -> Result<Self, TransitionError> {
-        self.not_ending()?;
+    /// answer to a request that is still in progress is refused as [`TransitionError::Replaced`]. It is newer than `known`, the
+    /// newest grant that was ever published.
+    pub(crate) fn promoted(
+        mut self,
+        sealer: &Sealer,
+        judged: &Opened,
+        known: Option<GrantVersion>,
+    ) -> Result<Self, TransitionError> {
         self.sealed(Slot::Candidate).ok_or(TransitionError::Empty(Slot::Candidate))?;
         if judged.slot() != Slot::Candidate || !judged.stands_on(&self) {
             return Err(TransitionError::Replaced);
         }
         self.candidate = None;
         let content = self.resealed(sealer, Slot::InUse, &judged.grant)?;
-        self.put_in_use(content, Some(GrantVersion::accepted()?), &judged.grant);
+        let version = GrantVersion::accepted(self.grant_version.into_iter().chain(known))?;
+        self.put_in_use(content, Some(version), &judged.grant);
         Ok(self)
     }
 
     /// Stores the same grant with what its owner has confirmed since; revision + 1. An intent stays.
     pub(crate) fn agreed(mut self, sealer: &Sealer, grant: &Grant) -> Result<Self, TransitionError> {
-        self.not_ending()?;
         let content = self.resealed(sealer, Slot::InUse, grant)?;
         self.filled(Slot::InUse)?.sealed = content.sealed;
         Ok(self)
     }
 
-    /// Erases a candidate that was judged and refused. Not while the grant is being ended: then it is revoked as well,
-    /// because its state at the provider is not known yet.
+    /// Erases a candidate that was judged and refused.
     pub(crate) fn candidate_refused(mut self) -> Result<Self, TransitionError> {
-        self.not_ending()?;
         self.candidate.take().map(|_| self).ok_or(TransitionError::Empty(Slot::Candidate))
-    }
-
-    /// Marks the grant, and a candidate beside it, to be revoked and erased. A request in progress may still be answered. A
-    /// record that is ending already keeps its times; deletion overrides the other reasons.
-    #[must_use]
-    pub(crate) fn with_ending(mut self, reason: EndReason, now: Timestamp, terms: EndTerms) -> Self {
-        self.ending = Some(match self.ending {
-            None => GrantEnding { reason, since: now, failures: 0, not_before: now, last_error: None, terms },
-            Some(ending) if reason == EndReason::Deleted => GrantEnding { reason, ..ending },
-            Some(ending) => ending,
-        });
-        self
-    }
-
-    /// Counts a failed revocation. `error` is our own text, never a provider's body; it is cut to 256 characters.
-    pub(crate) fn ending_postponed(
-        mut self,
-        not_before: Timestamp,
-        error: &str,
-    ) -> Result<Self, TransitionError> {
-        let ending = self.ending.as_mut().ok_or(TransitionError::NotEnding)?;
-        ending.failures = ending.failures.saturating_add(1);
-        ending.not_before = not_before;
-        ending.last_error = Some(error.chars().take(ERROR_LENGTH).collect());
-        Ok(self)
-    }
-
-    /// Erases what was being ended, so that the same connection can be connected again; the revision continues. Tell the
-    /// owner if the revocation had not succeeded. A deleted connection cannot start again.
-    pub(crate) fn restarted(self) -> Result<Self, TransitionError> {
-        match &self.ending {
-            None => Err(TransitionError::NotEnding),
-            Some(GrantEnding { reason: EndReason::Deleted, .. }) => Err(TransitionError::Ending),
-            Some(_) => Ok(Self { revision: self.revision, ..Self::new(self.place) }),
-        }
     }
 
     /// Notes that no connection with this UID is known; an earlier note keeps its time.
@@ -248,8 +217,15 @@ impl Record {
         Self { bookkeeping, ..self }
     }
 
-    fn not_ending(&self) -> Result<(), TransitionError> {
-        if self.ending.is_some() { Err(TransitionError::Ending) } else { Ok(()) }
+    /// Forgets what a slot holds, and what belongs to it.
+    pub(super) fn empty(&mut self, slot: Slot) {
+        match slot {
+            Slot::Candidate => self.candidate = None,
+            Slot::InUse => {
+                (self.grant, self.grant_version, self.sibling_key) = (None, None, None);
+                self.previous = None;
+            }
+        }
     }
 
     fn filled(&mut self, slot: Slot) -> Result<&mut SlotContent, TransitionError> {

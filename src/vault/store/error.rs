@@ -37,6 +37,9 @@ pub(crate) enum WriteError {
     /// Not written.
     #[error("the record cannot be written as JSON")]
     NotSerializable,
+    /// Not written.
+    #[error("the record could not be signed")]
+    NotSigned,
     /// The API server refused it, or the request was never sent.
     #[error("the API server refused the write")]
     Refused(#[source] Box<kube::Error>),

@@ -15,10 +15,10 @@ fn from_the_server(record: &Record) -> Secret {
 fn the_name_decides_whose_record_it_is_and_labels_do_not() {
     let mut copy = from_the_server(&authorized());
     copy.metadata.name = Some("copy-of-record-u1".into());
-    assert!(identity(&copy.metadata).is_none());
+    assert!(identity::<Record>(&copy.metadata).is_none());
 
     let secret = from_the_server(&Record::new(place()));
-    let (uid, object) = identity(&secret.metadata).unwrap();
+    let (uid, object) = identity::<Record>(&secret.metadata).unwrap();
     assert_eq!((&*uid, &*object.uid, &*object.resource_version), ("u1", "s", "10"));
     assert_eq!(secret.type_.as_deref(), Some(RECORD_TYPE));
 }

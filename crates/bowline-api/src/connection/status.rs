@@ -177,6 +177,8 @@ pub struct GrantStatus {
     pub id: String,
     /// Counts the tokens that were written for the connection; a larger one is newer.
     pub revision: i64,
+    /// Which grant of the connection it is, counted from 1; the one that was accepted later has the larger number.
+    pub ordinal: Option<i64>,
     /// When the access token in use was obtained.
     pub obtained_at: Time,
     /// When the refresh token or the consent itself expires, if the provider says so.

@@ -118,6 +118,10 @@ remedies! {
         "kubectl get secrets -A --field-selector metadata.name=bowline-keyring";
     InspectRecord: "find out who changed it; then {owner} must connect again",
         "kubectl get secrets -A --field-selector type=bowline.dev/record --show-managed-fields -o yaml";
+    LetStore: "let the operator write Secrets in its own namespace, before it is restarted",
+        "kubectl get secrets -A --field-selector type=bowline.dev/record";
+    RemoveByHand: "let the operator delete Secrets there, or delete them by hand",
+        "kubectl get secrets -A -l app.kubernetes.io/managed-by=bowline";
     CreateProvider: "create the IntegrationProvider {provider}; then it continues by itself",
         "kubectl get iprov";
     FixProvider: "fix the provider; then it continues by itself",

@@ -104,12 +104,16 @@ rows! {
         "A refresh was sent and its answer never arrived. The published token still works; the stored refresh token is tried once more before it expires.";
     RefreshTokenLost: [AUTHORIZED], False, Coast, Owner, Reconnect, stalled, warning,
         "A refresh was sent, its answer never arrived, and the provider has refused the stored refresh token since: the new one is very likely lost.";
+    AnswerNotStored: [AUTHORIZED], Unknown, Serve, PlatformTeam, LetStore, moving, warning,
+        "The provider has answered, and since {at} the API server has not accepted the answer. It is kept in memory and written again.";
     Disconnected: [AUTHORIZED], False, End, Nobody, Enable, moving, normal,
         "Disconnected, as spec.disconnect requests.";
     RecordMissing: [AUTHORIZED], False, Serve, Owner, Reconnect, stalled, warning,
         "The sealed record of the grant is gone. If there is a backup, the platform team can restore it.";
     RecordTampered: [AUTHORIZED], False, Coast, PlatformTeam, InspectRecord, stalled, warning,
         "The sealed record was changed by somebody other than the operator. Nothing is sent with it.";
+    RecordRolledBack: [AUTHORIZED], False, Coast, Owner, Reconnect, stalled, warning,
+        "The sealed record is older than what was published: an earlier state of it was restored. Nothing is sent and nothing is published with it. If the platform team restores the newer record, it continues by itself.";
     RecordUnreadable: [AUTHORIZED], Unknown, Coast, PlatformTeam, RestoreKey, stalled, warning,
         "The keyring has no key that opens the sealed record.";
     ConsentOutdated: [AUTHORIZED], False, Coast, Owner, Reconnect, stalled, warning,
@@ -234,6 +238,8 @@ rows! {
         "The connection left the workspace.";
     OwnerRemoved: [Event], True, Serve, WorkspaceKeeper, AddMember, moving, warning,
         "The connection left the workspace because its owner did.";
+    NotWithdrawn: [Event], True, Serve, PlatformTeam, RemoveByHand, moving, warning,
+        "The connection is gone and these Secrets of it could not be removed: {list}. It is tried again.";
     RevocationFailed: [Event], True, Serve, Owner, RevokeByHand, moving, warning,
         "The grant could not be revoked at the provider.";
     Unreadable: [Event], True, Serve, Author, CorrectObject, moving, warning,

@@ -7,7 +7,7 @@ use bowline_oauth::catalog::errors::Class;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
-use super::situation::{at, connection, failure, good, refused};
+use super::situation::{at, connection, failure, good, refused, version};
 use crate::grant::incident::Incident;
 use crate::grant::outcome::Outcome;
 use crate::grant::work::Task;
@@ -92,7 +92,7 @@ fn class_24_what_was_decided_in_an_incident_is_taken_back() {
 
 #[test]
 fn class_12_an_answer_that_could_be_kept_in_part_counts_as_a_refusal_of_the_same_grant() {
-    let too_long = || Outcome::Oversized { revision: 4, failure: failure(Class::Bug) };
+    let too_long = || Outcome::Oversized { used: Some(version(4)), failure: failure(Class::Bug) };
     let plan = good().failed_before(3, 3, Reason::RefreshFailing).refreshed().came(too_long()).decided();
     assert_eq!((plan.history.failures, plan.history.refusals), (4, 4));
     assert_eq!((plan.fresh.reason, plan.secret), (Reason::RefreshFailing, SecretPlan::Write));
@@ -182,7 +182,7 @@ fn an_unknown_outcome_is_never_called_revoked() {
     let unknown = good().present(|present| present.unknown_since = Some(at(50)));
     let lost = unknown
         .at_second(3_511)
-        .came(Outcome::Lost { revision: 3, failure: failure(Class::Reauth) })
+        .came(Outcome::Lost { used: Some(version(3)), failure: failure(Class::Reauth) })
         .decided();
     assert_eq!((lost.authorized.truth(), lost.authorized.reason), (Truth::False, Reason::RefreshTokenLost));
     assert_eq!(lost.secret, SecretPlan::Keep, "what is published stays until it expires");
@@ -237,10 +237,8 @@ fn a_refused_registration_is_never_tried_only_daily() {
 #[test]
 fn a_failed_first_minting_waits_before_it_is_tried_again() {
     let minting = || connection().spec(json!({"method": "ClientCredentials"}));
-    let failed = minting().came(Outcome::Failed { revision: 0, failure: failure(Class::Config) }).decided();
+    let failed = minting().came(Outcome::Failed { used: None, failure: failure(Class::Config) }).decided();
     assert_eq!((failed.task, failed.next_attempt), (None, Some(at(60 + 60))));
-    let ending = minting().authorized().present(|present| present.ending = true);
-    assert_eq!(ending.decided().task, None, "it would go with what is being revoked");
 }
 
 #[test]

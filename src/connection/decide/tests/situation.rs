@@ -85,7 +85,8 @@ fn grant() -> Grant {
 
 /// The grant in use was refreshed this often.
 pub(super) fn version(revision: i64) -> GrantVersion {
-    GrantVersion { id: "0123456789abcdef0123456789abcdef".to_owned().try_into().unwrap(), revision }
+    let id = "0123456789abcdef0123456789abcdef".to_owned().try_into().unwrap();
+    GrantVersion { id, revision, ordinal: 1 }
 }
 
 /// A connection of alice's that nobody has authorized yet; the provider can be used.
@@ -101,6 +102,8 @@ pub(super) fn connection() -> Situation {
         usage: ProviderUse::Allowed,
         incident: None,
         record: RecordState::Missing,
+        newest_known: None,
+        endings: Vec::new(),
         secret: None,
         written: None,
         actor: WorkView::default(),
@@ -172,7 +175,6 @@ impl Situation {
             consented_at: None,
             doubted_since: None,
             unknown_since: None,
-            ending: false,
         });
         self.connection.status = Some(IntegrationConnectionStatus {
             connected_at: Some(Time(at(0))),
@@ -180,6 +182,7 @@ impl Situation {
             grant: Some(GrantStatus {
                 id: version(3).id.to_string(),
                 revision: 3,
+                ordinal: Some(1),
                 obtained_at: Time(at(0)),
                 expires_at: None,
             }),
@@ -366,5 +369,5 @@ pub(super) fn failure(class: Class) -> Failure {
 }
 
 pub(super) fn refused(class: Class) -> Outcome {
-    Outcome::Failed { revision: 3, failure: failure(class) }
+    Outcome::Failed { used: Some(version(3)), failure: failure(class) }
 }

@@ -78,6 +78,25 @@ fn requests_probes_candidates_and_minting_are_tasks_too() {
 }
 
 #[test]
+fn class_19_a_request_does_not_send_a_token_that_may_be_spent_before_its_time() {
+    let doubted =
+        |second| good().at_second(second).present(|it| it.unknown_since = Some(at(50))).requested("x");
+    let early = doubted(100).decided();
+    assert_eq!(
+        (early.task, early.request_at),
+        (None, early.next_attempt),
+        "it waits for the planned request"
+    );
+    assert!(early.next_attempt.is_some_and(|at_| at_ > at(3_000)), "{:?}", early.next_attempt);
+    assert_eq!(early.unanswerable, None, "and is not answered before");
+    assert_eq!(early.authorized.reason, Reason::RotationOutcomeUnknown);
+    assert!(early.authorized.message.contains("waits"), "{}", early.authorized.message);
+    assert_eq!(doubted(3_511).decided().task, Some(Task::Refresh { request: Some("x".into()) }));
+    let graced = doubted(100).provider(Ok(target("sandbox-grace"))).at_second(52);
+    assert!(graced.decided().task.is_some(), "the old token still works");
+}
+
+#[test]
 fn a_code_that_waits_to_be_typed_does_not_keep_the_grant_in_use_from_its_refresh() {
     let mut situation = good().at_second(2_881);
     situation.observed.attempts = vec![attempt("attempt-x", 2_800, waiting(0))];

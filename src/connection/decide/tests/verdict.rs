@@ -6,7 +6,7 @@ use bowline_api::reason::{Effect, Reason};
 use serde_json::json;
 
 use super::situation::{Situation, at, connection, good, target};
-use crate::connection::observed::RecordState;
+use crate::connection::observed::{EndingView, RecordState};
 use crate::grant::incident::Incident;
 use crate::secret_plan::SecretPlan;
 use crate::vault::GrantType;
@@ -288,4 +288,48 @@ fn class_22_a_credentials_secret_is_not_called_missing_where_none_can_be_listed(
         ("it is not there", keyed(false), (False, Reason::CredentialsNotFound), nothing),
         ("nobody knows", keyed(true), (Unknown, Reason::NamespaceUnreadable), nothing),
     ]);
+}
+
+#[test]
+fn class_15_a_record_that_was_rolled_back_is_neither_published_nor_sent_and_the_owner_connects_again() {
+    let rolled_back = || {
+        good().requested("x").at_second(3_000).seen(|observed| {
+            let RecordState::Present(present) = std::mem::replace(&mut observed.record, RecordState::Missing)
+            else {
+                panic!("there is no record")
+            };
+            observed.record = RecordState::RolledBack(present);
+        })
+    };
+    let plan = rolled_back().decided();
+    assert_eq!((plan.authorized.truth(), plan.authorized.reason), (False, Reason::RecordRolledBack));
+    assert_eq!((plan.task, plan.secret, plan.next_attempt), (None, SecretPlan::Keep, None));
+    assert_eq!(plan.unanswerable.as_deref(), Some("x"), "a request is answered, not kept");
+    let again = rolled_back().annotated("bowline.dev/intake", "s/u").decided();
+    assert!(again.task.is_some(), "a new grant is taken in");
+    let minting = rolled_back().spec(json!({"method": "ClientCredentials"})).decided();
+    assert!(minting.task.is_some(), "a minted token needs nobody");
+}
+
+#[test]
+fn class_19_an_answer_that_is_not_stored_is_told() {
+    let waiting = good().busy().seen(|observed| observed.actor.unstored_since = Some(at(20))).decided();
+    assert_eq!((waiting.authorized.truth(), waiting.authorized.reason), (Unknown, Reason::AnswerNotStored));
+    assert_eq!(waiting.secret, SecretPlan::Keep);
+}
+
+#[test]
+fn class_22_a_disconnected_grant_is_not_called_revoked_before_it_is() {
+    let told = |failures, why: Option<&str>, is_given_up| {
+        let ending = EndingView { failures, last_error: why.map(Into::into), is_given_up };
+        let gone = connection().spec(json!({"disconnect": true}));
+        gone.seen(|observed| observed.endings.push(ending)).decided().authorized.message
+    };
+    assert!(told(0, None, false).contains("is being revoked"));
+    assert!(told(2, Some("no answer"), false).contains("not revoked at the provider yet: no answer"));
+    assert!(told(9, Some("no answer"), true).contains("by hand"));
+    let on_record = good().spec(json!({"disconnect": true})).decided();
+    assert!(on_record.end && on_record.authorized.message.contains("is being revoked"));
+    let erased = connection().spec(json!({"disconnect": true})).decided().authorized.message;
+    assert!(erased.contains("erased"), "{erased}");
 }

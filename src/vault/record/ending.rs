@@ -1,0 +1,168 @@
+//! A grant that is being ended, apart from the connection it came from, which may be connected again meanwhile.
+
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{EndReason, EndTerms, Grant, GrantEnding, IntentId, Opened, Record, Slot, TransitionError};
+use crate::vault::seal::Sealer;
+
+/// Longest text of `GrantEnding::last_error`, in characters.
+const ERROR_LENGTH: usize = 256;
+
+/// What was in a connection's record when it ended: to be revoked at the provider, then erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// UID of the record's Secret: while that exists, the grant has not moved here yet.
+    record_object: String,
+    record: Record,
+    progress: GrantEnding,
+    withdrawal: Withdrawal,
+}
+
+/// Published Secrets that could not be removed when the connection went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Withdrawal {
+    pub(crate) debts: Vec<Debt>,
+    /// Whether the connection is going and its Secrets are being removed: what is left is not known yet.
+    #[serde(default)]
+    pub(crate) is_open: bool,
+    #[serde(default)]
+    pub(crate) failures: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) not_before: Option<Timestamp>,
+}
+
+impl Withdrawal {
+    /// The Secrets of a connection that goes are about to be removed.
+    pub(crate) fn open() -> Self {
+        Self { is_open: true, ..Self::default() }
+    }
+
+    /// Whether nothing is left to be removed.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.is_open && self.debts.is_empty()
+    }
+}
+
+/// One such Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Debt {
+    pub(crate) namespace: String,
+    pub(crate) secret: String,
+    /// UID of the connection or share that controls it.
+    pub(crate) owner: String,
+    /// UID of the Secret, if we know what we wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) written: Option<String>,
+}
+
+/// An ending in `record.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndingPart {
+    pub(super) record_object: String,
+    #[serde(flatten)]
+    progress: GrantEnding,
+    #[serde(default)]
+    withdrawal: Withdrawal,
+}
+
+impl Ending {
+    /// The end of everything in a record, whose Secret has this UID.
+    pub(crate) fn of(
+        record: Record,
+        record_object: &str,
+        reason: EndReason,
+        now: Timestamp,
+        terms: EndTerms,
+    ) -> Self {
+        Self {
+            record_object: record_object.to_owned(),
+            record,
+            progress: GrantEnding {
+                reason,
+                since: now,
+                failures: 0,
+                not_before: now,
+                last_error: None,
+                terms,
+            },
+            withdrawal: Withdrawal::default(),
+        }
+    }
+
+    /// UID of the Secret that the record was in.
+    pub(crate) fn record_object(&self) -> &str {
+        &self.record_object
+    }
+
+    pub(crate) const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(crate) const fn progress(&self) -> &GrantEnding {
+        &self.progress
+    }
+
+    pub(crate) const fn withdrawal(&self) -> &Withdrawal {
+        &self.withdrawal
+    }
+
+    /// Whether something is left to be revoked.
+    pub(crate) fn has_grant(&self) -> bool {
+        self.record.grant().is_some() || self.record.candidate().is_some()
+    }
+
+    /// The same ending of what the record holds by now: an answer came before the record was erased.
+    #[must_use]
+    pub(crate) fn with_record(self, record: Record) -> Self {
+        Self { record, ..self }
+    }
+
+    /// [`Record::answered`], for a request that was in progress when the grant ended: the answer is what will be revoked.
+    pub(crate) fn answered(
+        self,
+        sealer: &Sealer,
+        spent: &Opened,
+        sent_under: Option<IntentId>,
+        answer: &Grant,
+    ) -> Result<Self, TransitionError> {
+        let record = self.record.answered(sealer, spent, sent_under, answer, None)?;
+        Ok(Self { record, ..self })
+    }
+
+    /// Counts a failed revocation. `error` is our own text, never a provider's body; it is cut to 256 characters.
+    #[must_use]
+    pub(crate) fn postponed(mut self, not_before: Timestamp, error: &str) -> Self {
+        self.progress.failures = self.progress.failures.saturating_add(1);
+        self.progress.not_before = not_before;
+        self.progress.last_error = Some(error.chars().take(ERROR_LENGTH).collect());
+        self
+    }
+
+    /// Forgets the grant: it is revoked. What is not withdrawn yet stays.
+    #[must_use]
+    pub(crate) fn revoked(mut self) -> Self {
+        for slot in [Slot::InUse, Slot::Candidate] {
+            self.record.empty(slot);
+        }
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_withdrawal(self, withdrawal: Withdrawal) -> Self {
+        Self { withdrawal, ..self }
+    }
+
+    pub(super) fn clear_part(&self) -> EndingPart {
+        let Self { record_object, record: _, progress, withdrawal } = self.clone();
+        EndingPart { record_object, progress, withdrawal }
+    }
+
+    pub(super) fn read(part: EndingPart, record: Record) -> Self {
+        let EndingPart { record_object, progress, withdrawal } = part;
+        Self { record_object, record, progress, withdrawal }
+    }
+}
