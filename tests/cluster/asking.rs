@@ -129,6 +129,12 @@ impl Ask {
         Self::new(Method::DELETE, path, "application/json", String::new())
     }
 
+    /// Only this version.
+    pub fn delete_at(path: &str, version: &str) -> Self {
+        let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"resourceVersion": version}});
+        Self::new(Method::DELETE, path, "application/json", options.to_string())
+    }
+
     pub fn dry(self) -> Self {
         self.with("dryRun=All")
     }

@@ -12,6 +12,9 @@ use crate::error::{PageError, in_time};
 use crate::view::managed::FIELD_MANAGER;
 use crate::visit::Visit;
 
+/// How often a deletion is tried while others write.
+const DELETIONS: usize = 5;
+
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionPatch {
     spec: Map<String, Value>,
@@ -91,22 +94,38 @@ impl Visit {
         connection: &IntegrationConnection,
         change: ConnectionPatch,
     ) -> Result<(), PageError> {
+        self.changed(connection, change).await.map(drop)
+    }
+
+    async fn changed(
+        &self,
+        connection: &IntegrationConnection,
+        change: ConnectionPatch,
+    ) -> Result<IntegrationConnection, PageError> {
         let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
         let patch = change.patch(&connection.uid().unwrap_or_default(), self.session.user());
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        in_time(self.connections(&namespace).patch(&name, &parameters, &Patch::Merge(&patch))).await??;
-        Ok(())
+        Ok(in_time(self.connections(&namespace).patch(&name, &parameters, &Patch::Merge(&patch))).await??)
     }
 
-    /// Deletes a connection. The user is written to it first, because a deletion carries no annotation.
+    /// Deletes a connection. The user is written to it first, because a deletion carries no annotation. What is deleted is the
+    /// very version that names them: otherwise the audit log might have an older one, from the API server's cache.
     pub(crate) async fn delete(&self, connection: &IntegrationConnection) -> Result<(), PageError> {
-        self.change(connection, ConnectionPatch::default()).await?;
         let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
-        let preconditions = Preconditions { uid: connection.uid(), ..Preconditions::default() };
-        let only_this = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        in_time(self.connections(&namespace).delete(&name, &only_this)).await??;
-        Ok(())
+        let mut tries = 0;
+        loop {
+            let named = self.changed(connection, ConnectionPatch::default()).await?;
+            let preconditions =
+                Preconditions { uid: connection.uid(), resource_version: named.resource_version() };
+            let only_this = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            tries += 1;
+            match in_time(self.connections(&namespace).delete(&name, &only_this)).await? {
+                // The operator wrote its status in between.
+                Err(kube::Error::Api(status)) if status.is_conflict() && tries < DELETIONS => {}
+                deleted => return deleted.map(drop).map_err(Into::into),
+            }
+        }
     }
 }
 
