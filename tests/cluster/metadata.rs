@@ -67,7 +67,16 @@ async fn metadata_of_an_ordinary_size_is_accepted_and_may_grow_to_its_bounds() {
     let mut object = connection(&name, "alice");
     object["metadata"]["labels"] = many(64, "x");
     object["metadata"]["annotations"] = many(1, &"x".repeat(40_000));
-    object["metadata"]["ownerReferences"] = owners(2, "job");
+    // They exist: the garbage collector deletes what has lost its owners.
+    let maps = format!("/api/v1/namespaces/{}/configmaps", team.namespace);
+    let mut owners = Vec::new();
+    for name in ["one", "two"] {
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+        let map = team.person(ADMIN).must(&Ask::post(&maps, &map)).await;
+        let uid = &map["metadata"]["uid"];
+        owners.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": uid}));
+    }
+    object["metadata"]["ownerReferences"] = json!(owners);
     alice.must(&Ask::post(&team.connections(), &object)).await;
     let path = format!("{}/{name}", team.connections());
     let grown = json!({"metadata": {"annotations": {"team.example/more": "x".repeat(20_000)}}});
