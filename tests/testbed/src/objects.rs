@@ -10,6 +10,8 @@ use crate::error::Error;
 
 /// Paths of the REST API.
 pub mod path {
+    use crate::stage::NAMESPACE;
+
     const GROUP: &str = "/apis/bowline.dev/v1alpha1";
 
     /// All connections of a namespace.
@@ -40,6 +42,11 @@ pub mod path {
     /// One workspace; with an empty name, all of them.
     pub fn workspace(name: &str) -> String {
         format!("{GROUP}/workspaces/{name}")
+    }
+
+    /// The Lease that says which replica of the operator leads.
+    pub fn lease() -> String {
+        format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/bowline")
     }
 
     /// All Secrets of a namespace.

@@ -51,7 +51,9 @@ impl OperatorProcess {
         let which = arguments.first().unwrap_or(&"operator");
         let log = access.directory().join(format!("{which}-{}.log", random::hex(4)?));
         let prepare = |command: &mut std::process::Command| {
-            command.args(arguments).env("KUBECONFIG", kubeconfig).envs(environment.iter().copied());
+            // A pod's name, as the container gets it.
+            command.args(arguments).env("KUBECONFIG", kubeconfig).env("HOSTNAME", "bowline");
+            command.envs(environment.iter().copied());
         };
         Ok(Self { process: Process::start(program, prepare, log)? })
     }

@@ -30,7 +30,7 @@ pub async fn demo() -> Result<ExitCode, Error> {
         _ = signals.next() => return Ok(ExitCode::FAILURE),
     };
     let code = tokio::select! {
-        told = tell(&mut board, &stage, &binaries, live) => told?,
+        told = tell(&mut board, &mut stage, &binaries, live) => told?,
         _ = signals.next() => ExitCode::FAILURE,
     };
     if live && code == ExitCode::SUCCESS {
@@ -42,7 +42,12 @@ pub async fn demo() -> Result<ExitCode, Error> {
     Ok(code)
 }
 
-async fn tell(board: &mut Board, stage: &Stage, binaries: &Binaries, live: bool) -> Result<ExitCode, Error> {
+async fn tell(
+    board: &mut Board,
+    stage: &mut Stage,
+    binaries: &Binaries,
+    live: bool,
+) -> Result<ExitCode, Error> {
     if let Err(error) = demo::tell(board, stage, binaries).await {
         demo::explain(&error, Some(stage)).await;
         return Ok(ExitCode::FAILURE);

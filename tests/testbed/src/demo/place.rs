@@ -16,10 +16,14 @@ use crate::{
     stage::{Binaries, NAMESPACE, PORTAL_NAMESPACE, Portal, PortalAddress, Stage},
 };
 
+/// The names of the replicas; in a cluster these are the names of their pods.
+const FIRST_REPLICA: &str = "bowline-one";
+const SECOND_REPLICA: &str = "bowline-two";
+
 /// Where the sandbox is according to the example.
 const EXAMPLE_ISSUER: &str = "http://127.0.0.1:8090";
 
-/// Starts or uses the cluster, installs Bowline, starts sandbox and operator; prints a line for each.
+/// Starts or uses the cluster, installs Bowline, starts sandbox and two replicas of the operator; prints a line for each.
 pub async fn set(board: &mut Board, binaries: &Binaries) -> Result<Stage, Error> {
     let cluster = board
         .observe("control plane", async {
@@ -36,16 +40,17 @@ pub async fn set(board: &mut Board, binaries: &Binaries) -> Result<Stage, Error>
     board.step("installed", install(&cluster)).await?;
     let at = PortalAddress::choose()?;
     let mut stage = board
-        .observe("operator ready", async {
+        .observe("replicas ready", async {
             let realm = RealmConfig {
                 access_lifetime_seconds: TOKEN_SECONDS,
                 device_interval_seconds: POLL_SECONDS,
                 ..RealmConfig::default()
             };
-            let stage = start(cluster, binaries, realm, &at).await?;
+            let mut stage = start(cluster, binaries, realm, &at).await?;
+            let leader = stage.operator().id();
+            stage.start_standby(binaries, &flags(SECOND_REPLICA, &at.url())).await?;
             let issuer = stage.realm()?.issuer();
-            let what =
-                format!("process {} as {NAMESPACE}/bowline; sandbox at {issuer}", stage.operator().id());
+            let what = format!("two as {NAMESPACE}/bowline, process {leader} leads; sandbox at {issuer}");
             Ok((what, stage))
         })
         .await?;
@@ -77,8 +82,11 @@ pub async fn start(
         client.redirect_uris = vec![at.callback(PROVIDER)];
     }
     let sandbox = Stage::sandbox(realm).await?;
-    let flags = ["--min-refresh-interval", "2s", "--portal-url", &at.url()];
-    Stage::start(cluster, sandbox, binaries, &flags).await
+    Stage::start(cluster, sandbox, binaries, &flags(FIRST_REPLICA, &at.url())).await
+}
+
+fn flags<'a>(instance: &'a str, portal: &'a str) -> [&'a str; 6] {
+    ["--min-refresh-interval", "2s", "--portal-url", portal, "--instance", instance]
 }
 
 /// On another cluster, existing namespaces are not used: the demo deletes what it creates there.

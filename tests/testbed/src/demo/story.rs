@@ -22,6 +22,8 @@ const APPLIED: Duration = Duration::from_mins(1);
 pub(super) const SOON: Duration = Duration::from_secs(30);
 /// Two refreshes of a twelve-second token, with time for a slow machine.
 const ROTATED: Duration = Duration::from_mins(1);
+/// The promise for a leader that is gone: 15 s.
+const TAKEN_OVER: Duration = Duration::from_secs(15);
 /// The promise for removed owners: 10 s.
 const WITHDRAWN: Duration = Duration::from_secs(10);
 
@@ -35,16 +37,8 @@ pub(super) struct Story<'a> {
 }
 
 /// Runs the whole story, and prints a line for each step that was seen.
-pub async fn tell(board: &mut Board, stage: &Stage, binaries: &Binaries) -> Result<(), Error> {
-    let portal = stage.portal().ok_or_else(|| unexpected("the stage", "no portal on it".to_owned()))?;
-    let story = Story {
-        stage,
-        portal,
-        binaries,
-        realm: stage.realm()?,
-        admin: stage.objects_as(ADMIN).await?,
-        alice: stage.objects_as(OWNER).await?,
-    };
+pub async fn tell(board: &mut Board, stage: &mut Stage, binaries: &Binaries) -> Result<(), Error> {
+    let story = Story::on(stage, binaries).await?;
     board.step("applied", story.applied()).await?;
     board.step("awaiting consent", story.awaiting_consent()).await?;
     let browser = board.observe("signed in", story.signed_in()).await?;
@@ -52,6 +46,10 @@ pub async fn tell(board: &mut Board, stage: &Stage, binaries: &Binaries) -> Resu
     let grant = board.observe("authorized", story.authorized(&browser)).await?;
     let first = board.observe("fresh Secret", story.fresh_secret()).await?;
     let second = board.observe("rotated twice", story.rotated(&grant, &first, 2)).await?;
+    let killed = board.observe("leader killed", kill_leader(stage)).await?;
+    let story = Story::on(stage, binaries).await?;
+    board.step("taken over", story.taken_over(&killed)).await?;
+    let second = board.observe("rotated again", story.rotated(&grant, &second, 1)).await?;
     let device = board.observe("code shown", story.code_shown()).await?;
     board.step("code typed", story.code_typed(device)).await?;
     board.step("account confirmed", story.account_confirmed()).await?;
@@ -61,7 +59,44 @@ pub async fn tell(board: &mut Board, stage: &Stage, binaries: &Binaries) -> Resu
     board.step("disconnected", story.disconnected(&grant, &last)).await
 }
 
+/// The first replica leads. It is killed without warning; returns its name.
+async fn kill_leader(stage: &mut Stage) -> Result<(String, String), Error> {
+    let admin = stage.objects_as(ADMIN).await?;
+    let lease = admin.get(&path::lease()).await?.unwrap_or_default();
+    let Some(leader) = holder(&lease) else { return Err(unexpected("the Lease", lease.to_string())) };
+    let process = stage.operator().id();
+    stage.kill_operator()?;
+    Ok((format!("process {process}, {leader}, by SIGKILL"), leader))
+}
+
+/// The pod that holds a Lease.
+fn holder(lease: &Value) -> Option<String> {
+    let (pod, _process) = lease["spec"]["holderIdentity"].as_str()?.rsplit_once('/')?;
+    Some(pod.to_owned())
+}
+
+impl<'a> Story<'a> {
+    async fn on(stage: &'a Stage, binaries: &'a Binaries) -> Result<Self, Error> {
+        let portal = stage.portal().ok_or_else(|| unexpected("the stage", "no portal on it".to_owned()))?;
+        let (admin, alice) = (stage.objects_as(ADMIN).await?, stage.objects_as(OWNER).await?);
+        Ok(Self { stage, portal, binaries, realm: stage.realm()?, admin, alice })
+    }
+}
+
 impl Story<'_> {
+    async fn taken_over(&self, killed: &str) -> Result<String, Error> {
+        let leader = wait_for("the other replica leads", TAKEN_OVER, async || {
+            let lease = self.look(&path::lease()).await?;
+            holder(&lease).filter(|leader| leader != killed).ok_or_else(|| lease["spec"].to_string())
+        })
+        .await?;
+        let twice = self.realm.ledger().spent_twice().len();
+        if twice != 0 {
+            return Err(unexpected("the sandbox's ledger", format!("{twice} refresh tokens spent twice")));
+        }
+        Ok(format!("{leader} leads; ledger: no refresh token spent twice"))
+    }
+
     async fn applied(&self) -> Result<String, Error> {
         let cluster = self.stage.cluster();
         cluster.apply_yaml(&place::platform(&self.realm.issuer())?).await?;

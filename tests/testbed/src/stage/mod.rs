@@ -34,6 +34,8 @@ pub const OPERATOR_USER: &str = "system:serviceaccount:bowline-system:bowline";
 /// The running parts. They end when it is dropped, the operator first.
 pub struct Stage {
     operator: OperatorProcess,
+    /// A second replica of it.
+    standby: Option<OperatorProcess>,
     portal: Option<Portal>,
     sandbox: Sandbox,
     cluster: Cluster,
@@ -72,20 +74,23 @@ impl Stage {
         binaries: &Binaries,
         flags: &[&str],
     ) -> Result<Self, Error> {
-        let listen = format!("127.0.0.1:{}", free_port()?);
-        // The sandbox serves http on this machine.
-        let reach = ["--allow-http-providers", "--provider-networks", "127.0.0.0/8"];
-        let own = ["operator", "--namespace", NAMESPACE, "--listen", &listen];
-        let arguments = [&own, &reach[..], flags].concat();
-        let operator = Operator {
-            program: &binaries.operator,
-            service_account: (NAMESPACE, SERVICE_ACCOUNT),
-            arguments: &arguments,
-            environment: &[],
-            readiness: &format!("http://{listen}/readyz"),
-        };
-        let operator = OperatorProcess::start(&cluster, operator).await?;
-        Ok(Self { operator, portal: None, sandbox, cluster })
+        let operator = replica(&cluster, binaries, flags).await?;
+        Ok(Self { operator, standby: None, portal: None, sandbox, cluster })
+    }
+
+    /// Starts a second replica, which waits until the first one is gone. Both need `--instance`.
+    pub async fn start_standby(&mut self, binaries: &Binaries, flags: &[&str]) -> Result<(), Error> {
+        self.standby = Some(replica(&self.cluster, binaries, flags).await?);
+        Ok(())
+    }
+
+    /// SIGKILL for the operator; the second replica is the operator from now on.
+    pub fn kill_operator(&mut self) -> Result<(), Error> {
+        self.operator.kill()?;
+        if let Some(standby) = self.standby.take() {
+            self.operator = standby;
+        }
+        Ok(())
     }
 
     /// The cluster.
@@ -122,11 +127,29 @@ impl Stage {
     /// SIGTERM, and waits until portal and operator have ended: started refreshes are committed.
     pub fn end(&mut self) -> Result<(), Error> {
         let portal = self.portal.as_mut().map_or(Ok(()), Portal::end);
-        self.operator.terminate().map(drop).and(portal)
+        // First the one that waits: it would take over.
+        let standby = self.standby.as_mut().map_or(Ok(None), OperatorProcess::terminate).map(drop);
+        self.operator.terminate().map(drop).and(standby).and(portal)
     }
 
     /// Reads and writes as a user.
     pub async fn objects_as(&self, user: &str) -> Result<Objects, Error> {
         Ok(Objects::new(self.cluster.client_for(user).await?))
     }
+}
+
+async fn replica(cluster: &Cluster, binaries: &Binaries, flags: &[&str]) -> Result<OperatorProcess, Error> {
+    let listen = format!("127.0.0.1:{}", free_port()?);
+    // The sandbox serves http on this machine.
+    let reach = ["--allow-http-providers", "--provider-networks", "127.0.0.0/8"];
+    let own = ["operator", "--namespace", NAMESPACE, "--listen", &listen];
+    let arguments = [&own, &reach[..], flags].concat();
+    let operator = Operator {
+        program: &binaries.operator,
+        service_account: (NAMESPACE, SERVICE_ACCOUNT),
+        arguments: &arguments,
+        environment: &[],
+        readiness: &format!("http://{listen}/readyz"),
+    };
+    OperatorProcess::start(cluster, operator).await
 }
