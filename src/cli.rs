@@ -114,6 +114,11 @@ pub struct OperatorFlags {
     #[arg(long, env = "BOWLINE_INTENT_TTL", value_name = "DURATION", default_value = "60s")]
     intent_ttl: Duration,
 
+    /// Keep each answer of a provider in this directory, sealed, until it is on record: a disk that survives a restart of the
+    /// container, such as an emptyDir. Without it, an answer is lost if the process dies before it is on record.
+    #[arg(long, env = "BOWLINE_JOURNAL_DIR", value_name = "DIR")]
+    journal_dir: Option<PathBuf>,
+
     /// Read the keyring from this directory (a KMS-backed mount, say) instead of the Secret bowline-keyring.
     #[arg(long, env = "BOWLINE_KEYRING_DIR", value_name = "DIR")]
     keyring_dir: Option<PathBuf>,
@@ -126,11 +131,6 @@ pub struct OperatorFlags {
     /// The default is 30 days.
     #[arg(long, env = "BOWLINE_RECORD_RETENTION", value_name = "DURATION", default_value = "720h")]
     record_retention: Duration,
-
-    /// Believe records that have no signature, and sign them. For the first start after an upgrade from version 0.2 or older:
-    /// leave it out again when the log says that all are signed.
-    #[arg(long, env = "BOWLINE_ACCEPT_UNSIGNED_RECORDS")]
-    accept_unsigned_records: bool,
 
     /// Private networks that IntegrationProviders may allow (spec.network.allowedCIDRs), comma separated, such as 10.20.0.0/16.
     /// None: public addresses only. Metadata addresses of clouds are never reached.
@@ -154,8 +154,8 @@ pub struct OperatorFlags {
     #[arg(long, env = "BOWLINE_LOG_FILTER", value_name = "FILTER", default_value = "info")]
     log_filter: String,
 
-    /// Name of this process in Events and intents; the pod's name, as a rule.
-    #[arg(long, env = "HOSTNAME", value_name = "NAME", default_value = "bowline")]
+    /// Name of this replica in Events, intents and the Lease; the pod's name, as a rule. Each replica needs a name of its own.
+    #[arg(long, env = "HOSTNAME", value_name = "NAME")]
     instance: String,
 }
 
@@ -179,10 +179,10 @@ impl OperatorFlags {
             },
             revoke_former_after: self.revoke_former_after.get(),
             intent_ttl: self.intent_ttl.get(),
+            journal_dir: self.journal_dir,
             keyring_dir: self.keyring_dir,
             key_max_age: self.key_max_age.get(),
             record_retention: self.record_retention.get(),
-            accept_unsigned_records: self.accept_unsigned_records,
             provider_bounds: NetworkBounds {
                 allow_http: self.allow_http_providers,
                 cidrs: self.provider_networks,
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn defaults_are_those_that_help_names() {
-        let cli = Cli::parse_from(["bowline", "operator"]);
+        let cli = Cli::parse_from(["bowline", "operator", "--instance=one"]);
         let Command::Operator(flags) = cli.command else { panic!() };
         let (settings, _) = flags.into_settings();
         assert_eq!(settings.limits, RefreshBounds::default());
@@ -253,7 +253,9 @@ mod tests {
 
     #[test]
     fn what_providers_may_be_reached_by_is_read_from_the_flags() {
-        let operator = |flags: &[&str]| Cli::try_parse_from(["bowline", "operator"].iter().chain(flags));
+        let operator = |flags: &[&str]| {
+            Cli::try_parse_from(["bowline", "operator", "--instance=one"].iter().chain(flags))
+        };
         let cli = operator(&[
             "--provider-networks=10.20.0.0/16,fd12::/48",
             "--provider-proxy",

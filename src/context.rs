@@ -224,12 +224,11 @@ pub struct OperatorSettings {
     pub revoke_former_after: Duration,
     /// How long another process's intent is respected.
     pub intent_ttl: Duration,
+    pub journal_dir: Option<PathBuf>,
     /// Where the keyring is, if not in its Secret.
     pub keyring_dir: Option<PathBuf>,
     pub key_max_age: Duration,
     pub record_retention: Duration,
-    /// Whether records without a signature are believed, and signed.
-    pub accept_unsigned_records: bool,
     pub provider_bounds: NetworkBounds,
     pub instance: String,
 }

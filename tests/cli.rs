@@ -33,7 +33,8 @@ fn an_operator_without_a_cluster_says_in_one_line_what_to_do() {
     for kubeconfig in [None, Some("/nonexistent/config"), Some(broken.to_str().unwrap())] {
         let variables: Vec<_> = kubeconfig.iter().map(|path| ("KUBECONFIG", *path)).collect();
         for format in ["text", "json"] {
-            let output = run(OPERATOR, &["operator", "--log-format", format], &variables);
+            let output =
+                run(OPERATOR, &["operator", "--instance", "one", "--log-format", format], &variables);
             let said = text(&output.stderr);
             assert_eq!(output.status.code(), Some(1), "{said}");
             assert_eq!(said.lines().count(), 1, "{said}");
@@ -46,7 +47,7 @@ fn an_operator_without_a_cluster_says_in_one_line_what_to_do() {
 
 #[test]
 fn an_error_is_told_even_where_logs_are_off() {
-    let output = run(OPERATOR, &["operator", "--log-filter", "off"], &[]);
+    let output = run(OPERATOR, &["operator", "--instance", "one", "--log-filter", "off"], &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("bowline: no API server is configured"));
 }

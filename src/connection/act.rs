@@ -22,7 +22,7 @@ use crate::metrics::PublishOutcome;
 use crate::publishing::{Desired, PublishError, PublishedVersion};
 use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::sharing::{self, Shared};
-use crate::vault::record::{Debt, EndReason, EndTerms, Withdrawal};
+use crate::vault::record::{Debt, EndTerms, Withdrawal};
 
 #[derive(Debug, Default)]
 pub(super) struct ConnectionOutcome {
@@ -65,7 +65,7 @@ impl Act<'_> {
         }
         // Revocation waits for no namespace in which something cannot be withdrawn.
         if plan.end {
-            self.also(end(ctx, connection, EndReason::Disconnected).await);
+            self.also(end(ctx, connection, &Withdrawal::default()).await);
         } else if observed.record.present().is_some() {
             ctx.grants.records().drop_unmoved(&uid).await;
         }
@@ -279,14 +279,10 @@ pub(super) async fn take_back_shares(ctx: &Context, shares: &[Arc<ConnectionShar
 }
 
 /// Moves the grant from the connection's record into an ending. Returns whether no record is left.
-pub(super) async fn end(ctx: &Context, connection: &IntegrationConnection, reason: EndReason) -> bool {
-    let withdrawal = match reason {
-        EndReason::Deleted => Withdrawal::open(),
-        EndReason::Disconnected => Withdrawal::default(),
-    };
+pub(super) async fn end(ctx: &Context, connection: &IntegrationConnection, withdrawal: &Withdrawal) -> bool {
     let terms = EndTerms {
         parameters: connection.spec.parameters.clone(),
         own_app: connection.spec.app.as_ref().map(|app| app.secret_name.clone()),
     };
-    ctx.grants.records().end(&connection.uid().unwrap_or_default(), reason, &terms, &withdrawal).await
+    ctx.grants.records().end(&connection.uid().unwrap_or_default(), &terms, withdrawal).await
 }

@@ -21,7 +21,7 @@ use super::settled;
 use crate::context::{Context, ReconcileError};
 use crate::grant::is_uninstalling;
 use crate::vault::CachedReadError;
-use crate::vault::record::{Debt, EndReason};
+use crate::vault::record::{Debt, Withdrawal};
 
 /// Ends the grant, then withdraws what the connection published; with `Ok` the finalizer is removed. What cannot be withdrawn
 /// now stays with the ending as a debt, and holds back nothing.
@@ -34,7 +34,7 @@ pub(super) async fn depart(
     ctx.grants.leaves(&uid);
     if has_record(ctx, &uid)
         && !is_uninstalling(&ctx.client).await
-        && !end(ctx, connection, EndReason::Deleted).await
+        && !end(ctx, connection, &Withdrawal::open()).await
     {
         return Err(ReconcileError::End);
     }

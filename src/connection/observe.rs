@@ -111,8 +111,11 @@ fn newest_known(ctx: &Context, connection: &IntegrationConnection) -> Option<Gra
 /// Whether the cached record is older than what was published. A cache may be behind: read the record before you believe it.
 pub(super) fn seems_rolled_back(ctx: &Context, connection: &IntegrationConnection) -> bool {
     let cached = ctx.store.get(connection.metadata.uid.as_deref().unwrap_or_default()).ok().flatten();
-    let version = cached.and_then(|cached| cached.record.grant_version());
-    version.zip(newest_known(ctx, connection)).is_some_and(|(version, known)| version.is_behind(known))
+    let (Some(cached), Some(known)) = (cached, newest_known(ctx, connection)) else { return false };
+    match cached.record.grant_version() {
+        Some(version) => version.is_behind(known),
+        None => cached.record.is_candidate_behind(Some(known)),
+    }
 }
 
 fn endings(ctx: &Context, connection: &IntegrationConnection) -> Vec<EndingView> {
@@ -176,23 +179,35 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
         Err(ReadError::Open(OpenError::Tampered | OpenError::NotAnEnvelope)) => return RecordState::Tampered,
         Err(_) => return RecordState::Unreadable,
     };
+    let known = newest_known(ctx, connection);
+    let mut present = present(ctx, &record, grant, busy);
+    present.has_candidate &= !record.is_candidate_behind(known);
     let is_behind = seems_rolled_back(ctx, connection);
+    if is_behind { RecordState::RolledBack(present) } else { RecordState::Present(present) }
+}
+
+fn present(ctx: &Context, record: &Record, grant: Option<Arc<Grant>>, busy: bool) -> Present {
     let is_open = |intent: &&Intent| ctx.grants.is_open(record.uid(), intent);
-    let present = Present {
+    // A young intent of another process says that it is at work, not that the outcome is unknown.
+    let is_worked_on = |slot| busy || ctx.grants.are_others_at(record, slot);
+    Present {
         revision: record.grant().map_or(record.revision(), SealedField::revision),
         grant,
         version: record.grant_version(),
         pause: record.bookkeeping().pause.clone(),
         has_candidate: record.candidate().is_some(),
-        consented_at: consented_at(ctx, &record),
+        consented_at: consented_at(ctx, record),
         // The mark of a first request in progress is ignored too; the mark of one without an answer is not.
         doubted_since: record
             .intent(Slot::Candidate)
-            .filter(|intent| !busy || intent.state == IntentState::Unknown)
+            .filter(|intent| !is_worked_on(Slot::Candidate) || intent.state == IntentState::Unknown)
             .filter(is_open)
             .map(|intent| intent.at),
-        // While our actor is at work, its own mark is ignored.
-        unknown_since: record.intent(Slot::InUse).filter(|_| !busy).filter(is_open).map(|intent| intent.at),
-    };
-    if is_behind { RecordState::RolledBack(present) } else { RecordState::Present(present) }
+        // While an actor is at work, its own mark is ignored.
+        unknown_since: record
+            .intent(Slot::InUse)
+            .filter(|_| !is_worked_on(Slot::InUse))
+            .filter(is_open)
+            .map(|intent| intent.at),
+    }
 }

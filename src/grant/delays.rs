@@ -34,13 +34,13 @@ impl Delays {
         lock(&self.since).get(uid).copied()
     }
 
-    pub(super) fn begin(self: &Arc<Self>, place: &Place, now: Timestamp) -> Delay {
+    pub(super) fn begin(self: &Arc<Self>, place: &Place, since: Timestamp) -> Delay {
         tracing::error!(
             namespace = place.namespace,
             name = place.name,
-            "an answer of the provider is not on record yet: it is kept in memory and written again"
+            "an answer of the provider is not on record yet: it is kept, and written again"
         );
-        lock(&self.since).insert(place.uid.clone(), now);
+        lock(&self.since).insert(place.uid.clone(), since);
         let delay = Delay { delays: Arc::clone(self), place: place.clone() };
         delay.wake();
         delay

@@ -11,6 +11,7 @@ use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -21,10 +22,10 @@ use super::incident::Incidents;
 use super::outcome::{FinishedWork, Outcome, SLOW};
 use super::refresh::{mint, refresh};
 use super::work::{ConsentTask, Job, Lane, Task};
-use super::{Engine, Records, intake, lock, revoke};
+use super::{Engine, Records, intake, lock, revoke, slot};
 use crate::kube_ext::events::Events;
 use crate::metrics::{GRANT_WORK, Metrics};
-use crate::vault::{Intent, Record};
+use crate::vault::{Intent, Record, Slot};
 
 /// How long a grant rests after its work panicked.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
@@ -45,8 +46,8 @@ pub(crate) enum Submission {
     Started,
     /// Other work on the same grant is in progress; the connection is woken when it ends.
     Busy,
-    /// The process is ending.
-    Draining,
+    /// Nothing is started: the process is ending, or another one leads.
+    Closed,
 }
 
 /// What is remembered about one grant between jobs. Small; removed when the connection is gone.
@@ -107,6 +108,16 @@ impl Desk {
         &self.engine.records
     }
 
+    /// Puts the answers on record that an earlier process of this pod left on disk. Returns when that is done; what takes
+    /// longer than `within` goes on.
+    pub(crate) async fn replay_answers(self: &Arc<Self>, within: Duration) {
+        let desk = Arc::clone(self);
+        let replayed = self.tasks.spawn(async move { slot::replay(&desk.engine).await });
+        if timeout(within, replayed).await.is_err() {
+            tracing::warn!("answers that an earlier process left on disk are not on record yet");
+        }
+    }
+
     /// What providers refuse to everybody.
     pub(crate) fn incidents(&self) -> &Incidents {
         &self.engine.gate.incidents
@@ -119,12 +130,22 @@ impl Desk {
 
     /// Takes note of the intents of other processes on this record.
     pub(crate) fn sees(&self, record: &Record) {
-        self.engine.marks.sees(record);
+        self.engine.marks.sees(record.uid(), record);
     }
 
     /// Whether this intent on a record leaves open what became of a request.
     pub(crate) fn is_open(&self, uid: &str, intent: &Intent) -> bool {
         self.engine.marks.is_open(uid, intent)
+    }
+
+    /// Whether another process may be at work on this slot.
+    pub(crate) fn are_others_at(&self, record: &Record, slot: Slot) -> bool {
+        self.engine.marks.are_others_at(record.uid(), record, slot)
+    }
+
+    /// Whether this process may act: of several replicas one does.
+    pub(crate) fn leads(&self) -> bool {
+        self.engine.gate.leads()
     }
 
     /// Ends an attempt that cannot go on. Returns whether nothing is left to do.
@@ -134,8 +155,8 @@ impl Desk {
 
     /// Starts the work unless work on the same grant is under way, or nothing is started any more. Never waits.
     pub(crate) fn submit(self: &Arc<Self>, job: Job) -> Submission {
-        if self.engine.gate.draining.is_cancelled() {
-            return Submission::Draining;
+        if self.engine.gate.draining.is_cancelled() || !self.leads() {
+            return Submission::Closed;
         }
         {
             let mut actors = lock(&self.actors);
@@ -205,7 +226,9 @@ impl Desk {
         let concluded = self.engine.consents.concluded(uid);
         let unstored_since = self.engine.records.delays.since(uid);
         let actors = lock(&self.actors);
-        let Some(actor) = actors.get(uid) else { return WorkView { concluded, ..WorkView::default() } };
+        let Some(actor) = actors.get(uid) else {
+            return WorkView { concluded, unstored_since, ..WorkView::default() };
+        };
         let gives_way = actor.at_work.as_ref().is_some_and(|work| work.gives_way.is_some());
         let seen = actor.seen.clone();
         WorkView { busy: actor.at_work.is_some(), gives_way, concluded, unstored_since, ..seen }
@@ -260,6 +283,7 @@ impl Desk {
         let is_forgotten = actor.at_work.take().is_some_and(|work| work.is_forgotten);
         if matches!(job.task, Task::End { .. }) {
             actors.remove(key);
+            self.engine.marks.forget(key);
         } else if is_forgotten {
             actors.remove(key);
             self.forget_beside(key);
@@ -337,7 +361,7 @@ mod tests {
         assert_eq!(finished.at, at(0));
         assert!(bench.engine().records.in_use("u1").is_some());
         bench.desk.drain().await;
-        assert_eq!(bench.desk.submit(job(ENTRY, Task::Judge)), Submission::Draining);
+        assert_eq!(bench.desk.submit(job(ENTRY, Task::Judge)), Submission::Closed);
     }
 
     #[tokio::test(start_paused = true)]

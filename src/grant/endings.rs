@@ -18,11 +18,13 @@ use super::revoke::{ends_token_alone, is_given_up, pause, postpone};
 use super::target::Target;
 use super::work::{Job, Task};
 use crate::vault::record::{Debt, EndTerms, Ending, Withdrawal};
-use crate::vault::{Loaded, Place};
+use crate::vault::{Loaded, Place, Slot};
 
 /// How soon a grant that is being worked on is checked again.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// How long an ending waits for others. A revocation may end the next grant as well; one that never comes leaves this one alive.
+const WAITED_FOR: Duration = Duration::from_hours(24);
 
 /// Resolves a provider for a connection that may be gone.
 pub(crate) type FindTarget = Arc<dyn Fn(&Place, &EndTerms) -> Option<Arc<Target>> + Send + Sync>;
@@ -105,7 +107,7 @@ impl Endings {
             postpone(&self.desk.engine, &self.desk.events, loaded, &why, None).await;
             return true;
         };
-        if self.must_wait(&place.uid, &target) {
+        if self.must_wait(&ending, &target, now) {
             return false;
         }
         let job = Job {
@@ -128,19 +130,27 @@ impl Endings {
         !matches!(self.desk.submit(job), Submission::Busy)
     }
 
-    /// Whether a request that was in progress when the grant ended may still be answered; and whether the connection's next
-    /// grant is being judged, which this revocation could end as well.
-    fn must_wait(&self, uid: &str, target: &Target) -> bool {
-        let next = self.desk.engine.records.get(uid);
+    /// Whether a request that was in progress when the grant ended may still be answered, here or by another replica; and
+    /// whether the connection's next grant is being judged, which this revocation could end as well. Not for ever.
+    fn must_wait(&self, ending: &Ending, target: &Target, now: Timestamp) -> bool {
+        let (engine, record) = (&self.desk.engine, ending.record());
+        if later(ending.progress().since, WAITED_FOR) <= now {
+            return false;
+        }
+        let are_others_at = |slot| engine.marks.are_others_at(ending.record_object(), record, slot);
+        let next = engine.records.get(record.uid());
         let is_judged = next.is_some_and(|next| next.record.candidate().is_some());
-        self.desk.view(uid).busy || is_judged && !ends_token_alone(target.description())
+        self.desk.view(record.uid()).busy
+            || are_others_at(Slot::InUse)
+            || are_others_at(Slot::Candidate)
+            || is_judged && !ends_token_alone(target.description())
     }
 
     /// Tries again to remove what could not be removed when the connection went, if that is due.
     async fn settle_debts(&self, loaded: Loaded<Ending>, now: Timestamp) {
         let (ending, records) = (Arc::clone(&loaded.record), &self.desk.engine.records);
         let Withdrawal { debts, is_open, failures, not_before } = ending.withdrawal().clone();
-        if debts.is_empty() || not_before.is_some_and(|at| at > now) || is_given_up(ending.progress(), now) {
+        if debts.is_empty() || not_before.is_some_and(|at| at > now) {
             return;
         }
         let mut left = Vec::new();
@@ -163,8 +173,7 @@ mod tests {
 
     use super::*;
     use crate::grant::fixtures::{Bench, at, grant, target};
-    use crate::vault::record::EndReason;
-    use crate::vault::{Credential, Record};
+    use crate::vault::{Credential, IntentId, Record};
 
     const ENTRY: &str = "generic-api-key";
 
@@ -182,13 +191,7 @@ mod tests {
     async fn ending(bench: &Bench) -> Arc<str> {
         let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
         let object = bench.keep(bench.holding("u1", &grant)).await.version.read().uid;
-        assert!(
-            bench
-                .engine()
-                .records
-                .end("u1", EndReason::Deleted, &EndTerms::default(), &Withdrawal::open())
-                .await
-        );
+        assert!(bench.engine().records.end("u1", &EndTerms::default(), &Withdrawal::open()).await);
         object
     }
 
@@ -282,13 +285,57 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn class_22_a_debt_belongs_to_the_ending_of_the_deletion_and_not_to_an_earlier_one() {
+        let bench = Bench::start().await;
+        let records = &bench.engine().records;
+        let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
+        for withdrawal in [Withdrawal::default(), Withdrawal::open()] {
+            bench.keep(bench.holding("u1", &grant)).await;
+            assert!(records.end("u1", &EndTerms::default(), &withdrawal).await);
+        }
+        let debt = |secret: &str| Debt {
+            namespace: "team-b".into(),
+            secret: secret.into(),
+            owner: "share".into(),
+            written: None,
+        };
+        assert!(records.owe("u1", &[debt("mail")]).await);
+        let mut owed: Vec<_> =
+            records.endings.of("u1").iter().map(|it| it.record.withdrawal().clone()).collect();
+        owed.sort_by_key(|withdrawal| withdrawal.debts.len());
+        assert!(owed.iter().all(|withdrawal| !withdrawal.is_open));
+        assert_eq!(owed[0].debts, []);
+        assert_eq!(owed[1].debts, [debt("mail")]);
+    }
+
+    /// A former leader may have sent the token; its answer is what has to be revoked.
+    #[tokio::test(start_paused = true)]
+    async fn class_27_an_ending_waits_for_what_another_replica_may_still_be_answered() {
+        let bench = Bench::start().await;
+        let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
+        let id = IntentId::generate().unwrap();
+        let record = bench.holding("u1", &grant).with_intent(Slot::InUse, None, id, "them/1", at(0)).unwrap();
+        let key = bench.keep(record).await.version.read().uid;
+        let records = &bench.engine().records;
+        assert!(records.end("u1", &EndTerms::default(), &Withdrawal::default()).await);
+        assert_eq!(endings(&bench, true).look().await, BUSY_PAUSE);
+        assert!(loaded(&bench, &key).record.has_grant());
+        bench.clock.advance(SignedDuration::from_secs(60));
+        endings(&bench, true).look().await;
+        while bench.desk.view(&key).busy {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(!bench.api.has(&format!("ending-{key}")), "it had its time");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn class_26_an_ending_counts_only_once_its_record_is_gone() {
         let bench = Bench::start().await;
         let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
         let kept = bench.keep(bench.holding("u1", &grant)).await;
         let (records, object) = (&bench.engine().records, kept.version.read().uid);
         let record = Record::clone(&kept.record);
-        let begun = Ending::of(record, &object, EndReason::Disconnected, at(0), EndTerms::default());
+        let begun = Ending::of(record, &object, at(0), EndTerms::default());
         let _ = records.endings.put(begun).await.unwrap();
         endings(&bench, true).look().await;
         assert!(

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use bowline_api::names::TYPE_APP;
 use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::app::App;
 use bowline_oauth::catalog;
-use bowline_oauth::http::HttpClient;
+use bowline_oauth::http::{HttpClient, MaySend};
 use bowline_oauth::network::Network;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::{Clock, ManualClock};
@@ -46,6 +47,7 @@ use super::target::tests::Offline;
 use super::work::{Job, Task};
 use crate::kube_ext::events::Events;
 use crate::metrics::Metrics;
+use crate::vault::journal::Journal;
 use crate::vault::keyring::{Keyring, SharedKeyring};
 use crate::vault::record::Kept;
 use crate::vault::{Binding, Consent, Credential, Grant, Loaded, Place, Record, Sealer, Slot, Store};
@@ -263,8 +265,8 @@ async fn records_at(api: &ApiServer, clock: &ManualClock) -> Records {
     let store = Arc::new(Store::new(api.client(), NAMESPACE));
     let endings = Arc::new(Store::new(api.client(), NAMESPACE));
     let sealer = Sealer::new(SharedKeyring::new(Keyring::generate(at(0)).unwrap()));
-    store.unlock(sealer.clone(), false);
-    endings.unlock(sealer.clone(), false);
+    store.unlock(sealer.clone());
+    endings.unlock(sealer.clone());
     tokio::spawn(Arc::clone(&store).run(CancellationToken::new()));
     tokio::spawn(Arc::clone(&endings).run(CancellationToken::new()));
     store.wait_ready().await;
@@ -282,6 +284,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn start() -> Self {
+        Self::with_disk(None).await
+    }
+
+    /// One that writes answers to this folder.
+    pub(crate) async fn with_disk(folder: Option<PathBuf>) -> Self {
         // Another test may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (api, clock) = (ApiServer::default(), ManualClock::at(at(0)));
@@ -289,9 +296,17 @@ impl Bench {
         let time = Clock::Manual(clock.clone());
         let metrics = Arc::new(Metrics::new().unwrap());
         let wake_provider = mpsc::unbounded_channel().0;
+        let records = records_at(&api, &clock).await;
         let engine = Engine {
-            records: records_at(&api, &clock).await,
-            gate: Gate::new(Arc::clone(&metrics), time.clone(), wake_provider, RefreshBounds::default()),
+            journal: Journal::new(folder, records.sealer.clone()),
+            records,
+            gate: Gate::new(
+                Arc::clone(&metrics),
+                time.clone(),
+                wake_provider,
+                RefreshBounds::default(),
+                MaySend::when(|| true),
+            ),
             marks: Marks::new("us".to_owned(), Duration::from_mins(1), time),
             secrets: Secrets { kube: client.clone() },
             consents: Consents::new(Attempts::new(client.clone(), "bowline-attempts"), None),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bowline_api::IntegrationProvider;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
-use bowline_oauth::http::Sent;
+use bowline_oauth::http::{MaySend, Sent};
 use bowline_runtime::clock::{Clock, later};
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
@@ -32,6 +32,8 @@ pub(crate) struct Gate {
     wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
     /// Cancelled when no new request may be started.
     pub(super) draining: CancellationToken,
+    /// Whether this process leads.
+    may_send: MaySend,
 }
 
 impl Gate {
@@ -41,6 +43,7 @@ impl Gate {
         clock: Clock,
         wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
         bounds: RefreshBounds,
+        may_send: MaySend,
     ) -> Self {
         Self {
             metrics,
@@ -50,7 +53,12 @@ impl Gate {
             requests: RequestBudget::default(),
             wake_provider,
             draining: CancellationToken::new(),
+            may_send,
         }
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.may_send.allows()
     }
 
     /// Waits for the provider's turn. What holds it back is looked at again when the turn comes.

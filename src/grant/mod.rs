@@ -51,6 +51,8 @@ pub(crate) mod work;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::vault::journal::Journal;
+
 pub(crate) use delays::Delays;
 pub(crate) use gate::Gate;
 pub(crate) use presence::is_uninstalling;
@@ -62,6 +64,7 @@ pub(crate) use slot::{Marks, may_be_sent_again};
 /// What it takes to send a grant to its provider, and to keep the answer.
 pub(crate) struct Engine {
     pub(crate) records: Records,
+    pub(crate) journal: Journal,
     pub(crate) gate: Gate,
     pub(crate) marks: Marks,
     pub(crate) secrets: Secrets,

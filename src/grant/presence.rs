@@ -7,16 +7,19 @@ use bowline_api::IntegrationConnection;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, CustomResourceExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Engine;
 use super::records::{NotWritten, Patience};
 use super::work::Job;
-use crate::vault::record::{EndReason, Withdrawal};
+use crate::vault::record::Withdrawal;
 use crate::vault::{Loaded, Place, Record, TransitionError};
 
 /// How long we wait for the API server's answer.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// How soon an ending is written again that the API server did not take.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Writes a change that may be the first record of a connection, unless the connection is leaving: then the change is refused
 /// as [`TransitionError::Unwanted`]. One that is deleted or disconnected while its first record is being created finds nothing
@@ -30,10 +33,11 @@ pub(super) async fn write_wanted(
     let (records, place) = (&engine.records, &job.place);
     let is_first = AtomicBool::new(false);
     let wanted = |record: Record| {
-        if job.leaving.is_cancelled() {
+        // A first write whose answer was lost may have happened: what it wrote is ended below.
+        if job.leaving.is_cancelled() && !is_first.load(Ordering::Relaxed) {
             return Err(TransitionError::Unwanted);
         }
-        is_first.store(record.revision() == 0, Ordering::Relaxed);
+        is_first.fetch_or(record.revision() == 0, Ordering::Relaxed);
         change(record)
     };
     let written = records.write(&place.uid, Some(place), patience, wanted).await?;
@@ -41,14 +45,17 @@ pub(super) async fn write_wanted(
         return Ok(written);
     }
     tracing::info!("the connection is leaving: its first grant is ended at once");
-    if records.end(&place.uid, EndReason::Deleted, &job.end_terms(), &Withdrawal::default()).await {
-        return Err(NotWritten::Ended);
+    while !records.end(&place.uid, &job.end_terms(), &Withdrawal::default()).await {
+        if engine.gate.draining.is_cancelled() {
+            return Ok(written);
+        }
+        sleep(AGAIN_AFTER).await;
     }
-    Ok(written)
+    Err(NotWritten::Ended)
 }
 
-/// Asks after the write. Whoever deletes or disconnects it cancels `gone` first and looks for a record then, so one of the two sees the other;
-/// another process's deletion is seen by the API server alone.
+/// Asks after the write. Whoever deletes or disconnects the connection cancels `leaving` first and then looks for a record, so
+/// one of the two sees what the other did; another process's deletion is seen by the API server alone.
 async fn is_wanted(engine: &Engine, job: &Job) -> bool {
     let client = &engine.secrets.kube;
     (!job.leaving.is_cancelled() && !is_gone(client, &job.place).await) || is_uninstalling(client).await
@@ -85,15 +92,18 @@ pub(crate) async fn is_uninstalling(client: &Client) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::grant::fixtures::{Bench, grant, job};
+    use crate::grant::fixtures::{Bench, Fault, grant, job};
     use crate::grant::work::Task;
     use crate::vault::Credential;
 
     const ENTRY: &str = "generic-api-key";
 
     /// A first record is written while the connection goes; whether it is left, and how many endings of it are.
-    async fn written_while_it_goes(by_us: bool, by_others: bool) -> (bool, usize) {
+    async fn written_while_it_goes(by_us: bool, by_others: bool, answered: bool) -> (bool, usize) {
         let bench = Bench::start().await;
+        if !answered {
+            bench.api.next(Fault::AnswerLost);
+        }
         let job = job(ENTRY, Task::Judge);
         if by_others {
             bench.api.without_connection();
@@ -103,6 +113,9 @@ mod tests {
             if by_us {
                 // As a deletion does before it looks for a record; there was none yet.
                 job.leaving.cancel();
+            }
+            if record.candidate().is_some() {
+                return Ok(record);
             }
             record.with_candidate(&bench.engine().records.sealer, &key)
         };
@@ -118,9 +131,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn class_20_a_first_record_of_a_connection_that_is_deleted_meanwhile_is_ended() {
-        assert_eq!(written_while_it_goes(true, false).await, (false, 1), "this process deletes it");
-        assert_eq!(written_while_it_goes(false, true).await, (false, 1), "another process has deleted it");
-        assert_eq!(written_while_it_goes(false, false).await, (true, 0), "it is still there");
+        for answered in [true, false] {
+            let went = async |by_us, by_others| written_while_it_goes(by_us, by_others, answered).await;
+            assert_eq!(went(true, false).await, (false, 1), "this process deletes it");
+            assert_eq!(went(false, true).await, (false, 1), "another process has deleted it");
+            assert_eq!(went(false, false).await, (true, 0), "it is still there");
+        }
     }
 
     /// The earlier grant is being revoked, which a grant that is taken in now would hold back.

@@ -112,7 +112,7 @@ impl Records {
     ) -> Result<Option<Loaded>, NotWritten> {
         let mut pause = FIRST_PAUSE;
         let mut writes = 1;
-        let begun = Instant::now();
+        let (begun, since) = (Instant::now(), self.clock.now());
         let mut delay = None;
         let mut read = match self.store.get(uid) {
             Ok(read) => read.into(),
@@ -134,7 +134,7 @@ impl Records {
             if let Patience::Endless(place) = patience
                 && begun.elapsed() >= UNSAID
             {
-                delay.get_or_insert_with(|| self.delays.begin(place, self.clock.now()));
+                delay.get_or_insert_with(|| self.delays.begin(place, since));
             }
             read = match self.store.reread(uid).await {
                 Ok(read) => read.into(),
@@ -172,9 +172,12 @@ impl Records {
         patience: Patience<'_>,
     ) -> Result<LastRead, NotWritten> {
         if first.is_some() && error.is_untrusted() {
-            tracing::warn!(uid, %error, "a record that somebody else wrote is erased for a new grant");
-            let is_erased = self.store.erase_untrusted(uid).await.is_ok();
-            return Ok(if is_erased { LastRead::Absent } else { LastRead::Unknown });
+            let Err(why) = self.store.erase_untrusted(uid).await else {
+                tracing::warn!(uid, %error, "a record that somebody else wrote was erased for a new grant");
+                return Ok(LastRead::Absent);
+            };
+            tracing::warn!(uid, error = %chain(&why), "a record that somebody else wrote could not be erased now");
+            return Ok(LastRead::Unknown);
         }
         if patience.is_brief() { Err(error.into()) } else { Ok(LastRead::Unknown) }
     }
@@ -226,23 +229,6 @@ impl Records {
     pub(crate) async fn remember_pause(&self, uid: &str, pause: Pause) {
         let bookkeeping = || Bookkeeping { pause: Some(pause.clone()) };
         self.note(uid, "the pause of a grant", |record| Ok(record.with_bookkeeping(bookkeeping()))).await;
-    }
-
-    /// Signs the records that are believed without a signature.
-    pub(crate) async fn sign_all(&self) {
-        let unsigned = self.store.unsigned();
-        if unsigned.is_empty() {
-            return;
-        }
-        let mut failed = 0;
-        for Loaded { record, version } in unsigned {
-            failed += usize::from(self.store.replace(version, Record::clone(&record)).await.is_err());
-        }
-        if failed == 0 {
-            tracing::info!("all records are signed: --accept-unsigned-records is not needed any more");
-        } else {
-            tracing::warn!(failed, "records are not signed yet; they are signed with their next write");
-        }
     }
 
     /// Notes that this record's connection is gone, and erases the record when that has been so for `retention`. Nothing is

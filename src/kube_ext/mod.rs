@@ -3,4 +3,5 @@
 pub(crate) mod apply;
 pub(crate) mod events;
 pub(crate) mod index;
+pub(crate) mod lease;
 pub(crate) mod memory;

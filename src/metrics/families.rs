@@ -40,6 +40,8 @@ families! {
         "Grants that wait to be revoked at their provider and erased, in number of grants.";
     KEYRING_KEY_AGE: Gauge "bowline_keyring_key_age_seconds" [] &[],
         "Age of the key that new records are sealed with, in seconds.";
+    LEADER: Gauge "bowline_leader" [] &[],
+        "1 on the replica that leads, else 0. Only that one counts objects.";
     NAMESPACES_UNREADABLE: Gauge "bowline_namespaces_unreadable" [] &[],
         "Namespaces of --secret-namespaces whose Secrets cannot be listed now, in number of namespaces; what is in them waits.";
     PANICS: Counter "bowline_panics_total" ["controller"] &[],

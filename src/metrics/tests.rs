@@ -19,6 +19,7 @@ fn touched() -> Metrics {
     metrics.endings.set(2);
     metrics.withdrawal_debts.set(4);
     metrics.shares.set(3);
+    metrics.leader.set(1);
     metrics.set_unreadable("Workspace", 1);
     metrics.keyring_key_age.set(90.0);
     metrics.store_ready.set(1);
@@ -79,6 +80,7 @@ fn numbers_arrive_under_their_labels() {
         "bowline_endings 2",
         "bowline_withdrawal_debts 4",
         "bowline_shares 3",
+        "bowline_leader 1",
         "bowline_keyring_key_age_seconds 90",
         "bowline_store_ready 1",
         "bowline_policy_present 1",

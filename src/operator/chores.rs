@@ -30,17 +30,28 @@ const RESTORE_TAKES: Duration = Duration::from_mins(10);
 /// How often orphaned records and the age of the key are checked.
 const HOURLY: Duration = Duration::from_hours(1);
 
+/// Says on every replica how this process is: also the one that waits has a keyring and caches.
+pub(super) async fn report_health(ctx: Arc<Context>, keyring: SharedKeyring, stop: CancellationToken) {
+    let mut gauges = interval(GAUGES_EVERY);
+    while stop.run_until_cancelled(gauges.tick()).await.is_some() {
+        let metrics = &ctx.metrics;
+        metrics.leader.set(ctx.grants.leads().into());
+        metrics.store_ready.set((ctx.store.is_ready() && keyring.fault().is_none()).into());
+        metrics.keyring_key_age.set(key_age(&ctx, &keyring).as_secs_f64());
+        metrics.namespaces_unreadable.set(whole(ctx.world.unreadable_namespaces().len()));
+    }
+}
+
 pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: CancellationToken) {
     let mut gauges = interval(GAUGES_EVERY);
     let mut old_attempts = interval(ATTEMPTS_EVERY);
     let mut hourly = interval(HOURLY);
     let begun = Instant::now();
-    ctx.grants.records().sign_all().await;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = gauges.tick() => {
-                set_gauges(&ctx, &keyring);
+                count_objects(&ctx);
                 let_go_unreadable(&ctx).await;
             }
             _ = old_attempts.tick() => sweep_attempts(&ctx).await,
@@ -84,7 +95,7 @@ async fn let_go_unreadable(ctx: &Arc<Context>) {
     }
 }
 
-fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
+fn count_objects(ctx: &Context) {
     let mut phases: BTreeMap<Phase, usize> = BTreeMap::new();
     for connection in ctx.world.kinds.connections.state() {
         *phases.entry(connection.phase().unwrap_or(Phase::Pending)).or_default() += 1;
@@ -104,9 +115,6 @@ fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     let is_unreadable = |secret: &Secret| attempts::read(secret).is_err();
     ctx.metrics.set_unreadable("Attempt", ctx.world.attempts.state_filter(is_unreadable).len());
     ctx.metrics.shares.set(whole(ctx.world.kinds.shares.state().len()));
-    ctx.metrics.namespaces_unreadable.set(whole(ctx.world.unreadable_namespaces().len()));
-    ctx.metrics.store_ready.set((ctx.store.is_ready() && keyring.fault().is_none()).into());
-    ctx.metrics.keyring_key_age.set(key_age(ctx, keyring).as_secs_f64());
 }
 
 fn key_age(ctx: &Context, keyring: &SharedKeyring) -> Duration {

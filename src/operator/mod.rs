@@ -7,6 +7,7 @@
 //! | [`controller`] | runs the reconciles of one kind |
 //! | [`relations`] | which objects are woken when a Secret or namespace changes |
 //! | [`keyring`] | loads and follows the keyring |
+//! | [`lead`] | which replica acts |
 //! | [`endings`] | the queue of grants that end; what others do to records |
 //! | [`chores`] | periodic work |
 //! | [`rounds`] | looks at every object again from time to time |
@@ -18,6 +19,7 @@ mod chores;
 mod controller;
 mod endings;
 mod keyring;
+mod lead;
 mod liveness;
 mod parts;
 mod registry;
@@ -29,6 +31,7 @@ mod watchdog;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_oauth::http::MaySend;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::startup::{self, StartError};
 use bowline_runtime::tasks::{TaskFailure, Tasks};
@@ -39,18 +42,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 pub use crate::context::OperatorSettings;
+use crate::kube_ext::lease::Election;
 use crate::metrics::{self, Metrics};
-use crate::vault::keyring::SharedKeyring;
+use lead::Lead;
 use liveness::Liveness;
-use parts::Stores;
+use parts::{Foundation, Stores};
 use serve::{Readiness, Served};
 
 /// Started work may take this long to commit; Kubernetes kills the pod after 60 s.
-const DRAIN_WITHIN: Duration = Duration::from_secs(55);
+const DRAIN_WITHIN: Duration = Duration::from_secs(52);
 
 /// How long the start waits for the admission policies to be listed. If they cannot be, no new grant is taken in, and everything
 /// else goes on.
 const POLICIES_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the start waits for answers that an earlier process left on disk.
+const REPLAY_WITHIN: Duration = Duration::from_secs(10);
+
+/// The Lease is given up within this time, or left to run out.
+const RELEASE_WITHIN: Duration = Duration::from_secs(4);
 
 /// How soon a request is repeated if the API server does not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -83,26 +93,26 @@ pub async fn run(settings: OperatorSettings) -> Result<(), OperatorError> {
     let (readiness, liveness, life) = (Readiness::default(), Liveness::default(), Tasks::default());
     let served =
         Served { readiness: readiness.clone(), liveness: liveness.clone(), metrics: Arc::clone(&metrics) };
-    // They are needed until the end, and their failure is one of the whole process.
-    let servers = Tasks::default();
-    serve::start(settings.listen, served, &servers)?;
-    end_together(&servers, &life);
+    // What is needed until started work has committed: the servers and the Lease. Their failure is one of the whole process.
+    let lasting = Tasks::default();
+    serve::start(settings.listen, served, &lasting)?;
+    end_together(&lasting, &life);
     startup::stop_on_signal(life.stop().clone())?;
     liveness.start(&life);
 
-    if let Some(running) = start(settings, client, metrics, &readiness, &liveness, &life).await? {
-        life.stop().cancelled().await;
-        end(&running, &readiness, &life).await;
+    let process = Process { readiness, liveness, life, lasting };
+    if let Some(running) = process.start(settings, client, metrics).await? {
+        process.life.stop().cancelled().await;
+        process.end(&running).await;
     }
-    servers.stop().cancel();
-    servers.failure()?;
-    Ok(life.failure()?)
+    process.lasting.failure()?;
+    Ok(process.life.failure()?)
 }
 
-/// Ends everything else when a server ends.
-fn end_together(servers: &Tasks, life: &Tasks) {
-    let (failed, stop) = (servers.stop().clone(), life.stop().clone());
-    life.own("the end of the servers", async move {
+/// Ends everything else when a lasting task fails.
+fn end_together(lasting: &Tasks, life: &Tasks) {
+    let (failed, stop) = (lasting.stop().clone(), life.stop().clone());
+    life.own("the end of what lasts", async move {
         tokio::select! {
             () = failed.cancelled() => stop.cancel(),
             () = stop.cancelled() => {}
@@ -123,52 +133,88 @@ fn announce(settings: &OperatorSettings) {
     }
 }
 
-/// `None` if the process stops before everything is started.
-async fn start(
-    settings: OperatorSettings,
-    client: Client,
-    metrics: Arc<Metrics>,
-    readiness: &Readiness,
-    liveness: &Liveness,
-    life: &Tasks,
-) -> Result<Option<Arc<Context>>, OperatorError> {
-    let (stop, clock) = (life.stop(), Clock::default());
-    let stores = Stores::of(&client, &settings.namespace);
-    life.own("the watch of records", Arc::clone(&stores.store).run(stop.clone()));
-    life.own("the watch of endings", Arc::clone(&stores.endings).run(stop.clone()));
-    readiness.waiting("reading the keyring");
-    let keyring = keyring::obtain(&client, &settings, &clock, readiness, life).await;
-    let Some(keyring) = keyring else { return Ok(None) };
-    readiness.waiting("reading the cluster");
-    let Some(cluster) = cluster_id(&client, stop).await else { return Ok(None) };
-    let (ctx, registry) =
-        parts::make(settings, client, clock, metrics, stores.clone(), keyring.clone(), cluster)?;
-    let controllers = registry.start(&ctx, life);
-    let policies = tokio::time::timeout(POLICIES_WITHIN, ctx.world.policies.wait_listed());
-    let Stores { store, endings } = stores;
-    let kept = async { tokio::join!(store.wait_ready(), endings.wait_ready()) };
-    let listed = async { tokio::join!(kept, ctx.world.wait_listed(), policies) };
-    if stop.run_until_cancelled(listed).await.is_none() {
-        return Ok(None);
-    }
-    relations::look_at_policies(&ctx);
-    for start in controllers {
-        start(&ctx, liveness, life);
-    }
-    life.own("the queue of endings", endings::queue(&ctx).run(stop.clone()));
-    life.own("the news of records", endings::follow_records(Arc::clone(&ctx), stop.clone()));
-    start_periodic(&ctx, keyring, life);
-    readiness.ready();
-    tracing::info!(connections = ctx.world.kinds.connections.state().len(), "ready");
-    Ok(Some(ctx))
+/// What the parts of this process tell each other.
+struct Process {
+    readiness: Readiness,
+    liveness: Liveness,
+    life: Tasks,
+    lasting: Tasks,
 }
 
-/// Starts what happens from time to time, and not because something changed.
-fn start_periodic(ctx: &Arc<Context>, keyring: SharedKeyring, life: &Tasks) {
-    let stop = life.stop();
-    life.own("the periodic work", chores::run(Arc::clone(ctx), keyring, stop.clone()));
-    life.own("the watchdog of the clocks", watchdog::run(Arc::clone(ctx), stop.clone()));
-    life.own("the rounds", rounds::run(Arc::clone(ctx), stop.clone()));
+impl Process {
+    /// `None` if it stops before it leads.
+    async fn start(
+        &self,
+        settings: OperatorSettings,
+        client: Client,
+        metrics: Arc<Metrics>,
+    ) -> Result<Option<Arc<Context>>, OperatorError> {
+        let Self { readiness, life, .. } = self;
+        let (stop, clock) = (life.stop(), Clock::default());
+        let stores = Stores::of(&client, &settings.namespace);
+        life.own("the watch of records", Arc::clone(&stores.store).run(stop.clone()));
+        life.own("the watch of endings", Arc::clone(&stores.endings).run(stop.clone()));
+        readiness.waiting("reading the keyring");
+        let keyring = keyring::obtain(&client, &settings, &clock, readiness, life).await;
+        let Some(keyring) = keyring else { return Ok(None) };
+        readiness.waiting("reading the cluster");
+        let Some(cluster) = cluster_id(&client, stop).await else { return Ok(None) };
+        let holder = parts::holder(&settings)?;
+        let election = Election::new(client.clone(), &settings.namespace, holder.clone());
+        let claim = election.claim();
+        let may_send = MaySend::when(move || claim.holds());
+        let lead = Lead { election, keyring: keyring.clone() };
+        let foundation =
+            Foundation { settings, client, clock, metrics, stores, keyring, cluster, holder, may_send };
+        let (ctx, registry) = parts::make(foundation)?;
+        let controllers = registry.start(&ctx, life);
+        if stop.run_until_cancelled(listed(&ctx)).await.is_none() {
+            return Ok(None);
+        }
+        relations::look_at_policies(&ctx);
+        for start in controllers {
+            start(&ctx, &self.liveness, life);
+        }
+        let health = chores::report_health(Arc::clone(&ctx), lead.keyring.clone(), stop.clone());
+        life.own("the report on this process", health);
+        Ok(self.led(ctx, lead).await)
+    }
+
+    /// Returns when this replica leads; `None` if it stops before that.
+    async fn led(&self, ctx: Arc<Context>, mut lead: Lead) -> Option<Arc<Context>> {
+        ctx.grants.replay_answers(REPLAY_WITHIN).await;
+        self.readiness.ready();
+        tracing::info!(connections = ctx.world.kinds.connections.state().len(), "ready");
+        self.life.stop().run_until_cancelled(lead.election.win()).await?;
+        tracing::info!("this replica leads");
+        lead.begin(&ctx, &self.life, &self.lasting);
+        Some(ctx)
+    }
+
+    /// Starts nothing more, lets started requests commit, and gives the Lease up.
+    async fn end(&self, ctx: &Context) {
+        self.readiness.waiting("shutting down");
+        tracing::info!("shutting down: started refreshes are committed first");
+        let orderly = async {
+            ctx.grants.drain().await;
+            self.life.ended().await;
+        };
+        if tokio::time::timeout(DRAIN_WITHIN, orderly).await.is_err() {
+            tracing::error!("work was still under way at the end; its intents stay on record");
+        }
+        self.lasting.stop().cancel();
+        // What is not released runs out by itself.
+        let _ = tokio::time::timeout(RELEASE_WITHIN, self.lasting.ended()).await;
+    }
+}
+
+/// Returns when every cache is filled.
+async fn listed(ctx: &Context) {
+    tokio::join!(ctx.store.wait_ready(), ctx.grants.records().endings.wait_ready(), ctx.world.wait_listed());
+    let policies = ctx.world.policies.wait_listed();
+    if tokio::time::timeout(POLICIES_WITHIN, policies).await.is_err() {
+        tracing::warn!("the admission policies could not be listed: no new grant is taken in until they are");
+    }
 }
 
 /// The UID of `kube-system`, which names the cluster in every seal. `None` if the process stops first.
@@ -180,18 +226,5 @@ async fn cluster_id(client: &Client, stop: &CancellationToken) -> Option<String>
             Err(error) => tracing::warn!(error = %chain(&error), "the API server does not answer yet"),
         }
         stop.run_until_cancelled(tokio::time::sleep(ASK_AGAIN)).await?;
-    }
-}
-
-/// Starts nothing more, and lets started requests commit.
-async fn end(ctx: &Context, readiness: &Readiness, life: &Tasks) {
-    readiness.waiting("shutting down");
-    tracing::info!("shutting down: started refreshes are committed first");
-    let orderly = async {
-        ctx.grants.drain().await;
-        life.ended().await;
-    };
-    if tokio::time::timeout(DRAIN_WITHIN, orderly).await.is_err() {
-        tracing::error!("work was still under way at the end; its intents stay on record");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bowline_api::names::{TYPE_ATTEMPT, TYPE_ENDING, TYPE_RECORD, TYPE_SHARER};
-use bowline_oauth::http::Clients;
+use bowline_oauth::http::{Clients, MaySend};
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
 use kube::runtime::watcher::Config;
@@ -22,6 +22,7 @@ use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
+use crate::vault::journal::Journal;
 use crate::vault::keyring::SharedKeyring;
 use crate::vault::keyring::secret::KEYRING_SECRET;
 use crate::vault::record::Ending;
@@ -44,35 +45,51 @@ impl Stores {
         }
     }
 
-    /// An ending was never without a signature.
-    fn unlock(&self, sealer: &Sealer, accepts_unsigned: bool) {
-        self.store.unlock(sealer.clone(), accepts_unsigned);
-        self.endings.unlock(sealer.clone(), false);
+    fn unlock(&self, sealer: &Sealer) {
+        self.store.unlock(sealer.clone());
+        self.endings.unlock(sealer.clone());
     }
 }
 
+/// What the context is built from.
+pub(super) struct Foundation {
+    pub(super) settings: OperatorSettings,
+    pub(super) client: Client,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) stores: Stores,
+    pub(super) keyring: SharedKeyring,
+    pub(super) cluster: String,
+    /// This process in intents and in the Lease.
+    pub(super) holder: String,
+    /// Whether it leads.
+    pub(super) may_send: MaySend,
+}
+
 /// Builds the context, and the registry that fills its caches.
-pub(super) fn make(
-    settings: OperatorSettings,
-    client: Client,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-    stores: Stores,
-    keyring: SharedKeyring,
-    cluster: String,
-) -> Result<(Arc<Context>, Registry), OperatorError> {
+pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), OperatorError> {
+    let Foundation { settings, client, clock, metrics, stores, keyring, cluster, holder, may_send } =
+        foundation;
     let mut registry = Registry::new(client.clone());
     let world = world(cluster, &client, &settings, &mut registry)?;
     let sealer = Sealer::new(keyring);
-    stores.unlock(&sealer, settings.accept_unsigned_records);
-    let clients = Clients::new(settings.provider_bounds.clone())?;
+    stores.unlock(&sealer);
+    let clients = Clients::new(settings.provider_bounds.clone(), may_send.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
-    let delays = Delays::new(world.kinds.connections.waker.clone());
-    let Stores { store, endings } = stores;
+    let (wake, wake_provider) = (world.kinds.connections.waker.clone(), world.kinds.providers.waker.clone());
+    let (Stores { store, endings }, delays) = (stores, Delays::new(wake.clone()));
     let records =
         Records { store: Arc::clone(&store), endings, sealer: sealer.clone(), clock: clock.clone(), delays };
-    let engine = engine(&settings, &client, &world, &metrics, records)?;
-    let wake = world.kinds.connections.waker.clone();
+    let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
+    let engine = Engine {
+        journal: Journal::new(settings.journal_dir.clone(), sealer.clone()),
+        records,
+        gate: Gate::new(Arc::clone(&metrics), clock.clone(), wake_provider, settings.limits, may_send),
+        marks: Marks::new(holder, settings.intent_ttl, clock.clone()),
+        secrets: Secrets { kube: client.clone() },
+        consents: Consents::new(attempts, settings.portal.clone()),
+        replaced: Replaced::new(settings.revoke_former_after),
+    };
     let grants = Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake).into();
     let ctx = Context {
         events,
@@ -91,32 +108,8 @@ pub(super) fn make(
     Ok((ctx.into(), registry))
 }
 
-fn engine(
-    settings: &OperatorSettings,
-    client: &Client,
-    world: &World,
-    metrics: &Arc<Metrics>,
-    records: Records,
-) -> Result<Engine, OperatorError> {
-    let clock = records.clock.clone();
-    let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
-    Ok(Engine {
-        records,
-        gate: Gate::new(
-            Arc::clone(metrics),
-            clock.clone(),
-            world.kinds.providers.waker.clone(),
-            settings.limits,
-        ),
-        marks: Marks::new(holder(settings)?, settings.intent_ttl, clock),
-        secrets: Secrets { kube: client.clone() },
-        consents: Consents::new(attempts, settings.portal.clone()),
-        replaced: Replaced::new(settings.revoke_former_after),
-    })
-}
-
-/// Names this process in intents: an earlier process of the same pod has another name.
-fn holder(settings: &OperatorSettings) -> Result<String, OperatorError> {
+/// Names this process in intents and in the Lease: an earlier process of the same pod has another name.
+pub(super) fn holder(settings: &OperatorSettings) -> Result<String, OperatorError> {
     Ok(format!("{}/{}", settings.instance, IntentId::generate()?))
 }
 

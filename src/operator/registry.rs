@@ -209,6 +209,10 @@ async fn counted<K: Controlled>(
     ctx: Arc<Context>,
     _underway: Underway,
 ) -> Result<Action, ReconcileError> {
+    // Everything is woken once this process leads.
+    if !ctx.grants.leads() {
+        return Ok(Action::await_change());
+    }
     let pass = ctx.metrics.pass(K::LABEL);
     let result = K::reconcile(object, ctx).await;
     pass.finish(result.as_ref().map_or(PassOutcome::Retrying, |(outcome, _)| *outcome));

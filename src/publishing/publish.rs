@@ -3,7 +3,7 @@
 //! Server-side apply to a foreign Secret succeeds silently and merges. So the first write is a POST, and every later one
 //! names the uid and resourceVersion that it expects. Normally that is one request.
 
-use bowline_api::names::FIELD_MANAGER;
+use bowline_api::names::{FIELD_MANAGER, LABEL_MANAGED_BY, MANAGED_BY};
 use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -113,12 +113,9 @@ impl Publisher<'_> {
             return Err(PublishError::BeingDeleted);
         }
         // Another process may have published a later revision since; our cache of records may not show it yet.
-        if meta
-            .annotations
-            .as_ref()
-            .and_then(grant_of)
-            .is_some_and(|there| self.desired.grant.is_behind(there))
-        {
+        // What has our label was written by us: nobody else may set it.
+        let noted = meta.annotations.as_ref().filter(|_| is_labelled(&meta)).and_then(grant_of);
+        if noted.is_some_and(|there| self.desired.grant.is_behind(there)) {
             return Err(PublishError::Superseded);
         }
         Ok(ObjectVersion::of(&meta))
@@ -137,6 +134,11 @@ impl Publisher<'_> {
         self.index.wrote(meta);
         ObjectVersion::of(meta).map(WriteOutcome::Done).ok_or(PublishError::Contended)
     }
+}
+
+fn is_labelled(meta: &ObjectMeta) -> bool {
+    let by = meta.labels.as_ref().and_then(|labels| labels.get(LABEL_MANAGED_BY));
+    by.is_some_and(|by| by == MANAGED_BY)
 }
 
 /// Immutable data and the type of a Secret cannot be changed, only replaced.

@@ -12,6 +12,7 @@
 
 mod call;
 mod id;
+pub(crate) mod journal;
 pub(crate) mod keyring;
 pub(crate) mod record;
 pub(crate) mod seal;

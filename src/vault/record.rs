@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::id::{GrantId, IntentId};
 use super::seal::{OpenError, Place, SealPurpose, Sealer};
@@ -35,6 +36,8 @@ pub(crate) struct Record {
     grant: Option<SlotContent>,
     grant_version: Option<GrantVersion>,
     candidate: Option<SlotContent>,
+    /// The ordinal that the candidate gets as grant in use: a copy of it that is put back later has one that was used before.
+    candidate_ordinal: i64,
     previous: Option<SealedField>,
     orphaned_since: Option<Timestamp>,
     sibling_key: Option<SiblingKey>,
@@ -90,7 +93,6 @@ pub(crate) enum IntentState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GrantEnding {
-    pub(crate) reason: EndReason,
     /// Since when: revocation is given up after a limited time from here.
     pub(crate) since: Timestamp,
     pub(crate) failures: i32,
@@ -111,13 +113,6 @@ pub(crate) struct EndTerms {
     /// Name of the Secret with its own app registration, in its namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) own_app: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum EndReason {
-    /// The owner requested it; the connection stays and may be connected again.
-    Disconnected,
-    Deleted,
 }
 
 /// What the operator remembers about a connection for itself. It is not in status: a status that is lost, by a restore or
@@ -191,6 +186,11 @@ impl Opened {
         self.version
     }
 
+    /// Says which sealed bytes it was opened from.
+    pub(crate) fn digest(&self) -> String {
+        self.sealed.digest()
+    }
+
     /// Whether the record still contains these very bytes. Their revision alone would say nothing: a connection's next record
     /// counts from the beginning.
     pub(crate) fn stands_on(&self, record: &Record) -> bool {
@@ -244,6 +244,11 @@ impl Record {
 
     pub(crate) const fn grant_version(&self) -> Option<GrantVersion> {
         self.grant_version
+    }
+
+    /// Whether the candidate is older than `known`: it was put back.
+    pub(crate) fn is_candidate_behind(&self, known: Option<GrantVersion>) -> bool {
+        self.candidate.is_some() && known.is_some_and(|known| self.candidate_ordinal <= known.ordinal)
     }
 
     pub(crate) const fn bookkeeping(&self) -> &Bookkeeping {
@@ -303,6 +308,11 @@ impl Slot {
 impl SealedField {
     pub(crate) const fn revision(&self) -> i64 {
         self.revision
+    }
+
+    /// Says which bytes they are: no two sealings of the same text are equal.
+    pub(crate) fn digest(&self) -> String {
+        hex::encode(Sha256::digest(&self.bytes))
     }
 }
 

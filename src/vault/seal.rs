@@ -47,6 +47,8 @@ pub enum SealPurpose {
     Attempt,
     /// The digest of a whole Secret of ours, which proves that we wrote it.
     Signature,
+    /// An answer on disk, on its way into a record.
+    Answer,
 }
 
 impl SealPurpose {
@@ -58,6 +60,7 @@ impl SealPurpose {
             Self::Previous => "previous",
             Self::Attempt => "attempt",
             Self::Signature => "signature",
+            Self::Answer => "answer",
         }
     }
 }

@@ -21,11 +21,11 @@ const ENTRY: &str = "signature";
 pub(super) enum Proof {
     /// We wrote it ourselves.
     Own,
-    Claimed(Arc<Claim>),
+    Claimed(Arc<Evidence>),
 }
 
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct Evidence {
     signature: Option<Vec<u8>>,
     digest: [u8; 32],
     is_verified: OnceLock<()>,
@@ -42,19 +42,11 @@ pub(super) fn sign<T: Kept>(sealer: &Sealer, kept: &T, secret: &mut Secret) -> R
 impl Proof {
     pub(super) fn of<T: Kept>(secret: &Secret) -> Self {
         let signature = secret.data.as_ref().and_then(|data| data.get(ENTRY)).map(|entry| entry.0.clone());
-        Self::Claimed(Arc::new(Claim {
+        Self::Claimed(Arc::new(Evidence {
             signature,
             digest: digest::<T>(secret),
             is_verified: OnceLock::new(),
         }))
-    }
-
-    /// Whether there is a signature at all.
-    pub(super) fn is_signed(&self) -> bool {
-        match self {
-            Self::Own => true,
-            Self::Claimed(claim) => claim.signature.is_some(),
-        }
     }
 
     pub(super) fn verify<T: Kept>(&self, sealer: &Sealer, kept: &T) -> Result<(), RecordError> {
@@ -94,7 +86,7 @@ mod tests {
     use super::*;
     use crate::vault::keyring::fixtures::{SECOND, march, shared};
     use crate::vault::record::fixtures::{about_to_refresh, sealer};
-    use crate::vault::record::{EndReason, EndTerms, Ending, Record};
+    use crate::vault::record::{EndTerms, Ending, Record};
 
     fn signed<T: Kept>(kept: &T, object: &str) -> Secret {
         let mut secret = kept.to_secret().unwrap();
@@ -109,7 +101,7 @@ mod tests {
     }
 
     fn ending() -> Ending {
-        Ending::of(about_to_refresh(), "s1", EndReason::Disconnected, march(), EndTerms::default())
+        Ending::of(about_to_refresh(), "s1", march(), EndTerms::default())
     }
 
     type Change = fn(&mut BTreeMap<String, ByteString>);

@@ -44,13 +44,7 @@ pub(crate) struct Store<T = Record> {
     changes: broadcast::Sender<StoreChange>,
     synced: watch::Sender<bool>,
     /// Signs and verifies. Nothing is read or written before it is there.
-    seal: OnceLock<Seal>,
-}
-
-struct Seal {
-    sealer: Sealer,
-    /// Whether what was written before records were signed is believed.
-    accepts_unsigned: bool,
+    sealer: OnceLock<Sealer>,
 }
 
 /// Something was written or deleted.
@@ -98,13 +92,13 @@ impl<T: Kept> Store<T> {
             ),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             synced: watch::Sender::new(false),
-            seal: OnceLock::new(),
+            sealer: OnceLock::new(),
         }
     }
 
-    /// Gives it the keyring, once. `accepts_unsigned`: what has no signature is believed, and signed with its next write.
-    pub(crate) fn unlock(&self, sealer: Sealer, accepts_unsigned: bool) {
-        self.seal.get_or_init(|| Seal { sealer, accepts_unsigned });
+    /// Gives it the keyring, once.
+    pub(crate) fn unlock(&self, sealer: Sealer) {
+        self.sealer.get_or_init(|| sealer);
     }
 
     pub(crate) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
@@ -125,7 +119,7 @@ impl<T: Kept> Store<T> {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        *self.synced.borrow() && self.seal.get().is_some()
+        *self.synced.borrow() && self.sealer.get().is_some()
     }
 
     /// What was changed or deleted, also by our own writes. A listener that falls behind gets `Lagged` and checks everything
@@ -188,8 +182,8 @@ impl<T: Kept> Store<T> {
     }
 
     fn sign(&self, kept: &T, secret: &mut Secret) -> Result<(), WriteError> {
-        let seal = self.seal.get().ok_or(WriteError::NotSigned)?;
-        sign(&seal.sealer, kept, secret).map_err(|_| WriteError::NotSigned)
+        let sealer = self.sealer.get().ok_or(WriteError::NotSigned)?;
+        sign(sealer, kept, secret).map_err(|_| WriteError::NotSigned)
     }
 
     fn written(&self, kept: T, answer: &Secret) -> Result<Version, WriteError> {
@@ -239,7 +233,7 @@ impl<T: Kept> Store<T> {
 
     fn note(&self, key: &Arc<str>, object: ObjectVersion, content: Cached<T>, source: Source) {
         // Before the keyring is there, nothing can be verified yet.
-        let unreadable = self.seal.get().and_then(|_| self.believed(&content).err());
+        let unreadable = self.sealer.get().and_then(|_| self.believed(&content).err());
         let unreadable = content.as_ref().err().copied().or(unreadable);
         let (was, is_own) = (content.clone(), source == Source::OwnWrite);
         let changed = self.write().take(Arc::clone(key), object, content, source);
@@ -277,11 +271,7 @@ impl<T: Kept> Store<T> {
     /// What is cached, if it is proved that we wrote it.
     fn believed(&self, cached: &Cached<T>) -> Result<Arc<T>, RecordError> {
         let (kept, proof) = cached.as_ref().map_err(|error| *error)?;
-        let seal = self.seal.get().ok_or(RecordError::NoKey)?;
-        match proof.verify(&seal.sealer, &**kept) {
-            Err(RecordError::Unsigned) if seal.accepts_unsigned && !T::BOUND_TO_OBJECT => {}
-            verified => verified?,
-        }
+        proof.verify(self.sealer.get().ok_or(RecordError::NoKey)?, &**kept)?;
         Ok(Arc::clone(kept))
     }
 
@@ -324,14 +314,20 @@ impl Store {
 }
 
 impl Store<Ending> {
-    /// Writes an ending over whatever is there of it, seen by nobody else before: its name belongs to one record's Secret.
+    /// Writes an ending over what this process knows of it, or as a new one: its name belongs to one record's Secret.
     ///
     /// An empty Secret is made first, because the ending is signed for the one it is in: a copy of it, made later by somebody
     /// without our keyring, is not believed.
     pub(crate) async fn put(&self, ending: Ending) -> Result<Version, WriteError> {
         let name = object_name::<Ending>(ending.key());
         let there = bounded(self.secrets.get_opt(&name)).await.map_err(WriteError::of_replace)?;
+        let known = self.get(ending.key()).ok().flatten().map(|known| known.version.read());
         let object = if let Some(secret) = there {
+            // Another process has written it meanwhile, perhaps an answer into it.
+            if !is_draft(&secret) && ObjectVersion::of(&secret.metadata) != known {
+                self.take(secret, Source::LiveRead { over: known });
+                return Err(WriteError::Conflict);
+            }
             secret
         } else {
             let mut draft = ending.to_secret().map_err(|_| WriteError::NotSerializable)?;

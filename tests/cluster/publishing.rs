@@ -303,6 +303,19 @@ async fn class_27_a_process_that_is_behind_never_publishes_an_older_revision() {
     }
 }
 
+/// Without our label anybody may have written it: an editor cannot stop the connection by a number.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn class_27_what_others_note_on_a_secret_stops_nobody() {
+    let place = Place::new().await;
+    let owner = controller(&place.owner).unwrap();
+    let noted = json!({"bowline.dev/grant-id": version(1).id.to_string(), "bowline.dev/revision": "999"});
+    let forged = json!({"metadata": {"name": "github", "annotations": noted, "ownerReferences": [owner]}});
+    place.create(forged).await;
+    place.publish(2, None).await.unwrap();
+    place.assert_holds(2).await;
+}
+
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_quota_that_is_full_has_its_own_reason() {

@@ -37,6 +37,7 @@ mod plugin_sharing;
 mod portal;
 mod records;
 mod registration;
+mod replicas;
 mod scene;
 mod sharing;
 mod stage;

@@ -110,8 +110,8 @@ async fn class_02_whoever_has_the_operators_token_and_no_keyring_ends_and_redire
     let minted = it.connected("mail", Rotation::SingleUse, 3600).await;
     let (thief, name) = (as_operator(&it).await, record_name(&it).await);
     let record = thief.get(&name).await.expect("a record");
-    let ending = json!({"reason": "Deleted", "since": "2026-01-01T00:00:00Z", "failures": 0,
-        "notBefore": "2026-01-01T00:00:00Z", "recordObject": "0", "withdrawal": {"debts": []}});
+    let ending = json!({"since": "2026-01-01T00:00:00Z", "failures": 0,
+        "notBefore": "2026-01-01T00:00:00Z", "recordObject": "fabricated", "withdrawal": {"debts": []}});
     let clear = |secret: &Secret| -> serde_json::Value {
         serde_json::from_slice(&secret.data.as_ref().unwrap()["record.json"].0).unwrap()
     };
@@ -120,7 +120,7 @@ async fn class_02_whoever_has_the_operators_token_and_no_keyring_ends_and_redire
     let bytes = ByteString(serde_json::to_vec(&marked).unwrap());
 
     // An ending of a grant in use, made from its record.
-    let mut fabricated = anew(&record, "ending-0");
+    let mut fabricated = anew(&record, "ending-fabricated");
     fabricated.type_ = Some("bowline.dev/ending".to_owned());
     fabricated.data.as_mut().unwrap().insert("record.json".to_owned(), bytes.clone());
     thief.create(&PostParams::default(), &fabricated).await.expect("fabricated");
@@ -133,13 +133,13 @@ async fn class_02_whoever_has_the_operators_token_and_no_keyring_ends_and_redire
     assert!(!holds(&told, "Ready"), "{told:?}");
     it.ask_for_refresh("mail", "now").await;
     it.until_status("mail", "answered", |status| status.last_handled_refresh.is_some()).await;
-    until_refused(&it, "0").await;
+    until_refused(&it, "fabricated").await;
     let ledger = it.realm.ledger();
     assert_eq!(ledger.requests_to(Endpoint::Revocation).count(), 0);
     assert!(ledger.refresh_attempts_of(&minted.grant_id).is_empty());
     assert!(it.realm.is_alive(&minted.refresh_token));
     it.authorized("mail").await;
-    thief.delete("ending-0", &DeleteParams::default()).await.expect("deleted");
+    thief.delete("ending-fabricated", &DeleteParams::default()).await.expect("deleted");
 }
 
 /// The ending of the scene's connection.

@@ -102,6 +102,11 @@ impl Stage {
         Arc::new(stage)
     }
 
+    /// Another replica of this stage's operator, which is not started yet.
+    pub fn replica(&self, arguments: &[&str]) -> Arc<Self> {
+        Arc::new(Self::on(self.access.clone(), None, arguments))
+    }
+
     /// The cluster, if it belongs to this stage alone.
     pub fn cluster(&self) -> &Cluster {
         self.own.as_ref().expect("a cluster of its own")

@@ -125,6 +125,7 @@ impl From<SendError> for Failure {
             SendError::NotFound { .. } | SendError::Connect { .. } => {
                 (Class::Transient, "the provider cannot be reached")
             }
+            SendError::NotLeading => (Class::Transient, "this replica of the operator does not lead now"),
             SendError::Deadline { .. } | SendError::Broken { .. } => {
                 (Class::Transient, "the provider did not answer")
             }

@@ -2,15 +2,19 @@
 //!
 //! No redirects (a 307 would pass the secret on), no proxy but the provider's own, no connection used twice (a request on an
 //! idle connection that is being closed has an unknown outcome, which a one-time token cannot afford), a deadline, a limit
-//! on the body, and guarded addresses.
+//! on the body, guarded addresses, and a last question as the body leaves: may this process still act?
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
+use http_body::{Body, Frame, SizeHint};
 use url::Url;
 
 use super::guard::{self, AddressRefused, DnsError, DnsLookup, Resolver};
@@ -53,6 +57,9 @@ pub enum SendError {
     BadUrl,
     #[error("{host} was not found")]
     NotFound { host: String },
+    /// The connection stood, but [`MaySend`] said no before the body was sent.
+    #[error("this replica of the operator does not lead now")]
+    NotLeading,
     /// No connection, or no TLS session, within [`RequestLimits::connect`].
     #[error("no connection to {host}")]
     Connect { host: String, source: reqwest::Error },
@@ -72,7 +79,11 @@ impl SendError {
     /// Whether bytes of the request may have reached the provider.
     pub(crate) fn sent(&self) -> Sent {
         match self {
-            Self::Refused(_) | Self::BadUrl | Self::NotFound { .. } | Self::Connect { .. } => Sent::NotSent,
+            Self::Refused(_)
+            | Self::BadUrl
+            | Self::NotFound { .. }
+            | Self::NotLeading
+            | Self::Connect { .. } => Sent::NotSent,
             Self::Deadline { .. } | Self::Broken { .. } | Self::Truncated { .. } | Self::TooLarge { .. } => {
                 Sent::MaybeSent
             }
@@ -114,20 +125,81 @@ impl Default for RequestLimits {
     }
 }
 
+/// Whether this process may act at providers. It is asked when the connection stands and the body is about to be written:
+/// a process that was paused since it decided to send sends nothing.
+#[derive(Clone)]
+pub struct MaySend(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl MaySend {
+    pub fn when(holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(holds))
+    }
+
+    pub fn allows(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for MaySend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MaySend")
+    }
+}
+
+/// Why a body was not written.
+#[derive(Debug, thiserror::Error)]
+#[error("this process may not act any more")]
+struct Halted;
+
+/// A body in one piece that leaves only while it may.
+struct GuardedBody {
+    bytes: Option<Bytes>,
+    may_send: MaySend,
+}
+
+impl Body for GuardedBody {
+    type Data = Bytes;
+    type Error = Halted;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Halted>>> {
+        let bytes = self.bytes.take();
+        let leaves = |bytes| if self.may_send.allows() { Ok(Frame::data(bytes)) } else { Err(Halted) };
+        Poll::Ready(bytes.map(leaves))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
+
 /// The client for one provider's network, over `reqwest`. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     inner: reqwest::Client,
     network: Arc<Network>,
     limits: RequestLimits,
+    may_send: MaySend,
 }
 
 impl HttpClient {
     /// A client with the usual limits and the system's resolver. A process-wide TLS provider must be installed.
     ///
-    /// The network is not checked against the operator's bounds: [`Clients::client`] does that for providers.
+    /// The network is not checked against the operator's bounds, and requests are sent at any time: [`Clients::client`] limits
+    /// both for providers.
     pub fn new(network: Network) -> Result<Self, HttpClientError> {
         Self::with(network, guard::system_lookup(), RequestLimits::default())
+    }
+
+    /// The same client, whose requests with a body leave only while they may.
+    fn guarded(self, may_send: MaySend) -> Self {
+        Self { may_send, ..self }
     }
 
     /// A client with its own resolver and limits.
@@ -158,7 +230,7 @@ impl HttpClient {
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        Ok(Self { inner: builder.build()?, network, limits })
+        Ok(Self { inner: builder.build()?, network, limits, may_send: MaySend::when(|| true) })
     }
 
     async fn exchange(&self, request: Request) -> Result<Received, SendError> {
@@ -180,7 +252,13 @@ impl HttpClient {
         host: &str,
         seen: &mut Option<StatusCode>,
     ) -> Result<Received, SendError> {
-        let mut request = reqwest::Request::try_from(request).map_err(|_| SendError::BadUrl)?;
+        let guarded = |body: Vec<u8>| {
+            if body.is_empty() {
+                return reqwest::Body::default();
+            }
+            reqwest::Body::wrap(GuardedBody { bytes: Some(body.into()), may_send: self.may_send.clone() })
+        };
+        let mut request = reqwest::Request::try_from(request.map(guarded)).map_err(|_| SendError::BadUrl)?;
         let accept = http::HeaderValue::from_static("application/json");
         request.headers_mut().entry(http::header::ACCEPT).or_insert(accept);
         let sent = self.inner.execute(request).await;
@@ -223,7 +301,9 @@ fn failed(error: reqwest::Error, host: &str) -> SendError {
         Some(DnsError::Failed(_)) => return SendError::NotFound { host },
         None => {}
     }
-    if error.is_builder() {
+    if cause::<Halted>(&error).is_some() {
+        SendError::NotLeading
+    } else if error.is_builder() {
         SendError::BadUrl
     } else if error.is_connect() {
         SendError::Connect { host, source: error }
@@ -259,13 +339,15 @@ const KEPT_CLIENTS: usize = 64;
 #[derive(Clone)]
 pub struct Clients {
     bounds: Arc<NetworkBounds>,
+    may_send: MaySend,
     built: Arc<Mutex<HashMap<Network, HttpClient>>>,
 }
 
 impl Clients {
-    /// Clients within `bounds`. Fails if not even the client for public providers can be built.
-    pub fn new(bounds: NetworkBounds) -> Result<Self, HttpClientError> {
-        let clients = Self { bounds: Arc::new(bounds), built: Arc::default() };
+    /// Clients within `bounds`, for requests that leave only while they may. Fails if not even the client for public
+    /// providers can be built.
+    pub fn new(bounds: NetworkBounds, may_send: MaySend) -> Result<Self, HttpClientError> {
+        let clients = Self { bounds: Arc::new(bounds), may_send, built: Arc::default() };
         clients.client(&Network::default())?;
         Ok(clients)
     }
@@ -277,7 +359,7 @@ impl Clients {
         if let Some(client) = built.get(network) {
             return Ok(client.clone());
         }
-        let client = HttpClient::new(network.clone())?;
+        let client = HttpClient::new(network.clone())?.guarded(self.may_send.clone());
         if built.len() >= KEPT_CLIENTS {
             // Clients in use stay alive at their providers.
             built.clear();

@@ -1,6 +1,6 @@
 //! The HTTP client against real sockets.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::fixtures::{app, description};
 use super::guard::{DnsLookup, system_lookup};
 use super::headers;
 use super::http::{
-    Clients, Http, HttpClient, HttpClientError, Received, Request, RequestLimits, SendError, Sent,
+    Clients, Http, HttpClient, HttpClientError, MaySend, Received, Request, RequestLimits, SendError, Sent,
 };
 use super::network::{Network, NetworkBounds};
 use super::refresh::refresh;
@@ -368,11 +368,43 @@ async fn a_private_authority_counts_for_the_provider_that_names_it_and_no_other(
 fn a_client_is_built_within_the_operators_bounds_and_shared_by_equal_networks() {
     install_tls();
     let bounds = NetworkBounds { allow_http: true, ..NetworkBounds::default() };
-    let clients = Clients::new(bounds).unwrap();
+    let clients = Clients::new(bounds, MaySend::when(|| true)).unwrap();
     let plain = Network { allow_http: true, ..Network::default() };
     let first = clients.client(&plain).unwrap();
     assert!(std::ptr::eq(first.network(), clients.client(&plain).unwrap().network()));
     assert!(matches!(clients.client(&loopback()), Err(HttpClientError::OutOfBounds(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn class_27_a_process_that_stopped_leading_while_it_connected_sends_no_token() {
+    install_tls();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/token", listener.local_addr().unwrap());
+    let leads = Arc::new(AtomicBool::new(true));
+    let (asked, stands) = (Arc::clone(&leads), Arc::clone(&leads));
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stands.store(false, Ordering::SeqCst);
+        let mut received = Vec::new();
+        // It may be reset: the client gives the request up.
+        let _ = stream.read_to_end(&mut received).await;
+        String::from_utf8(received).unwrap()
+    });
+    // As if the process had been stopped between its decision and the first byte.
+    let may_send = MaySend::when(move || {
+        while asked.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        asked.load(Ordering::SeqCst)
+    });
+    let bounds =
+        NetworkBounds { allow_http: true, cidrs: loopback().allowed_cidrs, ..NetworkBounds::default() };
+    let client = Clients::new(bounds, may_send).unwrap().client(&loopback()).unwrap();
+    let error = client.send(post(&address)).await.unwrap_err();
+    assert!(matches!(error, SendError::NotLeading), "{error:?}");
+    assert_eq!(error.sent(), Sent::NotSent);
+    let received = server.await.unwrap();
+    assert!(!received.contains("canary"), "{received}");
 }
 
 #[test]

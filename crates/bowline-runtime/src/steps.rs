@@ -1,4 +1,4 @@
-//! Whether the clocks of this machine moved together. Timers stop while it sleeps, and the wall clock may be set.
+//! What the clocks of this machine say together. Timers stop while it sleeps, and the wall clock may be set.
 
 use std::time::Duration;
 
@@ -16,6 +16,19 @@ pub struct TimeReading {
     pub boot: Duration,
     /// What timers wait on: without sleep.
     pub running: Duration,
+}
+
+impl TimeReading {
+    /// The longest time that may have passed since `earlier`, by whichever clock says so: for what must not be done too late.
+    pub fn at_most_since(&self, earlier: &Self) -> Duration {
+        let wall = Duration::try_from(self.wall.duration_since(earlier.wall)).unwrap_or_default();
+        self.at_least_since(earlier).max(self.boot.saturating_sub(earlier.boot)).max(wall)
+    }
+
+    /// The shortest time that may have passed since `earlier`: for what must not be done too soon.
+    pub fn at_least_since(&self, earlier: &Self) -> Duration {
+        self.running.saturating_sub(earlier.running)
+    }
 }
 
 /// What happened between two readings.
@@ -60,6 +73,20 @@ mod tests {
             wall: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(wall),
             boot: Duration::from_secs(boot),
             running: Duration::from_secs(running),
+        }
+    }
+
+    #[test]
+    fn class_27_of_three_clocks_the_one_counts_that_errs_on_the_safe_side() {
+        let then = reading(1_000, 100, 100);
+        for (row, now, at_most, at_least) in [
+            ("all agree", reading(1_010, 110, 110), 10, 10),
+            ("asleep for an hour", reading(4_610, 3_710, 110), 3_610, 10),
+            ("set forwards", reading(4_610, 110, 110), 3_610, 10),
+            ("set back", reading(-2_590, 110, 110), 10, 10),
+        ] {
+            assert_eq!(now.at_most_since(&then).as_secs(), at_most, "{row}");
+            assert_eq!(now.at_least_since(&then).as_secs(), at_least, "{row}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the grant's actor is to do, if anything.
 
+use bowline_api::connection::Method;
 use bowline_api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
 use bowline_api::reason::Effect;
 use bowline_runtime::clock::later;
@@ -9,6 +10,7 @@ use kube::ResourceExt;
 use super::input::Input;
 use super::verdict::ConditionVerdict;
 use super::{consent, fresh};
+use crate::connection::observed::RecordState;
 use crate::grant::intake::Announcement;
 use crate::grant::work::Task;
 use crate::grant::{may_be_sent_again, schedule};
@@ -72,9 +74,28 @@ fn taking(input: &Input, authorized: &ConditionVerdict) -> Option<Task> {
     unread_credentials(input).map(|_| Task::Read { secret: secret.secret_name.clone() })
 }
 
+/// Whether what the credentials Secret holds was probably used up since: then only somebody who provides another one connects
+/// again.
+fn may_hold_a_spent_token(input: &Input) -> bool {
+    match input.observed.record {
+        RecordState::Tampered | RecordState::RolledBack(_) => true,
+        RecordState::Missing => {
+            let is_token = input
+                .observed
+                .target()
+                .is_some_and(|target| target.method(&input.connection.spec) == Method::RefreshToken);
+            is_token && input.connection.grant().is_some()
+        }
+        RecordState::Unreadable | RecordState::Present(_) => false,
+    }
+}
+
 /// UID and resourceVersion of the credentials Secret, if it was neither accepted nor refused yet.
 pub(super) fn unread_credentials<'a>(input: &Input<'a>) -> Option<&'a (String, String)> {
     let seen = input.observed.credentials.as_ref()?;
+    if may_hold_a_spent_token(input) {
+        return None;
+    }
     let read = input.observed.record.grant().and_then(|grant| grant.source.as_ref());
     let unread = read.is_none_or(|read| (&read.uid, &read.resource_version) != (&seen.0, &seen.1));
     let refused_before = input.observed.actor.refused_source.as_ref() == Some(seen);

@@ -95,7 +95,7 @@ async fn put_on_record(engine: &Engine, job: &Job, grant: &Grant) -> Result<Opti
         }
         *lock(&erased) = standing;
         let free = if record.candidate().is_some() { record.candidate_refused()? } else { record };
-        free.with_candidate(&records.sealer, grant)
+        Ok(free.with_candidate(&records.sealer, grant)?.with_candidate_after(job.newest_known))
     };
     write_wanted(engine, job, Patience::Endless(&job.place), change).await?;
     Ok(lock(&erased).take())

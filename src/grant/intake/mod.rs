@@ -105,7 +105,7 @@ async fn put_on_record(engine: &Engine, job: &Job, secret: &UserSecret) -> Resul
             return Ok(record);
         }
         let record = if record.candidate().is_some() { record.candidate_refused()? } else { record };
-        record.with_candidate(&records.sealer, &grant)
+        Ok(record.with_candidate(&records.sealer, &grant)?.with_candidate_after(job.newest_known))
     };
     match write_wanted(engine, job, Patience::Brief, change).await {
         Ok(_) => Ok(()),

@@ -4,25 +4,19 @@ use bowline_runtime::telemetry::chain;
 use tokio::time::sleep;
 
 use super::{FIRST_PAUSE, LONGEST_PAUSE, Records, WRITES};
-use crate::vault::record::{Debt, EndReason, EndTerms, Ending, Withdrawal};
+use crate::vault::record::{Debt, EndTerms, Ending, Withdrawal};
 use crate::vault::{LiveReadError, Loaded, Record, TransitionError, Version, WriteError};
 
 impl Records {
     /// Moves what a connection's record holds into an ending; returns whether no record is left. The ending is written first,
     /// and counts only once the record's Secret is erased: a crash between the two loses nothing and ends nothing.
-    pub(crate) async fn end(
-        &self,
-        uid: &str,
-        reason: EndReason,
-        terms: &EndTerms,
-        withdrawal: &Withdrawal,
-    ) -> bool {
+    pub(crate) async fn end(&self, uid: &str, terms: &EndTerms, withdrawal: &Withdrawal) -> bool {
         let mut pause = FIRST_PAUSE;
         let mut seen = self.store.get(uid).ok();
         for _ in 0..WRITES {
             let is_moved = match seen.take() {
                 Some(None) => true,
-                Some(Some(loaded)) => self.moved(loaded, reason, terms, withdrawal).await,
+                Some(Some(loaded)) => self.moved(loaded, terms, withdrawal).await,
                 None => false,
             };
             if is_moved {
@@ -44,19 +38,13 @@ impl Records {
         false
     }
 
-    async fn moved(
-        &self,
-        loaded: Loaded,
-        reason: EndReason,
-        terms: &EndTerms,
-        withdrawal: &Withdrawal,
-    ) -> bool {
+    async fn moved(&self, loaded: Loaded, terms: &EndTerms, withdrawal: &Withdrawal) -> bool {
         let Loaded { record, version } = loaded;
         let object = version.read().uid;
         let record = Record::clone(&record);
         let ending = match self.endings.get(&object).ok().flatten() {
             Some(begun) => Ending::clone(&begun.record).with_record(record),
-            None => Ending::of(record, &object, reason, self.clock.now(), terms.clone())
+            None => Ending::of(record, &object, self.clock.now(), terms.clone())
                 .with_withdrawal(withdrawal.clone()),
         };
         if let Err(error) = self.endings.put(ending).await {
@@ -98,7 +86,8 @@ impl Records {
                 .endings
                 .of(uid)
                 .into_iter()
-                .find(|ending| !debts.is_empty() || ending.record.withdrawal().is_open)
+                .max_by_key(|ending| ending.record.withdrawal().is_open)
+                .filter(|ending| !debts.is_empty() || ending.record.withdrawal().is_open)
             else {
                 return true;
             };

@@ -36,9 +36,9 @@ pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, key: &str, 
         return;
     }
     match revoke_all(engine, job, loaded.record.record()).await {
-        // An access token that had to be fetched for the revocation has been put on record since.
-        Ok(()) => {
-            let Some(revoked) = now() else { return };
+        Ok(renewed) => {
+            // A late answer of another request is not revoked yet, unless it came by this revocation itself.
+            let Some(revoked) = now().filter(|now| renewed || now.version.read() == *read) else { return };
             if revoked.record.withdrawal().is_settled() {
                 records.erase_ending(revoked.version).await;
             } else {
@@ -53,7 +53,8 @@ pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, key: &str, 
     }
 }
 
-async fn revoke_all(engine: &Engine, job: &Job, record: &Record) -> Result<(), String> {
+/// Whether an access token had to be fetched for it, which is on record now.
+async fn revoke_all(engine: &Engine, job: &Job, record: &Record) -> Result<bool, String> {
     let Engine { records, secrets, .. } = engine;
     let open = |slot| record.open(&records.sealer, slot).map_err(|error| error.to_string());
     let is_revoked =
@@ -64,16 +65,17 @@ async fn revoke_all(engine: &Engine, job: &Job, record: &Record) -> Result<(), S
         tracing::info!("not revoked at the provider: a connection lives on the same grant there");
     }
     if revoked.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let app = secrets.app(job).await.map_err(|outcome| match outcome {
         Outcome::SecretMissing { message } => message,
         _ => format!("Secret {} could not be read now.", job.own_app.as_deref().unwrap_or_default()),
     })?;
+    let mut renewed = false;
     for opened in revoked {
-        revoke_opened(engine, job, app.as_deref(), opened, record).await?;
+        renewed |= revoke_opened(engine, job, app.as_deref(), opened, record).await?;
     }
-    Ok(())
+    Ok(renewed)
 }
 
 /// Records a revocation that failed, unless the ending has changed since it was read: then somebody else has recorded it. The

@@ -43,31 +43,33 @@ pub(super) async fn revoke(
 }
 
 /// The same for a grant on record. Some providers revoke only by a call with a valid access token: then the refresh token is
-/// used first, and the answer is stored.
+/// used first, and the answer is stored; returns whether that was so.
 pub(super) async fn revoke_opened(
     engine: &Engine,
     job: &Job,
     app: Option<&App>,
     opened: Opened,
-    ending: &Record,
-) -> Result<(), String> {
+    record: &Record,
+) -> Result<bool, String> {
     let now = engine.records.clock.now();
     let expired = opened.grant.expires_at.is_some_and(|expires| expires <= now);
     let client = app.filter(|_| expired && needs_live_access_token(job.target.description()));
     let (Some(token), Some(client)) = (refresh_token(&opened.grant), client) else {
-        return revoke(engine, job, app, &opened.grant).await;
+        return revoke(engine, job, app, &opened.grant).await.map(|()| false);
     };
     may_be_sent(job, app, &opened.grant)?;
     match send(engine, job, client, token).await {
         Ok(answer) => {
             let (slot, grant) = (opened.slot(), renewed(&opened.grant, answer, now));
-            let intent = ending.intent(slot).map(|intent| intent.id);
+            let intent = record.intent(slot).map(|intent| intent.id);
             let change = |ending: Ending| ending.answered(&engine.records.sealer, &opened, intent, &grant);
             engine.records.settle_ending(&job.place.uid, change).await;
-            revoke(engine, job, app, &grant).await
+            revoke(engine, job, app, &grant).await.map(|()| true)
         }
         // Without a working refresh token there is nothing left to revoke with, and no risk.
-        Err(failure) if failure.class == Class::Reauth => revoke(engine, job, app, &opened.grant).await,
+        Err(failure) if failure.class == Class::Reauth => {
+            revoke(engine, job, app, &opened.grant).await.map(|()| false)
+        }
         Err(failure) => Err(failure.summary),
     }
 }

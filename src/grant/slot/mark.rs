@@ -12,7 +12,8 @@ use super::NotSpent;
 use crate::grant::records::Records;
 use crate::grant::work::Job;
 use crate::grant::{Engine, lock};
-use crate::vault::{Intent, IntentId, Loaded, Opened, Record, Slot, Version, WriteError};
+use crate::kube_ext::lease::is_same_pod;
+use crate::vault::{Intent, IntentId, IntentState, Loaded, Opened, Record, Slot, Version, WriteError};
 
 /// How many intents under which nothing was spent are remembered for one record.
 const HARMLESS_KEPT: usize = 4;
@@ -23,6 +24,7 @@ pub(crate) struct Marks {
     holder: String,
     ttl: Duration,
     clock: Clock,
+    /// By UID of the connection, or key of an ending.
     watched: Mutex<HashMap<String, Vec<(IntentId, Timestamp)>>>,
     /// The last intents of ours, on record or perhaps so, under which nothing was spent: their outcome is known. By record.
     harmless: Mutex<HashMap<String, Vec<IntentId>>>,
@@ -34,16 +36,16 @@ impl Marks {
         Self { holder, ttl, clock, watched: Mutex::default(), harmless: Mutex::default() }
     }
 
-    /// Takes note of the intents of others on this record.
-    pub(crate) fn sees(&self, record: &Record) {
+    /// Takes note of the intents of others on this record, or on the one in the ending with this key.
+    pub(crate) fn sees(&self, key: &str, record: &Record) {
         let now = self.clock.now();
         let foreign: Vec<_> = record.intents().filter(|intent| intent.holder != self.holder).collect();
         let mut watched = lock(&self.watched);
         if foreign.is_empty() {
-            watched.remove(record.uid());
+            watched.remove(key);
             return;
         }
-        let watched = watched.entry(record.uid().to_owned()).or_default();
+        let watched = watched.entry(key.to_owned()).or_default();
         watched.retain(|(id, _)| foreign.iter().any(|intent| intent.id == *id));
         for intent in foreign {
             if watched.iter().all(|(id, _)| *id != intent.id) {
@@ -73,6 +75,13 @@ impl Marks {
         }
     }
 
+    /// Whether another replica may be at work under the intent of this slot. A former process of this pod is not.
+    pub(in crate::grant) fn are_others_at(&self, key: &str, record: &Record, slot: Slot) -> bool {
+        let open = record.intent(slot).filter(|intent| intent.state == IntentState::Open);
+        open.filter(|intent| !is_same_pod(&intent.holder, &self.holder))
+            .is_some_and(|intent| later(self.watched_since(key, record, intent), self.ttl) > self.clock.now())
+    }
+
     pub(in crate::grant) fn forget(&self, uid: &str) {
         lock(&self.watched).remove(uid);
         lock(&self.harmless).remove(uid);
@@ -99,10 +108,10 @@ impl Marks {
     }
 
     /// Since when we have watched another process's intent on this record.
-    fn watched_since(&self, record: &Record, intent: &Intent) -> Timestamp {
-        self.sees(record);
+    fn watched_since(&self, key: &str, record: &Record, intent: &Intent) -> Timestamp {
+        self.sees(key, record);
         let watched = lock(&self.watched);
-        let mut watched = watched.get(record.uid()).into_iter().flatten();
+        let mut watched = watched.get(key).into_iter().flatten();
         watched.find(|(id, _)| *id == intent.id).map_or_else(|| self.clock.now(), |(_, since)| *since)
     }
 }
@@ -142,7 +151,7 @@ pub(super) async fn mark(
     let Loaded { record, version } = loaded;
     let (slot, now) = (opened.slot(), records.clock.now());
     let standing = record.intent(slot);
-    let watched = standing.map_or(now, |intent| marks.watched_since(&record, intent));
+    let watched = standing.map_or(now, |intent| marks.watched_since(record.uid(), &record, intent));
     let stale = match marks.opening(record.uid(), standing, job.target.needs_intent(), watched, now) {
         Opening::Respect { until } => return Err(NotSpent::Respected { until }),
         Opening::Unmarked => return Ok(Mark { intent: None, was_unknown: false }),
@@ -196,7 +205,6 @@ mod tests {
     use super::*;
     use crate::grant::fixtures::{Bench, Fault, at, job, oauth_grant, target};
     use crate::grant::work::Task;
-    use crate::vault::IntentState;
 
     const TTL: Duration = Duration::from_mins(1);
 
@@ -260,6 +268,32 @@ mod tests {
         let window = i64::try_from(window).unwrap();
         assert!(predecessor_is_kept_at(window - 1).await);
         assert!(!predecessor_is_kept_at(window).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn class_27_a_young_intent_of_another_replica_says_that_it_is_at_work() {
+        let bench = Bench::start().await;
+        let record = bench.holding("u1", &oauth_grant("sandbox", "r1"));
+        let marks = Marks::new("us/2".to_owned(), TTL, Clock::Manual(bench.clock.clone()));
+        let marked = |holder: &str| {
+            let (record, id) = (record.clone(), IntentId::generate().unwrap());
+            record.with_intent(Slot::InUse, None, id, holder, at(0)).unwrap()
+        };
+        let theirs = marked("them/1");
+        assert!(marks.are_others_at("u1", &theirs, Slot::InUse));
+        assert!(!marks.are_others_at("u1", &theirs, Slot::Candidate));
+        assert!(
+            !marks.are_others_at("u1", &marked("us/1"), Slot::InUse),
+            "a former process of this pod is gone"
+        );
+        let unknown = marked("them/2");
+        let id = unknown.intent(Slot::InUse).unwrap().id;
+        let unknown = unknown.intent_unknown(Slot::InUse, id).unwrap();
+        assert!(!marks.are_others_at("u1", &unknown, Slot::InUse), "it said so itself");
+
+        assert!(marks.are_others_at("u1", &theirs, Slot::InUse));
+        bench.clock.advance(SignedDuration::try_from(TTL).unwrap());
+        assert!(!marks.are_others_at("u1", &theirs, Slot::InUse), "it had its time");
     }
 
     #[tokio::test(start_paused = true)]

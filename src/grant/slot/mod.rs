@@ -2,20 +2,31 @@
 //! anything is sent, and the answer before anything in it is judged.
 
 mod answer;
+mod keep;
 mod mark;
 mod spend;
 
+use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::limits::Oversized;
 use k8s_openapi::jiff::Timestamp;
 
 use super::outcome::Outcome;
+use crate::vault::Loaded;
 use crate::vault::record::GrantVersion;
 
 pub(super) use answer::{access_token, is_same, refresh_token, renewed};
+pub(super) use keep::replay;
 pub(crate) use mark::Marks;
 pub(crate) use spend::may_be_sent_again;
 pub(super) use spend::{send, spend};
+
+/// An answer that is on record.
+pub(crate) struct Spent {
+    pub(crate) answer: TokenAnswer,
+    /// The record with the new grant in the slot.
+    pub(crate) loaded: Loaded,
+}
 
 /// Why there is no answer on record.
 pub(crate) enum NotSpent {

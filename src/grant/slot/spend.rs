@@ -1,4 +1,4 @@
-//! Intent → request → answer on record.
+//! Intent → request → answer.
 
 use std::time::Duration;
 
@@ -7,28 +7,20 @@ use bowline_oauth::app::{App, WhichSecret};
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::http::Sent;
-use bowline_oauth::limits::AnswerPart;
 use bowline_runtime::clock::later;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::NotSpent;
-use super::answer::{is_same, refresh_token, renewed};
+use super::answer::refresh_token;
+use super::keep::keep;
 use super::mark::{Mark, mark};
+use super::{NotSpent, Spent};
 use crate::grant::Engine;
-use crate::grant::records::{NotWritten, Patience};
+use crate::grant::records::NotWritten;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
-use crate::vault::record::Ending;
-use crate::vault::{Credential, Grant, Loaded, Opened, Record, Slot, TransitionError};
-
-/// An answer that is on record.
-pub(crate) struct Spent {
-    pub(crate) answer: TokenAnswer,
-    /// The record with the new grant in the slot.
-    pub(crate) loaded: Loaded,
-}
+use crate::vault::{Grant, Opened, Record, Slot, TransitionError};
 
 /// Uses the refresh token in a slot once.
 pub(crate) async fn spend(engine: &Engine, job: &Job, app: &App, slot: Slot) -> Result<Spent, NotSpent> {
@@ -106,84 +98,6 @@ pub(crate) async fn send(
         tracing::warn!(provider = job.target.provider(), "the provider still wants client_secret_previous");
     }
     Ok(granted.answer)
-}
-
-/// Puts the answer on record before anything in it is judged, however long that takes while what it renews is there. A
-/// disconnect in between does not stop it: what is on record then is what gets revoked.
-async fn keep(
-    engine: &Engine,
-    job: &Job,
-    opened: &Opened,
-    mark: Mark,
-    answer: TokenAnswer,
-    asked_at: Timestamp,
-) -> Result<Spent, NotSpent> {
-    let records = &engine.records;
-    engine.gate.accepted(job);
-    engine.gate.honored(job, &opened.grant);
-    let grant = without_spent_token(renewed(&opened.grant, answer.clone(), asked_at), job, &answer);
-    let graced = opened.slot() == Slot::InUse && job.target.grace().is_some();
-    let predecessor = graced.then_some(&opened.grant);
-    let change = |record: Record| {
-        let is_kept =
-            || records.opened(&record, opened.slot()).is_some_and(|kept| is_same(&kept.grant, &grant));
-        // A write with an unknown outcome may have happened.
-        if !opened.stands_on(&record) && is_kept() {
-            return Ok(record);
-        }
-        record.answered(&records.sealer, opened, mark.intent, &grant, predecessor)
-    };
-    let under_way = |ending: Ending| ending.answered(&records.sealer, opened, mark.intent, &grant);
-    match records.write(&job.place.uid, None, Patience::Endless(&job.place), change).await {
-        Ok(Some(loaded)) => told_if_oversized(Spent { answer, loaded }, job, opened.slot()),
-        // The grant ended meanwhile: what is revoked then is what the provider issued last.
-        Ok(None) | Err(NotWritten::Refused(_)) if records.settle_ending(&job.place.uid, under_way).await => {
-            Err(NotSpent::Stale)
-        }
-        not_written => Err(not_kept(not_written.err(), opened)),
-    }
-}
-
-/// An answer for which there is no record, or none that takes it.
-fn not_kept(why: Option<NotWritten>, opened: &Opened) -> NotSpent {
-    match why {
-        // Somebody has connected again: the grant in use does not need it.
-        Some(NotWritten::Refused(TransitionError::Replaced)) if opened.slot() == Slot::InUse => {
-            NotSpent::Stale
-        }
-        Some(NotWritten::TooLarge) => {
-            tracing::error!("an answer of the provider is larger than the API server accepts, and is lost");
-            NotSpent::NoRoom { used: opened.version() }
-        }
-        lost => {
-            let error = lost.map_or_else(String::new, |error| chain(&error).to_string());
-            tracing::error!(error, "an answer of the provider could not be put on record and is lost");
-            NotSpent::AnswerLost
-        }
-    }
-}
-
-/// The new refresh token was too long to be kept, and the old one was used up for it: it is not sent again, because a second
-/// use may end the access token as well.
-fn without_spent_token(mut grant: Grant, job: &Job, answer: &TokenAnswer) -> Grant {
-    let lost = answer.oversized_token().is_some_and(|oversized| oversized.part == AnswerPart::RefreshToken);
-    if let Credential::OAuth { refresh_token, .. } = &mut grant.credential
-        && lost
-        && job.target.needs_intent()
-    {
-        *refresh_token = None;
-    }
-    grant
-}
-
-/// The answer is on record; a token in it that is not is told.
-fn told_if_oversized(spent: Spent, job: &Job, slot: Slot) -> Result<Spent, NotSpent> {
-    for flaw in &spent.answer.flaws {
-        tracing::warn!(provider = job.target.provider(), %flaw, "a part of the provider's answer is left out");
-    }
-    let Some(oversized) = spent.answer.oversized_token() else { return Ok(spent) };
-    let used = spent.loaded.record.grant_version().filter(|_| slot == Slot::InUse);
-    Err(NotSpent::Oversized { used, oversized })
 }
 
 /// Only a request that certainly had no effect loses its intent.

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{EndReason, EndTerms, Grant, GrantEnding, IntentId, Opened, Record, Slot, TransitionError};
+use super::{EndTerms, Grant, GrantEnding, IntentId, Opened, Record, Slot, TransitionError};
 use crate::vault::seal::Sealer;
 
 /// Longest text of `GrantEnding::last_error`, in characters.
@@ -71,24 +71,11 @@ pub(super) struct EndingPart {
 
 impl Ending {
     /// The end of everything in a record, whose Secret has this UID.
-    pub(crate) fn of(
-        record: Record,
-        record_object: &str,
-        reason: EndReason,
-        now: Timestamp,
-        terms: EndTerms,
-    ) -> Self {
+    pub(crate) fn of(record: Record, record_object: &str, now: Timestamp, terms: EndTerms) -> Self {
         Self {
             record_object: record_object.to_owned(),
             record,
-            progress: GrantEnding {
-                reason,
-                since: now,
-                failures: 0,
-                not_before: now,
-                last_error: None,
-                terms,
-            },
+            progress: GrantEnding { since: now, failures: 0, not_before: now, last_error: None, terms },
             withdrawal: Withdrawal::default(),
         }
     }

@@ -275,12 +275,12 @@ impl Grant {
     }
 
     /// The grant as JSON, to be sealed next; wiped from memory when dropped.
-    pub(super) fn to_plaintext(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    pub(in crate::vault) fn to_plaintext(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
         secret_text::to_json(self)
     }
 
     /// The grant in a plaintext that was just opened. The parser's error quotes what it cannot read, so it is not passed on.
-    pub(super) fn from_plaintext(plaintext: &[u8]) -> Option<Self> {
+    pub(in crate::vault) fn from_plaintext(plaintext: &[u8]) -> Option<Self> {
         serde_json::from_slice(plaintext).ok()
     }
 }

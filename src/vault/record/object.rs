@@ -45,7 +45,7 @@ pub(crate) enum RecordError {
     /// Somebody else wrote or copied it.
     #[error("the record's signature does not fit its content")]
     Tampered,
-    /// Written before records were signed, or by somebody else.
+    /// Somebody else wrote it.
     #[error("the record has no signature")]
     Unsigned,
     #[error("the keyring has no key for the record's signature")]
@@ -74,7 +74,9 @@ struct ClearPart {
     intent: Option<Intent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     candidate_intent: Option<Intent>,
-    /// An [`EndingPart`]. Records of version 0.2 have something else here, which counts for nothing.
+    #[serde(default)]
+    candidate_ordinal: i64,
+    /// An [`EndingPart`]; records have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ending: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -256,6 +258,7 @@ impl Record {
             grant_version: grant.as_ref().map(|grant| clear.grant_version.unwrap_or(unnamed(grant))),
             grant: content(grant, clear.intent),
             candidate: content(sealed(SealPurpose::Candidate, candidate)?, clear.candidate_intent),
+            candidate_ordinal: clear.candidate_ordinal,
             previous: sealed(SealPurpose::Previous, previous)?,
             place: clear.place,
             revision: clear.revision,
@@ -279,6 +282,7 @@ impl Record {
             grant_version: self.grant_version,
             intent: self.intent(Slot::InUse).cloned(),
             candidate_intent: self.intent(Slot::Candidate).cloned(),
+            candidate_ordinal: self.candidate_ordinal,
             ending: None,
             orphaned_since: self.orphaned_since,
             sibling_key: self.sibling_key.clone(),

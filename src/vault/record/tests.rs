@@ -142,7 +142,7 @@ fn an_answer_to_what_its_owner_agreed_to_meanwhile_is_kept() {
 fn a_disconnect_between_request_and_answer_leaves_the_answer_to_be_revoked() {
     let record = about_to_prove();
     let spent = [Slot::Candidate, Slot::InUse].map(|slot| opened(&record, slot));
-    let ending = Ending::of(record, "s1", EndReason::Disconnected, march(), EndTerms::default());
+    let ending = Ending::of(record, "s1", march(), EndTerms::default());
     let ending = ending.answered(&sealer(), &spent[0], Some(intent(7)), &grant("r3")).unwrap();
     let ending = ending.answered(&sealer(), &spent[1], Some(intent(1)), &grant("r4")).unwrap();
     assert_eq!(token_in(ending.record(), Slot::Candidate).as_deref(), Some("r3"));
@@ -348,7 +348,7 @@ fn changes_in_an_illegal_order_are_refused() {
 
 #[test]
 fn an_ending_counts_its_failures_and_keeps_a_bounded_error() {
-    let ending = Ending::of(authorized(), "s1", EndReason::Disconnected, march(), EndTerms::default());
+    let ending = Ending::of(authorized(), "s1", march(), EndTerms::default());
     let ending = ending.postponed(minutes(1), &"é".repeat(1000)).postponed(minutes(3), "no answer");
     let progress = ending.progress();
     assert_eq!((progress.failures, progress.since, progress.not_before), (2, march(), minutes(3)));
@@ -360,7 +360,7 @@ fn an_ending_counts_its_failures_and_keeps_a_bounded_error() {
 
 #[test]
 fn an_ending_is_named_after_the_secret_of_its_record_and_is_no_record() {
-    let ending = Ending::of(authorized(), "s1", EndReason::Deleted, march(), EndTerms::default());
+    let ending = Ending::of(authorized(), "s1", march(), EndTerms::default());
     let secret = ending.to_secret().unwrap();
     assert_eq!(secret.metadata.name.as_deref(), Some("ending-s1"));
     assert_eq!(Record::from_secret(secret.clone()).unwrap_err(), RecordError::WrongType);
@@ -618,4 +618,19 @@ proptest! {
     fn reading_any_plaintext_as_a_grant_never_panics(plaintext in proptest::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(Grant::from_plaintext(&plaintext).is_none());
     }
+}
+
+#[test]
+fn class_15_a_candidate_that_is_put_back_is_known_to_be_older() {
+    let waiting = Record::new(place()).with_candidate(&sealer(), &grant("r1")).unwrap();
+    let stored = Record::from_secret(waiting.to_secret().unwrap()).unwrap();
+    assert!(!stored.is_candidate_behind(None), "nothing was ever published");
+    let promoted = stored.clone().promoted(&sealer(), &opened(&stored, Slot::Candidate), None).unwrap();
+    let published = promoted.grant_version();
+    assert!(stored.is_candidate_behind(published), "it was promoted since");
+    let next =
+        Record::new(place()).with_candidate(&sealer(), &grant("r2")).unwrap().with_candidate_after(published);
+    assert!(!next.is_candidate_behind(published), "it came after that");
+    let beside = promoted.with_candidate(&sealer(), &grant("r3")).unwrap();
+    assert!(!beside.is_candidate_behind(published));
 }

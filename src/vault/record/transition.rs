@@ -39,13 +39,17 @@ pub(crate) enum TransitionError {
 impl GrantVersion {
     /// A grant that is accepted after every one whose ordinal is given.
     fn accepted(after: impl IntoIterator<Item = Self>) -> Result<Self, SealError> {
-        let last = after.into_iter().map(|known| known.ordinal).max().unwrap_or_default();
-        Ok(Self { id: GrantId::generate()?, revision: 1, ordinal: last.saturating_add(1) })
+        Ok(Self { id: GrantId::generate()?, revision: 1, ordinal: next_ordinal(after) })
     }
 
     fn refreshed(self) -> Self {
         Self { revision: self.revision.saturating_add(1), ..self }
     }
+}
+
+fn next_ordinal(after: impl IntoIterator<Item = GrantVersion>) -> i64 {
+    let last = after.into_iter().map(|known| known.ordinal).max().unwrap_or_default();
+    last.saturating_add(1)
 }
 
 impl Record {
@@ -56,6 +60,7 @@ impl Record {
             grant: None,
             grant_version: None,
             candidate: None,
+            candidate_ordinal: 0,
             previous: None,
             orphaned_since: None,
             sibling_key: None,
@@ -164,7 +169,15 @@ impl Record {
             return Err(TransitionError::CandidateStands);
         }
         self.candidate = Some(self.resealed(sealer, Slot::Candidate, answer)?);
+        self.candidate_ordinal = next_ordinal(self.grant_version);
         Ok(self)
+    }
+
+    /// Notes that the candidate was accepted after `known`, the newest grant that was ever published.
+    #[must_use]
+    pub(crate) fn with_candidate_after(mut self, known: Option<GrantVersion>) -> Self {
+        self.candidate_ordinal = self.candidate_ordinal.max(next_ordinal(known));
+        self
     }
 
     /// Makes the judged candidate the grant; revision + 1. The old grant, its predecessor and its intent are removed: the

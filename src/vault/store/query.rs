@@ -49,6 +49,11 @@ impl<T: Kept> Store<T> {
         counts
     }
 
+    /// Whether something cannot be read: then not all siblings or endings are known.
+    pub(crate) fn has_unreadable(&self) -> bool {
+        !self.is_ready() || self.read().iter().any(|(_, held)| self.believed(&held.content).is_err())
+    }
+
     fn loaded_where(&self, wanted: impl Fn(&T) -> bool) -> Vec<Loaded<T>> {
         let records = self.read();
         let readable = records.iter().filter_map(|(key, held)| self.loaded(key, held).ok());
@@ -68,20 +73,6 @@ impl Store {
     /// Records of connections that are not among `known`. Call it only when all connections are listed.
     pub(crate) fn orphans(&self, known: &HashSet<&str>) -> Vec<Loaded> {
         self.loaded_where(|record| !known.contains(record.uid()))
-    }
-
-    /// Whether some record cannot be read: then not all siblings are known.
-    pub(crate) fn has_unreadable(&self) -> bool {
-        !self.is_ready() || self.read().iter().any(|(_, held)| self.believed(&held.content).is_err())
-    }
-
-    /// Records without a signature that are believed nevertheless.
-    pub(crate) fn unsigned(&self) -> Vec<Loaded> {
-        let records = self.read();
-        let unsigned = records
-            .iter()
-            .filter(|(_, held)| held.content.as_ref().is_ok_and(|(_, proof)| !proof.is_signed()));
-        unsigned.filter_map(|(key, held)| self.loaded(key, held).ok()).collect()
     }
 
     /// Whether the record's Secret with this UID exists, readable or not.
@@ -115,12 +106,12 @@ mod tests {
     use crate::vault::keyring::fixtures::march;
     use crate::vault::record::Record;
     use crate::vault::record::fixtures::{authorized_as, binding, minutes, sealer};
-    use crate::vault::record::{EndReason, EndTerms, RecordError};
+    use crate::vault::record::{EndTerms, RecordError};
     use crate::vault::signature::Proof;
 
     fn store<T: Kept>(contents: impl IntoIterator<Item = Result<T, RecordError>>) -> Store<T> {
         let store = Store::new(Client::new(axum::Router::new(), "default"), "default");
-        store.unlock(sealer(), false);
+        store.unlock(sealer());
         store.synced.send_replace(true);
         for content in contents {
             let key: Arc<str> = content.as_ref().map_or("unreadable", T::key).into();
@@ -135,7 +126,7 @@ mod tests {
     }
 
     fn due_at(uid: &str, minute: i64) -> Ending {
-        let ending = Ending::of(authorized_as(uid), uid, EndReason::Deleted, march(), EndTerms::default());
+        let ending = Ending::of(authorized_as(uid), uid, march(), EndTerms::default());
         ending.postponed(minutes(minute), "no answer")
     }
 

@@ -105,7 +105,7 @@ rows! {
     RefreshTokenLost: [AUTHORIZED], False, Coast, Owner, Reconnect, stalled, warning,
         "A refresh was sent, its answer never arrived, and the provider has refused the stored refresh token since: the new one is very likely lost.";
     AnswerNotStored: [AUTHORIZED], Unknown, Serve, PlatformTeam, LetStore, moving, warning,
-        "The provider has answered, and since {at} the API server has not accepted the answer. It is kept in memory and written again.";
+        "The provider has answered, and since {at} the API server has not accepted the answer. It is kept, and written again.";
     Disconnected: [AUTHORIZED], False, End, Nobody, Enable, moving, normal,
         "Disconnected, as spec.disconnect requests.";
     RecordMissing: [AUTHORIZED], False, Serve, Owner, Reconnect, stalled, warning,

@@ -110,7 +110,7 @@ fn operator(replicas: &Readable<Option<(i32, i32)>>, namespace: &str) -> CheckRe
         ),
         Ok(Some((_, 0))) => fail(
             "scaled to nothing: no token is refreshed",
-            format!("kubectl scale deployment/bowline --replicas 1 -n {namespace}"),
+            format!("kubectl scale deployment/bowline --replicas 2 -n {namespace}"),
         ),
         Ok(Some((ready, wanted))) if ready < wanted => fail(
             format!("{ready} of {wanted} ready"),

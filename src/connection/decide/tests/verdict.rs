@@ -316,6 +316,31 @@ fn class_19_an_answer_that_is_not_stored_is_told() {
     let waiting = good().busy().seen(|observed| observed.actor.unstored_since = Some(at(20))).decided();
     assert_eq!((waiting.authorized.truth(), waiting.authorized.reason), (Unknown, Reason::AnswerNotStored));
     assert_eq!(waiting.secret, SecretPlan::Keep);
+    let unreadable = good().busy().seen(|observed| {
+        observed.actor.unstored_since = Some(at(20));
+        observed.record = RecordState::Unreadable;
+    });
+    assert_eq!(
+        unreadable.decided().authorized.reason,
+        Reason::AnswerNotStored,
+        "also beside a fault of the record"
+    );
+}
+
+#[test]
+fn class_15_a_credentials_secret_is_not_read_again_where_its_token_was_probably_used_up() {
+    let seen = |record: RecordState, method: &str| {
+        let connection = good().spec(json!({"method": method, "credentials": {"secretName": "key"}}));
+        let connection = connection.seen(|observed| {
+            observed.credentials = Some(("s".into(), "1".into()));
+            observed.record = record;
+        });
+        connection.decided().task.is_some()
+    };
+    assert!(!seen(RecordState::Tampered, "RefreshToken"));
+    assert!(!seen(RecordState::Missing, "RefreshToken"));
+    assert!(!seen(RecordState::Tampered, "APIKey"));
+    assert!(seen(RecordState::Missing, "APIKey"), "a key is not used up");
 }
 
 #[test]

@@ -1,0 +1,162 @@
+//! Two replicas: one leads and the other takes over, no token is spent twice, and no answer is lost.
+//!
+//! Unit tests show who may take the Lease, and that nothing is sent without it. Only here are processes killed at any time.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bowline_testbed::sandbox::{Action, Event, Fault, Ledger, Rotation};
+use bowline_testbed::scratch::Scratch;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+
+use crate::looking::{holds, until, until_within};
+use crate::scene::Scene;
+use crate::stage::{HOME, Stage};
+
+/// What docs/guarantees.md promises.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(15);
+const KILLS: usize = 10;
+const CONNECTIONS: usize = 12;
+/// Seconds: about two refreshes a second are under way at any time.
+const LIFETIME: u64 = 12;
+
+/// Two replicas of one installation, each with a disk of its own that outlives its process.
+struct Pair {
+    replicas: [Arc<Stage>; 2],
+    leases: Api<Lease>,
+    _disks: [Scratch; 2],
+}
+
+impl Pair {
+    async fn start() -> (Self, Scene) {
+        let disks = [(); 2].map(|()| Scratch::create().expect("a folder"));
+        let [first, second] = disks.each_ref().map(|disk| disk.path().display().to_string());
+        let one = Stage::fresh(&["--instance", "one", "--journal-dir", &first]).await;
+        let two = one.replica(&["--instance", "two", "--journal-dir", &second]);
+        two.start_operator().await;
+        let it = one.scene("replicas").await;
+        let leases = Api::namespaced(it.admin.clone(), HOME);
+        (Self { replicas: [one, two], leases, _disks: disks }, it)
+    }
+
+    /// Which of the two leads.
+    async fn leader(&self) -> usize {
+        let lease = self.leases.get("bowline").await.expect("the Lease");
+        let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+        usize::from(!holder.starts_with("one/"))
+    }
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    now.as_millis().try_into().expect("a time")
+}
+
+/// The double spends that no kill explains. A process that dies between the provider's commit and the answer leaves a token in
+/// doubt, which is sent once more.
+fn unexplained(ledger: &Ledger, kills: &[u64]) -> Vec<String> {
+    let during_a_kill = |at: u64| kills.iter().any(|kill| (at..at + 1_000).contains(kill));
+    let first_use = |token: &str| {
+        let spent = ledger.of(Event::Spent);
+        let mut of = spent.filter(|entry| entry.token.as_ref().is_some_and(|name| name.sha256 == token));
+        of.next().map_or(0, |entry| entry.at_ms)
+    };
+    let twice = ledger.spent_twice().into_iter().filter_map(|entry| entry.token.as_ref());
+    let unexplained = twice.filter(|token| !during_a_kill(first_use(&token.sha256)));
+    unexplained.map(|token| format!("{token:?}")).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn class_27_a_killed_leader_is_replaced_in_time_and_no_token_is_spent_twice() {
+    let (pair, it) = Pair::start().await;
+    it.provider(Rotation::SingleUse).lifetime(LIFETIME).apply().await;
+    let names: Vec<_> = (0..CONNECTIONS).map(|number| format!("mail-{number}")).collect();
+    let mut grants = Vec::new();
+    for name in &names {
+        it.connection(name).apply().await;
+        grants.push(it.authorized(name).await.grant_id);
+    }
+    let mut kills = Vec::new();
+    for _ in 0..KILLS {
+        let leader = pair.leader().await;
+        pair.replicas[leader].kill_operator();
+        kills.push(now_ms());
+        until_within(TAKEN_OVER_WITHIN, "the other replica leads", async || {
+            (pair.leader().await != leader).then_some(()).ok_or("not yet")
+        })
+        .await;
+        let done = it.realm.ledger().requests.len();
+        until("it refreshes", async || (it.realm.ledger().requests.len() > done).then_some(()).ok_or("no"))
+            .await;
+        pair.replicas[leader].start_operator().await;
+    }
+    let ledger = it.realm.ledger();
+    assert_eq!(unexplained(&ledger, &kills), [""; 0]);
+    for (name, grant) in names.iter().zip(&grants) {
+        let before = ledger.refreshes_of(grant).len();
+        if ledger.spent_twice().iter().all(|entry| entry.grant.as_ref() != Some(grant)) {
+            it.until_refreshed(grant, before + 1).await;
+            it.until_status(name, "ready", |status| holds(status, "Ready")).await;
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn class_27_a_leader_that_ends_in_order_hands_over_at_once() {
+    let (pair, it) = Pair::start().await;
+    let minted = it.connected("mail", Rotation::SingleUse, LIFETIME).await;
+    let leader = pair.leader().await;
+    pair.replicas[leader].stop_operator();
+    // Far less than the Lease lasts.
+    until_within(Duration::from_secs(5), "the other replica leads", async || {
+        (pair.leader().await != leader).then_some(()).ok_or("not yet")
+    })
+    .await;
+    let before = it.realm.ledger().refreshes_of(&minted.grant_id).len();
+    it.until_refreshed(&minted.grant_id, before + 1).await;
+    assert!(it.realm.ledger().spent_twice().is_empty());
+}
+
+/// The API server takes no writes when the answer comes, and the process is killed.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn class_27_an_answer_that_could_not_be_stored_is_found_by_the_next_process() {
+    let disk = Scratch::create().expect("a folder");
+    let folder = disk.path().display().to_string();
+    let stage = Stage::fresh(&["--instance", "one", "--journal-dir", &folder]).await;
+    let it = stage.scene("on-disk").await;
+    let minted = it.connected("mail", Rotation::SingleUse, 3600).await;
+    it.realm.fault(Fault::token(Action::Delay { milliseconds: 4_000, commit: true }));
+    it.ask_for_refresh("mail", "now").await;
+    it.until_ledger("the token is spent", |ledger| {
+        (!ledger.refreshes_of(&minted.grant_id).is_empty()).then_some(())
+    })
+    .await;
+    let rights: Api<RoleBinding> = Api::namespaced(it.admin.clone(), HOME);
+    let mut writes = rights.get("bowline-store").await.expect("the operator's rights");
+    rights.delete("bowline-store", &DeleteParams::default()).await.expect("taken away");
+    until("the answer is on disk", async || {
+        let files = std::fs::read_dir(disk.path()).map_err(|error| error.to_string())?;
+        (files.count() > 0).then_some(()).ok_or_else(|| "none".to_owned())
+    })
+    .await;
+    stage.kill_operator();
+    (writes.metadata.resource_version, writes.metadata.uid) = (None, None);
+    rights.create(&PostParams::default(), &writes).await.expect("given back");
+
+    stage.start_operator().await;
+    let grant = &minted.grant_id;
+    it.until_status("mail", "refreshed", |status| {
+        status.grant.as_ref().is_some_and(|grant| grant.revision == 2) && holds(status, "Ready")
+    })
+    .await;
+    let ledger = it.realm.ledger();
+    assert_eq!((ledger.refreshes_of(grant).len(), ledger.spent_twice().len()), (1, 0));
+    let published = it.secret("mail").await["access_token"].clone();
+    assert!(it.realm.is_alive(&published), "the answer that was on disk is published");
+}
