@@ -47,7 +47,8 @@ impl Endings {
         let mut changes = store.changes();
         store.wait_ready().await;
         loop {
-            let next = self.look().await;
+            // A pass makes many calls, and the API server may be away: it is given up, and its last write repeated after the start.
+            let Some(next) = shutdown.run_until_cancelled(self.look()).await else { return };
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = sleep(next) => {}
