@@ -6,6 +6,7 @@ use bowline_testbed::oidc::{OidcAuth, OidcServer};
 use serde_json::json;
 
 use crate::PORTAL;
+use crate::looking::until;
 use crate::person::Person;
 use crate::portal;
 use crate::scene::scene;
@@ -48,6 +49,11 @@ async fn a_person_consents_at_a_server_that_nobody_here_wrote() {
     alice.clicks("#disconnect").await;
     alice.clicks("#confirm button").await;
     alice.reads("#status", "Disconnected").await;
-    let events = server.events().await.expect("its events");
-    assert!(events.iter().any(|event| event.event == "grant.revoked"), "{events:?}");
+    // It is disconnected at once, and revoked then.
+    until("the grant is revoked", async || {
+        let events = server.events().await.map_err(|error| error.to_string())?;
+        let revoked = events.iter().any(|event| event.event == "grant.revoked");
+        revoked.then_some(()).ok_or_else(|| format!("{events:?}"))
+    })
+    .await;
 }
