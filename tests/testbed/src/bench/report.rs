@@ -42,7 +42,9 @@ pub(super) struct Measured {
     pub samples: Samples,
     pub broken_watches: u64,
     pub costs: Costs,
+    /// Besides those of the Lease.
     pub idle_writes: usize,
+    pub lease_writes: usize,
     pub idle_reads: usize,
     pub operator: Usage,
     pub others: Vec<(&'static str, Duration)>,
@@ -130,7 +132,8 @@ impl Report {
             let text = format!("{:.2} ({requests} / {})", ratio(requests, calls.count()), calls.count());
             self.guarantee(&format!("API requests per refresh, {name}"), &text, &format!("≤ {bound}"), held);
         }
-        let idle = format!("API writes in {} s with all suspended", idle::WATCHED.as_secs());
+        let idle =
+            format!("API writes in {} s with all suspended, besides the Lease", idle::WATCHED.as_secs());
         self.at_most(&idle, measured.idle_writes as u64, 0);
     }
 
@@ -173,6 +176,7 @@ impl Report {
         self.processes(measured, refreshes);
         self.raw_limit(measured, per_second);
         self.figure("API reads while all were suspended", &measured.idle_reads.to_string());
+        self.figure("writes of the Lease in that time", &measured.lease_writes.to_string());
         self.figure("watches of the reader that broke", &measured.broken_watches.to_string());
         if let Some(load) = machine::load() {
             self.figure("load of the machine at the end", &format!("{load:.2}"));
