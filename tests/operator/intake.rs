@@ -133,8 +133,11 @@ async fn a_first_grant_whose_answer_is_lost_says_so_at_once_and_is_tried_once_mo
     it.provider(Rotation::SingleUse).apply().await;
     it.connection("mail").apply().await;
     let minted = import_to_be_proved(&it, Action::Drop { commit: true }).await;
-    let doubted = it.until_reason("mail", "Authorized", "IntakeOutcomeUnknown").await;
-    assert!(words(&doubted, "Authorized").contains("never arrived. It is tried again"), "{doubted:?}");
+    it.until_status("mail", "doubted", |status| {
+        let says_so = words(status, "Authorized").contains("never arrived. It is tried again");
+        is(status, "Authorized", "IntakeOutcomeUnknown") && says_so
+    })
+    .await;
     it.until_event(&it.namespace, "IntakeOutcomeUnknown").await;
     it.until_status_within(TRIED_AGAIN_WITHIN, "mail", "lost", |status| {
         words(status, "Authorized").contains("very likely lost. Import a new one")
