@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bowline_api::IntegrationConnection;
 use bowline_testbed::sandbox::{Action, Endpoint, Fault, Rotation};
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::DeleteParams;
 use kube::{Api, CustomResourceExt};
@@ -43,12 +42,7 @@ async fn a_connection_goes_while_its_provider_is_down_and_is_revoked_later() {
 async fn a_connection_goes_with_its_whole_namespace_and_is_revoked() {
     let it = scene("namespace").await;
     let minted = it.connected("mail", Rotation::SingleUse, 3600).await;
-    let namespaces: Api<Namespace> = Api::all(it.admin.clone());
-    namespaces.delete(&it.namespace, &DeleteParams::default()).await.expect("deleted");
-    until_within(Duration::from_mins(1), "the namespace is gone", async || {
-        namespaces.get_opt(&it.namespace).await.ok().and_then(|found| found.is_none().then_some(()))
-    })
-    .await;
+    it.until_its_namespace_is_deleted().await;
     let grant = &minted.grant_id;
     it.until_ledger("revoked", |ledger| ledger.is_grant_revoked(grant).then_some(())).await;
 }

@@ -13,7 +13,7 @@ use bowline_testbed::random;
 use bowline_testbed::sandbox::Rotation;
 use bowline_testbed::scratch::Scratch;
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -288,12 +288,7 @@ async fn class_22_a_namespace_that_loses_its_role_binding_first_goes() {
     let minted = it.connected("mail", Rotation::SingleUse, 3600).await;
     let bindings: Api<RoleBinding> = Api::namespaced(it.admin.clone(), &it.namespace);
     bindings.delete("bowline-secrets", &DeleteParams::default()).await.expect("deleted");
-    let namespaces: Api<Namespace> = Api::all(it.admin.clone());
-    namespaces.delete(&it.namespace, &DeleteParams::default()).await.expect("deleted");
-    until_within(Duration::from_mins(1), "the namespace is gone", async || {
-        namespaces.get_opt(&it.namespace).await.ok().and_then(|found| found.is_none().then_some(()))
-    })
-    .await;
+    it.until_its_namespace_is_deleted().await;
     let grant = &minted.grant_id;
     it.until_ledger("revoked", |ledger| ledger.is_grant_revoked(grant).then_some(())).await;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_api::IntegrationConnection;
 use bowline_api::names::{ANNOTATION_FOR, ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED, LABEL_INTAKE_FOR};
@@ -18,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::drafts::{ConnectionDraft, ProviderDraft, WorkspaceDraft};
-use crate::looking::until;
+use crate::looking::{until, until_within};
 use crate::stage::{Stage, sandbox};
 
 /// The objects that a test uses. Its namespaces are deleted when it ends; if it failed, their objects are printed first.
@@ -196,6 +197,16 @@ impl Scene {
     /// Deletes a connection as alice.
     pub async fn delete(&self, connection: &str) {
         self.connections().delete(connection, &DeleteParams::default()).await.expect("deleted");
+    }
+
+    /// Deletes the scene's namespace as administrator, with everything in it, and waits until it is gone.
+    pub async fn until_its_namespace_is_deleted(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.admin.clone());
+        namespaces.delete(&self.namespace, &DeleteParams::default()).await.expect("deleted");
+        until_within(Duration::from_mins(1), "the namespace is gone", async || {
+            namespaces.get_opt(&self.namespace).await.ok().and_then(|found| found.is_none().then_some(()))
+        })
+        .await;
     }
 
     /// Connections in the scene's namespace, as alice.
