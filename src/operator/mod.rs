@@ -112,7 +112,7 @@ pub async fn run(settings: OperatorSettings) -> Result<(), OperatorError> {
 /// Ends everything else when a lasting task fails.
 fn end_together(lasting: &Tasks, life: &Tasks) {
     let (failed, stop) = (lasting.stop().clone(), life.stop().clone());
-    life.own("the end of what lasts", async move {
+    life.own("the watch over servers and Lease", async move {
         tokio::select! {
             () = failed.cancelled() => stop.cancel(),
             () = stop.cancelled() => {}

@@ -70,13 +70,11 @@ pub(crate) struct SealedField {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Intent {
-    #[serde(alias = "attempt")]
     pub id: IntentId,
     /// Who sends the request: the operator's pod.
     pub holder: String,
     /// When it began. For people: decisions use the observer's own clock.
     pub at: Timestamp,
-    #[serde(alias = "outcome")]
     pub state: IntentState,
 }
 

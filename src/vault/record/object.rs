@@ -14,9 +14,7 @@ use kube::api::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use super::ending::EndingPart;
-use super::{
-    Bookkeeping, Ending, GrantId, GrantVersion, Intent, Record, SealedField, SiblingKey, Slot, SlotContent,
-};
+use super::{Bookkeeping, Ending, GrantVersion, Intent, Record, SealedField, SiblingKey, Slot, SlotContent};
 use crate::vault::seal::{Place, SealPurpose};
 
 pub(crate) const RECORD_TYPE: &str = names::TYPE_RECORD;
@@ -248,14 +246,11 @@ impl Record {
         let content =
             |sealed: Option<SealedField>, intent| sealed.map(|sealed| SlotContent { sealed, intent });
         let grant = sealed(SealPurpose::Grant, grant)?;
-        // Records of version 0.1 have no grant id.
-        let unnamed = |grant: &SealedField| GrantVersion {
-            id: GrantId::from_bytes([0; 16]),
-            revision: grant.revision,
-            ordinal: 0,
-        };
+        if grant.is_some() != clear.grant_version.is_some() {
+            return Err(RecordError::FieldMismatch { field: "grant" });
+        }
         Ok(Self {
-            grant_version: grant.as_ref().map(|grant| clear.grant_version.unwrap_or(unnamed(grant))),
+            grant_version: clear.grant_version,
             grant: content(grant, clear.intent),
             candidate: content(sealed(SealPurpose::Candidate, candidate)?, clear.candidate_intent),
             candidate_ordinal: clear.candidate_ordinal,

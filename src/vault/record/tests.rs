@@ -247,24 +247,13 @@ fn another_grant_has_another_id_even_where_the_revisions_agree() {
 }
 
 #[test]
-fn a_record_of_version_0_1_has_a_grant_without_a_name_and_no_bookkeeping() {
+fn a_grant_without_a_version_is_refused() {
     let mut secret = about_to_refresh().to_secret().unwrap();
     let clear = &mut secret.data.as_mut().unwrap().get_mut("record.json").unwrap().0;
     let mut json: serde_json::Value = serde_json::from_slice(clear).unwrap();
     json.as_object_mut().unwrap().remove("grantVersion").unwrap();
-    // Names of that version.
-    let mark = json["intent"].as_object_mut().unwrap();
-    for (now, then) in [("id", "attempt"), ("state", "outcome")] {
-        let value = mark.remove(now).unwrap();
-        mark.insert(then.to_owned(), value);
-    }
-    mark.insert("revision".to_owned(), 2.into());
     *clear = serde_json::to_vec(&json).unwrap();
-    let record = Record::from_secret(secret).unwrap();
-    let version = record.grant_version().unwrap();
-    assert_eq!((version.id.to_string(), version.revision), ("0".repeat(32), 2));
-    assert_eq!(record.intent(Slot::InUse), about_to_refresh().intent(Slot::InUse));
-    assert_eq!(record.bookkeeping(), &Bookkeeping::default());
+    assert_eq!(Record::from_secret(secret), Err(RecordError::FieldMismatch { field: "grant" }));
 }
 
 #[test]
