@@ -1,11 +1,13 @@
 //! `IntegrationProvider`: a configured third party, that is a catalogue entry and our app registration there.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use serde_with::skip_serializing_none;
 
 use super::SecretRef;
@@ -78,6 +80,11 @@ pub struct IntegrationProviderSpec {
     /// Scopes that replace those of the catalogue entry. Absent means the entry's.
     pub scopes: Option<ScopePolicy>,
 
+    /// What the catalogue entry does not say, or says otherwise: any field of an entry, laid over the entry that `type` names. Maps
+    /// merge, lists and single values replace, and `null` removes. `bowline catalog show NAME -o yaml` prints an entry, and `bowline
+    /// catalog check FILE` says what becomes of it with this object. Absent means the entry as it is.
+    pub overlay: Option<Overlay>,
+
     /// Who may use the provider, and how. Absent means every connection, with the provider's own app and without device flow;
     /// for methods without a person (`ClientCredentials`) it means no connection.
     pub allow: Option<Allow>,
@@ -91,6 +98,27 @@ pub struct IntegrationProviderSpec {
 
     /// How the provider may be reached. The operator's flags limit each field. Absent means `https://` to public addresses.
     pub network: Option<NetworkPolicy>,
+}
+
+/// Fields of a catalogue entry that a provider object states. Its schema is generated from that of an entry, which a test
+/// compares.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(transparent)]
+pub struct Overlay(pub Map<String, Value>);
+
+impl JsonSchema for Overlay {
+    fn schema_name() -> Cow<'static, str> {
+        "Overlay".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    #[allow(clippy::expect_used, reason = "compiled in, and tests read it")]
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        serde_json::from_str(include_str!("overlay.json")).expect("a schema")
+    }
 }
 
 #[skip_serializing_none]
@@ -213,6 +241,10 @@ pub struct RefreshPolicy {
     /// How many requests to this provider may run at once, 1 to 64. Absent means 8.
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrent: Option<i32>,
+    /// How many requests for tokens may be sent to this provider in a minute, 1 to 6000, for all connections together. Absent
+    /// means the catalogue entry's limit, or none.
+    #[schemars(range(min = 1, max = 6000))]
+    pub per_minute: Option<i32>,
 }
 
 /// What the operator knows of a provider.

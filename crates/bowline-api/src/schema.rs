@@ -17,7 +17,7 @@ pub(crate) fn undescribed(schema: &mut Schema) {
     schema.remove("description");
 }
 
-/// Completes a definition: bounds, and no field is nullable.
+/// Completes a definition: bounds, and no field is nullable but those of an overlay, where `null` removes.
 ///
 /// The API server then drops a `null` before it validates, so `null` means absent for the rules in the schema as it does for us.
 /// A nullable field would count as set for `has()`, and `workspace: null` would do.
@@ -25,12 +25,15 @@ pub(crate) fn complete(definition: &mut CustomResourceDefinition) {
     for version in &mut definition.spec.versions {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         let Some(schema) = schema else { continue };
+        let overlay = at(schema, &["spec"]).and_then(|spec| spec.properties.as_mut()?.remove_entry("overlay"));
         each(schema, &mut |schema| schema.nullable = None);
         for (path, texts) in [(&["spec", "allow", "namespaces"][..], true), (&["status"], false)] {
             if let Some(unbounded) = at(schema, path) {
                 each(unbounded, &mut |schema| bound(schema, texts));
             }
         }
+        let spec = at(schema, &["spec"]).and_then(|spec| spec.properties.as_mut());
+        spec.into_iter().for_each(|spec| spec.extend(overlay.clone()));
     }
 }
 

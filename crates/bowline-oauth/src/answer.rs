@@ -17,6 +17,7 @@ use super::http::Received;
 use super::limits::{Allowance, AnswerPart, Oversized};
 use crate::catalog::Description;
 use crate::catalog::calls::IdentitySource;
+use crate::catalog::entry::PublishedFrom;
 use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::{ProviderAccount, TokenResponse};
 
@@ -35,8 +36,8 @@ pub struct TokenAnswer {
     pub refresh_token: Option<SecretString>,
     /// How to present the access token: `Bearer` unless the provider said otherwise.
     pub token_type: String,
-    /// The lifetime of the access token, counted from before the request. `None` is unknown, not unlimited.
-    pub expires_in: Option<Duration>,
+    /// The lifetime of the access token, counted from before the request.
+    pub lifetime: Lifetime,
     pub refresh_expires_in: Option<Duration>,
     /// What was granted. `None`: what was requested (RFC 6749 §5.1).
     pub scopes: Option<Vec<String>>,
@@ -53,10 +54,35 @@ impl fmt::Debug for TokenAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenAnswer")
             .field("refresh_token", &self.refresh_token.is_some())
-            .field("expires_in", &self.expires_in)
+            .field("lifetime", &self.lifetime)
             .field("refresh_expires_in", &self.refresh_expires_in)
             .field("flaws", &self.flaws)
             .finish_non_exhaustive()
+    }
+}
+
+/// How long an access token lives, as an answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// So long.
+    Told(Duration),
+    /// `expires_in` is 0, which some servers write for a token that never expires, and others for a lifetime that they do not
+    /// know. The description's lifetime, if it has one.
+    Zero(Option<Duration>),
+    /// The answer does not say. The description's lifetime, if it has one.
+    Untold(Option<Duration>),
+}
+
+impl Lifetime {
+    /// The lifetime that counts. `before` is that of the access token before it; `refreshable` says whether there is a refresh
+    /// token. `None` is unknown, and never follows a lifetime that was known: a token that nobody refreshes is worse than one
+    /// that is refreshed too often.
+    pub fn counted(self, refreshable: bool, before: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::Told(lifetime) => Some(lifetime),
+            Self::Zero(_) if !refreshable => None,
+            Self::Zero(assumed) | Self::Untold(assumed) => assumed.or(before),
+        }
     }
 }
 
@@ -169,20 +195,26 @@ pub(crate) fn read(
     let account = account(document, &claims, description);
     let account = account.map_err(|oversized| allowance.note(oversized)).ok().flatten();
     let (expires_in, refresh_expires_in) = lifetimes(root, paths, &mut flaws);
-    let is_bearer = is_bearer(paths.assume_token_type.as_deref().or_else(|| text(&paths.token_type)));
-    if !is_bearer {
+    let assumed = description.grant.access_lifetime.map(|lifetime| lifetime.get());
+    let lifetime = match expires_in {
+        Some(Duration::ZERO) => Lifetime::Zero(assumed),
+        Some(told) => Lifetime::Told(told),
+        None => Lifetime::Untold(assumed),
+    };
+    let needs_proof = needs_proof(text(&paths.token_type));
+    if needs_proof {
         flaws.push(AnswerFlaw::TokenType);
     }
     let mut answer = TokenAnswer {
         refresh_token: refresh_token.map(SecretString::from),
         access_token,
-        token_type: if is_bearer { "Bearer" } else { UNKNOWN_TYPE }.to_owned(),
-        expires_in,
+        token_type: if needs_proof { UNKNOWN_TYPE } else { "Bearer" }.to_owned(),
+        lifetime,
         refresh_expires_in,
         scopes: granted_scopes(root, description, &mut allowance),
         account,
         claims: kept_claims(claims, &mut allowance),
-        extras: extras(document, paths, &mut allowance),
+        extras: extras(description, PublishedFrom::Answer, document, &mut allowance),
         flaws,
     };
     answer.flaws.extend(allowance.into_oversized().into_iter().map(AnswerFlaw::Oversized));
@@ -207,13 +239,32 @@ fn kept_claims(claims: BTreeMap<String, String>, allowance: &mut Allowance) -> B
     claims
 }
 
-fn extras(document: &Value, paths: &TokenResponse, allowance: &mut Allowance) -> BTreeMap<String, String> {
-    let mut extras = BTreeMap::new();
-    for (key, path) in &paths.publish {
+/// Values to publish that a document has. One that is too long is left out.
+fn extras(
+    description: &Description,
+    from: PublishedFrom,
+    document: &Value,
+    allowance: &mut Allowance,
+) -> BTreeMap<String, String> {
+    let found = description.published_from(from).filter_map(|(key, path)| {
         let value = path.text(document).filter(|value| allowance.keep(AnswerPart::Extra, value).is_some());
-        extras.extend(value.map(|value| (key.clone(), value)));
-    }
-    extras
+        value.map(|value| (key.to_owned(), value))
+    });
+    found.collect()
+}
+
+/// Values to publish that a callback's parameters have.
+pub fn extras_of_callback(
+    description: &Description,
+    parameters: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let document = claims::document(parameters);
+    extras(description, PublishedFrom::Callback, &document, &mut Allowance::default())
+}
+
+/// Values to publish that the user info has.
+pub(crate) fn extras_of_user_info(description: &Description, document: &Value) -> BTreeMap<String, String> {
+    extras(description, PublishedFrom::UserInfo, document, &mut Allowance::default())
 }
 
 /// The first object that holds an access token, and the token.
@@ -226,9 +277,10 @@ fn access_token<'a>(document: &'a Value, paths: &TokenResponse) -> Option<(&'a V
     paths.roots.iter().filter_map(|path| path.get(document)).find_map(with_token)
 }
 
-/// Also the default.
-fn is_bearer(token_type: Option<&str>) -> bool {
-    token_type.is_none_or(|given| given.eq_ignore_ascii_case("bearer"))
+/// Whether presenting the token takes a key that we do not have (RFC 9449, and the drafts of HTTP MAC). Whatever else a server
+/// writes there is a bearer token: many write their own word.
+fn needs_proof(token_type: Option<&str>) -> bool {
+    token_type.is_some_and(|given| ["dpop", "mac"].iter().any(|known| given.eq_ignore_ascii_case(known)))
 }
 
 /// Seconds as number or text, with or without a fraction.
@@ -272,11 +324,29 @@ fn account(
     description: &Description,
 ) -> Result<Option<ProviderAccount>, Oversized> {
     let Some(identity) = description.identity.as_ref() else { return Ok(None) };
-    match identity.from {
-        IdentitySource::TokenResponse => identity.account.read(document),
-        IdentitySource::IdToken => identity.account.read(&claims::document(claims)),
-        IdentitySource::Call => Ok(None),
+    // What stands behind a call counts only if that names nobody.
+    let at_once = identity.from.iter().take_while(|source| **source != IdentitySource::Call);
+    for source in at_once {
+        let found = match source {
+            IdentitySource::TokenResponse => identity.account.read(document)?,
+            IdentitySource::IdToken => identity.account.read(&claims::document(claims))?,
+            IdentitySource::Callback | IdentitySource::Call => None,
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
     }
+    Ok(None)
+}
+
+/// The account that a callback's parameters name, if the description reads it there.
+pub fn account_of_callback(
+    description: &Description,
+    parameters: &BTreeMap<String, String>,
+) -> Result<Option<ProviderAccount>, Oversized> {
+    let identity = description.identity.as_ref();
+    let identity = identity.filter(|identity| identity.from.contains(&IdentitySource::Callback));
+    identity.map_or(Ok(None), |identity| identity.account.read(&claims::document(parameters)))
 }
 
 #[cfg(test)]
@@ -340,39 +410,60 @@ mod tests {
         let answer = token(document.data().unwrap());
         assert_eq!(answer.access_token.unwrap().expose_secret(), "at+1");
         assert_eq!(answer.refresh_token.unwrap().expose_secret(), "rt");
-        assert_eq!(answer.expires_in, Some(Duration::from_hours(8)));
+        assert_eq!(answer.lifetime, Lifetime::Told(Duration::from_hours(8)));
         assert_eq!(answer.scopes.unwrap(), ["repo", "user"]);
         assert_eq!(answer.token_type, "Bearer");
     }
 
     #[test]
     fn a_lifetime_is_a_number_however_it_is_written() {
-        let hour = Some(Duration::from_hours(1));
+        let (hour, none) = (Lifetime::Told(Duration::from_hours(1)), Lifetime::Untold(None));
         let rows = [
             (json!(3600), hour, false),
             (json!("3600"), hour, false),
             (json!(" 3600 "), hour, false),
             (json!(3600.0), hour, false),
             (json!("3600.9"), hour, false),
-            (json!(0), Some(Duration::ZERO), false),
-            (json!(null), None, false),
-            (json!(""), None, false),
-            (json!(-1), None, true),
-            (json!("-1"), None, true),
-            (json!(1e300), None, true),
-            (json!("NaN"), None, true),
-            (json!("inf"), None, true),
-            (json!(1_795_233_870), None, true),
-            (json!("2026-11-21T04:00:00Z"), None, true),
-            (json!(true), None, true),
-            (json!({}), None, true),
+            (json!(0), Lifetime::Zero(None), false),
+            (json!(null), none, false),
+            (json!(""), none, false),
+            (json!(-1), none, true),
+            (json!("-1"), none, true),
+            (json!(1e300), none, true),
+            (json!("NaN"), none, true),
+            (json!("inf"), none, true),
+            (json!(1_795_233_870), none, true),
+            (json!("2026-11-21T04:00:00Z"), none, true),
+            (json!(true), none, true),
+            (json!({}), none, true),
         ];
         for (value, want, flawed) in rows {
             let answer = token(&json!({"access_token": "at", "expires_in": value}));
-            assert_eq!(answer.expires_in, want, "{value}");
+            assert_eq!(answer.lifetime, want, "{value}");
             assert_eq!(answer.flaws.contains(&AnswerFlaw::Lifetime), flawed, "{value}");
         }
-        assert_eq!(token(&json!({"access_token": "at"})).expires_in, None);
+        assert_eq!(token(&json!({"access_token": "at"})).lifetime, none);
+    }
+
+    #[test]
+    fn a_lifetime_that_the_answer_does_not_say_is_the_descriptions_or_the_one_before() {
+        let (assumed, before) = (Some(Duration::from_mins(15)), Some(Duration::from_hours(1)));
+        let rows = [
+            (Lifetime::Told(Duration::from_secs(9)), true, Some(Duration::from_secs(9))),
+            (Lifetime::Untold(assumed), true, assumed),
+            (Lifetime::Untold(assumed), false, assumed),
+            (Lifetime::Untold(None), true, before),
+            (Lifetime::Zero(assumed), true, assumed),
+            (Lifetime::Zero(None), true, before),
+            (Lifetime::Zero(assumed), false, None),
+        ];
+        for (lifetime, refreshable, counted) in rows {
+            assert_eq!(lifetime.counted(refreshable, before), counted, "{lifetime:?} {refreshable}");
+        }
+        let mut sessions = description();
+        sessions.core.grant.access_lifetime = Some("15m".parse().unwrap());
+        let answer = read(&json!({"access_token": "at"}), &sessions, "client", None, NOW).unwrap();
+        assert_eq!(answer.lifetime, Lifetime::Untold(assumed));
     }
 
     #[test]
@@ -410,8 +501,8 @@ mod tests {
     #[test]
     fn class_12_what_is_published_beside_the_token_is_bounded_too() {
         let mut talkative = description();
-        let paths = (0..50).map(|number| (format!("key{number:02}"), pointer(&format!("/extra{number}"))));
-        talkative.core.token_response.publish = paths.collect();
+        let paths = (0..50).map(|number| (format!("key{number:02}"), pointer(&format!("/answer/extra{number}"))));
+        talkative.core.publish = paths.collect();
         let extras = (0..50).map(|number| (format!("extra{number}"), json!("x".repeat(10_000))));
         let mut document = json!({"access_token": "at", "refresh_token": "rt"});
         document.as_object_mut().unwrap().extend(extras);
@@ -428,16 +519,15 @@ mod tests {
     }
 
     #[test]
-    fn the_token_type_is_bearer_or_what_the_description_assumes() {
-        for given in [json!(null), json!("bearer"), json!("BEARER"), json!("")] {
-            assert!(token(&json!({"access_token": "at", "token_type": given})).flaws.is_empty());
+    fn every_token_is_a_bearer_token_but_those_that_need_a_proof() {
+        for given in [json!(null), json!("bearer"), json!("BEARER"), json!(""), json!("bot"), json!("access_token")] {
+            let answer = token(&json!({"access_token": "at", "token_type": given}));
+            assert_eq!((answer.token_type.as_str(), answer.flaws.len()), ("Bearer", 0), "{given}");
         }
-        let bot = json!({"access_token": "xoxb", "token_type": "bot"});
-        assert_eq!(token(&bot).flaws, [AnswerFlaw::TokenType]);
-        let mut slack = description();
-        slack.core.token_response.assume_token_type = Some("Bearer".to_owned());
-        let answer = read(&bot, &slack, "client", None, NOW).unwrap();
-        assert_eq!((answer.token_type.as_str(), answer.flaws.len()), ("Bearer", 0));
+        for given in ["DPoP", "dpop", "MAC"] {
+            let answer = token(&json!({"access_token": "at", "token_type": given}));
+            assert_eq!((answer.token_type.as_str(), &answer.flaws[..]), (UNKNOWN_TYPE, &[AnswerFlaw::TokenType][..]));
+        }
     }
 
     #[test]
@@ -459,12 +549,12 @@ mod tests {
     fn a_token_is_found_at_the_first_root_that_has_one() {
         let mut slack = description();
         slack.core.token_response.roots = vec![pointer("/authed_user"), pointer("")];
-        slack.core.token_response.publish = [("team".to_owned(), pointer("/team/id"))].into();
+        slack.core.publish = [("team".to_owned(), pointer("/answer/team/id"))].into();
         let nested = json!({"ok": true, "access_token": "bot", "team": {"id": "T1"},
             "authed_user": {"access_token": "user", "expires_in": 60}});
         let answer = read(&nested, &slack, "client", None, NOW).unwrap();
         assert_eq!(answer.access_token.unwrap().expose_secret(), "user");
-        assert_eq!(answer.expires_in, Some(Duration::from_mins(1)));
+        assert_eq!(answer.lifetime, Lifetime::Told(Duration::from_mins(1)));
         assert_eq!(answer.extras["team"], "T1");
         let top = read(&json!({"access_token": "top"}), &slack, "client", None, NOW).unwrap();
         assert_eq!(top.access_token.unwrap().expose_secret(), "top");
@@ -490,7 +580,7 @@ mod tests {
         fn no_lifetime_makes_the_reader_panic_or_exceeds_the_limit(number in any::<f64>(), text in "\\PC{0,20}") {
             for value in [json!(number), json!(text), json!(number.to_string())] {
                 let answer = token(&json!({"access_token": "at", "expires_in": value}));
-                prop_assert!(answer.expires_in.is_none_or(|lifetime| lifetime <= MAX_LIFETIME));
+                prop_assert!(answer.lifetime.counted(true, None).is_none_or(|lifetime| lifetime <= MAX_LIFETIME));
             }
         }
 

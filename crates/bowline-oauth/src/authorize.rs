@@ -15,10 +15,11 @@ use url::Url;
 use super::app::App;
 use super::classify::{self, Failure, Operation};
 use super::endpoint::ClientRequest;
-use super::http::{Http, Received, Request};
+use super::http::{Http, Received, Request, Sent};
 use super::request::{Client, RequestError};
 use crate::catalog::Description;
 use crate::catalog::entry::{Authorize, Pkce};
+use crate::catalog::errors::Class;
 use crate::catalog::protocol::{ClientAuth, Encoding, ProviderAccount};
 
 /// What the person is asked for. No `Debug`: it contains the state.
@@ -52,8 +53,9 @@ impl fmt::Debug for Begun {
 /// Builds the authorization request of a new attempt: a new verifier, and the provider's own parameters.
 ///
 /// If a pushed authorization request endpoint is known, the parameters are sent there first, the client authenticates as at
-/// the token endpoint, and the browser gets only a reference. If the push fails, the attempt fails: we never fall back to a
-/// request in the URL. You may repeat it, with a new attempt.
+/// the token endpoint, and the browser gets only a reference. Some servers announce that endpoint and refuse it to clients that
+/// are not set up for it: then the parameters go through the browser, unless the server accepts nothing but a reference (RFC
+/// 9126 §5). If the endpoint cannot be reached, the attempt fails. You may repeat it, with a new attempt.
 ///
 /// # Errors
 /// The description lacks the authorization endpoint or would send a parameter twice, or the push failed.
@@ -75,14 +77,25 @@ pub async fn begin(
         return Ok(Begun { address, verifier });
     };
     let push = ClientRequest { http, description, app, operation: Operation::Push, now };
-    let answered = push.send(|client| pushed(endpoint, client, &parameters)).await;
-    let answered = answered.map_err(|failure| failure.without_echo(request.state.expose_secret()))?;
+    let answered = match push.send(|client| pushed(endpoint, client, &parameters)).await {
+        Ok(answered) => answered,
+        Err(failure) if is_refused(&failure) && !description.authorize.require_pushed => {
+            address.query_pairs_mut().extend_pairs(&parameters);
+            return Ok(Begun { address, verifier });
+        }
+        Err(failure) => return Err(failure.without_echo(request.state.expose_secret())),
+    };
     let received = &answered.received;
     let reference =
         reference(answered.document.data(), received).ok_or_else(|| classify::unconfirmed(received))?;
     // RFC 9126 §4: the client and the reference, nothing else.
     address.query_pairs_mut().extend_pairs([("client_id", &app.client_id), ("request_uri", &reference)]);
     Ok(Begun { address, verifier })
+}
+
+/// Whether the provider does not want this push, and not only now.
+fn is_refused(failure: &Failure) -> bool {
+    failure.sent == Sent::Refused && failure.class != Class::Transient
 }
 
 fn standard_parameters<'a>(
@@ -98,7 +111,7 @@ fn standard_parameters<'a>(
         ("redirect_uri", request.redirect_uri.to_owned()),
         ("state", request.state.expose_secret().to_owned()),
     ];
-    if description.authorize.pkce != Pkce::Off {
+    if description.authorize.pkce != Pkce::None {
         // RFC 7636 §4.2.
         let digest = Sha256::digest(verifier.expose_secret());
         parameters.push(("code_challenge", BASE64_URL_SAFE_NO_PAD.encode(digest)));
@@ -374,21 +387,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_push_that_fails_does_not_fall_back_to_the_open() {
+    async fn a_push_that_is_refused_falls_back_to_the_browser_unless_only_pushed_requests_are_accepted() {
+        let refusals = [(400, r#"{"error":"invalid_request"}"#), (401, r#"{"error":"invalid_client"}"#), (403, ""), (404, "")];
+        for (status, body) in refusals {
+            let mut description = pushing(&[ClientAuth::Basic]);
+            let begun_plain = begun(&Script::of(status, body), &description, &["read"]).await.unwrap();
+            let address = begun_plain.address.as_str();
+            assert!(address.contains("code_challenge=") && !address.contains("request_uri"), "{address}");
+            description.core.authorize.require_pushed = true;
+            assert!(begun(&Script::of(status, body), &description, &[]).await.is_err(), "{status} {body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_push_whose_answer_is_no_refusal_fails() {
         let rows = [
-            (400, r#"{"error":"invalid_request"}"#, Class::Bug),
             (503, "", Class::Transient),
+            (429, "", Class::Transient),
             (201, "{}", Class::Bug),
             (201, r#"{"request_uri":"","expires_in":60}"#, Class::Bug),
             (201, r#"{"request_uri":"urn:\nx","expires_in":60}"#, Class::Bug),
             (204, "", Class::Bug),
-            (400, r#"{"error":"state-canary"}"#, Class::Bug),
         ];
         for (status, body, class) in rows {
             let failure =
                 begun(&Script::of(status, body), &pushing(&[ClientAuth::Basic]), &[]).await.unwrap_err();
             assert_eq!(failure.class, class, "{status} {body}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_push_is_repeated_with_the_previous_client_secret() {
         let rotating = App { client_secret_previous: Some(SecretString::from("old")), ..app() };
         let refused = Ok(answer(401, &[], r#"{"error":"invalid_client"}"#));
         // The lifetime of the reference is ignored.

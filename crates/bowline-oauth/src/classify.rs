@@ -101,6 +101,7 @@ pub(super) const fn words(class: Class) -> &'static str {
         Class::Policy => "a rule of the organization forbids it",
         Class::StepUp => "the provider wants a new sign-in by the owner",
         Class::Config => "the provider does not accept the app registration",
+        Class::Ambiguous => "the provider refused, and does not say whether that is about the grant",
         Class::Alive => "the provider refused the check, but the credential works",
         Class::Cancelled => "the person declined",
         Class::Bug => "the provider did not accept the request",
@@ -205,7 +206,10 @@ fn read(
     let finding = match operation {
         _ if busy => None,
         Operation::Identity | Operation::Key => errors.api(status.as_u16(), &received.headers, Some(data)),
-        _ => errors.token(operation, data),
+        _ => {
+            let ruled = errors.refusal(status.as_u16(), &received.headers, Some(data));
+            ruled.or_else(|| errors.token(operation, data))
+        }
     };
     let class = class(operation, status, finding.as_ref(), code.as_deref(), busy);
     let summary = match class {
@@ -244,12 +248,15 @@ fn class(
         (Some(found), Some(_)) if operation.begins_a_grant() && found.code.as_deref() != code => found.class,
         (_, Some(class)) if operation.begins_a_grant() => class,
         // Without a grant, none can be gone.
-        (Some(found), _) if found.class == Class::Reauth && operation == Operation::ClientCredentials => {
+        (Some(found), _)
+            if matches!(found.class, Class::Reauth | Class::Ambiguous)
+                && operation == Operation::ClientCredentials =>
+        {
             Class::Config
         }
         (Some(found), _) => found.class,
         (None, Some(class)) => class,
-        (None, None) => by_status(status),
+        (None, None) => unnamed(operation, status),
     }
 }
 
@@ -273,7 +280,10 @@ fn unreadable(
     let is_proxy = is_page && (status.is_success() || status == StatusCode::FORBIDDEN);
     let class = if busy || is_proxy {
         Class::Transient
-    } else if operation.is_token_request() || is_page || status.is_success() {
+    } else if operation.is_token_request() && !is_page {
+        let ruled = description.errors.refusal(status.as_u16(), &received.headers, None);
+        ruled.map_or_else(|| unnamed(operation, status), |found| found.class)
+    } else if is_page || status.is_success() {
         by_status(status)
     } else {
         // An API may refuse a credential with only a status; a page does not come from the API.
@@ -304,6 +314,7 @@ fn standard(operation: Operation, code: &str) -> Option<Class> {
     Some(match code {
         "invalid_grant" if minted => Class::Config,
         "invalid_grant" => Class::Reauth,
+        "unauthorized_client" | "access_denied" if operation == Operation::Refresh => Class::Ambiguous,
         "invalid_client"
         | "unauthorized_client"
         | "invalid_scope"
@@ -323,6 +334,15 @@ fn standard(operation: Operation, code: &str) -> Option<Class> {
         "temporarily_unavailable" | "server_error" => Class::Transient,
         _ => return None,
     })
+}
+
+/// A refusal without a code that anybody knows. Some servers refuse a dead grant with no more than a status.
+fn unnamed(operation: Operation, status: StatusCode) -> Class {
+    if operation == Operation::Refresh && matches!(status.as_u16(), 400 | 401 | 403) {
+        Class::Ambiguous
+    } else {
+        by_status(status)
+    }
 }
 
 /// Step 7.
@@ -379,7 +399,7 @@ mod tests {
 
     #[test]
     fn answers_to_a_refresh_mean_what_the_requirements_say() {
-        use Class::{Bug, Config, Consent, Policy, Reauth, StepUp, Transient};
+        use Class::{Ambiguous, Bug, Config, Consent, Reauth, StepUp, Transient};
         use Sent::{MaybeSent, Refused};
         type Row<'a> = (u16, &'a [(&'a str, &'a str)], &'a str, Class, Option<&'a str>, Sent);
         let rows: &[Row] = &[
@@ -390,15 +410,16 @@ mod tests {
             (404, &[], PAGE, Bug, None, MaybeSent),
             (502, &[], PAGE, Transient, None, MaybeSent),
             (429, &[], PAGE, Transient, None, Refused),
-            (400, &[], "", Bug, None, Refused),
-            (401, &[], "", Bug, None, Refused),
+            // Some servers say no more about a dead grant.
+            (400, &[], "", Ambiguous, None, Refused),
+            (401, &[], "", Ambiguous, None, Refused),
             (200, &[], "", Bug, None, MaybeSent),
             (204, &[], "", Bug, None, MaybeSent),
             (500, &[], "", Transient, None, MaybeSent),
             (503, BUSY, "", Transient, None, MaybeSent),
             (200, &[], r#"{"access_token":"ab"#, Bug, None, MaybeSent),
             (200, &[], "invalid token", Bug, None, MaybeSent),
-            (400, &[], r#"{"error":"invalid_gr"#, Bug, None, Refused),
+            (400, &[], r#"{"error":"invalid_gr"#, Ambiguous, None, Refused),
             (500, &[], r#"{"error":"invalid_gr"#, Transient, None, MaybeSent),
             // Redirects are not followed.
             (302, &[("location", "https://evil.example.com/")], "", Bug, None, Refused),
@@ -411,7 +432,7 @@ mod tests {
             (200, &[], "error=invalid_grant&error_description=x", Reauth, Some("invalid_grant"), Refused),
             (400, &[], r#"{"error":"invalid_client"}"#, Config, Some("invalid_client"), Refused),
             (401, &[], r#"{"error":"invalid_client"}"#, Config, Some("invalid_client"), Refused),
-            (400, &[], r#"{"error":"unauthorized_client"}"#, Config, Some("unauthorized_client"), Refused),
+            (400, &[], r#"{"error":"unauthorized_client"}"#, Ambiguous, Some("unauthorized_client"), Refused),
             (400, &[], r#"{"error":"invalid_scope"}"#, Config, Some("invalid_scope"), Refused),
             (
                 400,
@@ -423,7 +444,7 @@ mod tests {
             ),
             (400, &[], r#"{"error":"invalid_target"}"#, Config, Some("invalid_target"), Refused),
             (400, &[], r#"{"error":"invalid_request"}"#, Bug, Some("invalid_request"), Refused),
-            (400, &[], r#"{"error":"access_denied"}"#, Policy, Some("access_denied"), Refused),
+            (400, &[], r#"{"error":"access_denied"}"#, Ambiguous, Some("access_denied"), Refused),
             (400, &[], r#"{"error":"consent_required"}"#, Consent, Some("consent_required"), Refused),
             (400, &[], r#"{"error":"interaction_required"}"#, StepUp, Some("interaction_required"), Refused),
             (400, &[], r#"{"error":"login_required"}"#, StepUp, Some("login_required"), Refused),
@@ -446,11 +467,12 @@ mod tests {
             (425, &[], "{}", Transient, None, MaybeSent),
             // The status decides last.
             (500, &[], r#"{"error":"oops"}"#, Transient, Some("oops"), MaybeSent),
-            (400, &[], r#"{"error":"oops"}"#, Bug, Some("oops"), Refused),
-            (403, &[], r#"{"message":"no"}"#, Bug, None, Refused),
+            (400, &[], r#"{"error":"oops"}"#, Ambiguous, Some("oops"), Refused),
+            (403, &[], r#"{"message":"no"}"#, Ambiguous, None, Refused),
+            (404, &[], r#"{"message":"no"}"#, Bug, None, Refused),
             (200, &[], r#"{"error":"oops"}"#, Bug, Some("oops"), Refused),
             (200, &[], r#"{"error":{"message":"no"}}"#, Bug, None, Refused),
-            (400, &[], r#"{"error":"not a code, but a sentence"}"#, Bug, None, Refused),
+            (400, &[], r#"{"error":"not a code, but a sentence"}"#, Ambiguous, None, Refused),
         ];
         for (status, headers, body, class, code, sent) in rows {
             let failure = judge(Operation::Refresh, *status, headers, body)

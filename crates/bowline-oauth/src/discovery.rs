@@ -1,5 +1,6 @@
 //! Reads a provider's addresses from its metadata (RFC 8414, `OpenID` Connect Discovery).
 
+use bowline_api::shown;
 use http::{Method, StatusCode};
 use serde_json::Value;
 use url::Url;
@@ -7,13 +8,19 @@ use url::Url;
 use super::answer::Document;
 use super::guard::{self, AddressRefused};
 use super::http::{Http, SendError};
-use super::{issuer, request};
+use super::{classify, issuer, request};
 use crate::catalog::DiscoveredEndpoints;
 use crate::catalog::entry::ProviderEndpoints;
 use crate::catalog::protocol::ClientAuth;
 
 /// The longest address that is kept.
 const MAX_URL: usize = 2048;
+
+/// How many methods of client authentication are shown.
+const MAX_METHODS: usize = 8;
+
+/// How much of a foreign issuer is shown, in characters.
+const MAX_SHOWN: usize = 200;
 
 /// Metadata that cannot be used, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +40,11 @@ pub enum DiscoveryError {
     #[error("the issuer's metadata cannot be read: check endpoints.issuer, or set endpoints.token")]
     Unreadable,
     /// The document belongs to another issuer: nothing in it is valid (RFC 8414 §3.3).
-    #[error("the metadata is of another issuer: write endpoints.issuer exactly as the provider does")]
-    OtherIssuer,
+    #[error(
+        "the metadata of {asked} says that it is of {found}: write endpoints.issuer exactly so if the provider publishes its \
+         metadata there, or remove it and set endpoints.authorization and endpoints.token by hand"
+    )]
+    OtherIssuer { asked: String, found: String },
     #[error("the issuer's metadata names no token endpoint: set endpoints.token")]
     NoTokenEndpoint,
     #[error("{0} in the issuer's metadata is not a URL of at most {max} characters: set that endpoint by hand", max = MAX_URL)]
@@ -96,7 +106,10 @@ async fn fetch(http: &dyn Http, path: &str, issuer: &Url) -> Result<Value, Disco
     };
     match document.get("issuer").and_then(Value::as_str) {
         Some(found) if issuer::is_metadata_of(found, issuer) => Ok(document),
-        Some(_) => Err(DiscoveryError::OtherIssuer),
+        Some(found) => {
+            let found = shown::one_line(found).chars().take(MAX_SHOWN).collect();
+            Err(DiscoveryError::OtherIssuer { asked: issuer::text(issuer).to_owned(), found })
+        }
         None => Err(DiscoveryError::Unreadable),
     }
 }
@@ -112,6 +125,7 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
         checked.map_err(|refused| DiscoveryError::RefusedEndpoint { name, refused })?;
         Ok(Some(url))
     };
+    let (client_auth, client_auth_unsupported) = client_auth(document);
     Ok(DiscoveredEndpoints {
         endpoints: ProviderEndpoints {
             authorization: endpoint("authorization_endpoint")?,
@@ -122,16 +136,18 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
             userinfo: endpoint("userinfo_endpoint")?,
             ..ProviderEndpoints::default()
         },
-        client_auth: client_auth(document),
+        client_auth,
+        client_auth_unsupported,
         issuer_in_callback: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
+        require_pushed: document.get("require_pushed_authorization_requests") == Some(&Value::Bool(true)),
     })
 }
 
-/// The methods that we support. An absent list means Basic (RFC 8414 §2).
-fn client_auth(document: &Value) -> Vec<ClientAuth> {
+/// The methods that we support, or the names of the others if there is none. An absent list means Basic (RFC 8414 §2).
+fn client_auth(document: &Value) -> (Vec<ClientAuth>, Vec<String>) {
     let Some(listed) = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array) else {
-        return vec![ClientAuth::Basic];
+        return (vec![ClientAuth::Basic], Vec::new());
     };
     let known = |method: &Value| match method.as_str()? {
         "client_secret_basic" => Some(ClientAuth::Basic),
@@ -145,7 +161,9 @@ fn client_auth(document: &Value) -> Vec<ClientAuth> {
             methods.push(method);
         }
     }
-    methods
+    let names = listed.iter().filter_map(Value::as_str).filter(|name| classify::is_plain(name));
+    let others = if methods.is_empty() { names.take(MAX_METHODS).map(str::to_owned).collect() } else { Vec::new() };
+    (methods, others)
 }
 
 #[cfg(test)]
@@ -211,7 +229,9 @@ mod tests {
             document["issuer"] = json!(other);
             let script = Script::new([Ok(answer(200, &[], &document.to_string())), Ok(answer(404, &[], ""))]);
             let error = discovered(&script, ISSUER).await.unwrap_err();
-            assert!(matches!(error, DiscoveryError::OtherIssuer), "{other} {error:?}");
+            let words = error.to_string();
+            assert!(matches!(error, DiscoveryError::OtherIssuer { .. }), "{other} {error:?}");
+            assert!(words.contains(other) && words.contains(ISSUER) && words.contains("by hand"), "{words}");
         }
     }
 

@@ -49,7 +49,7 @@ pub async fn exchange(
     let secrets = [code.expose_secret(), verifier.expose_secret()];
     let mut grant =
         vec![("grant_type", "authorization_code"), ("code", secrets[0]), ("redirect_uri", redirect_uri)];
-    if description.authorize.pkce != Pkce::Off {
+    if description.authorize.pkce != Pkce::None {
         grant.push(("code_verifier", secrets[1]));
     }
     let outcome = asked.tokens(&grant, &[], nonce(scopes, verifier).as_deref()).await;
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(sent, want.map(|(name, value)| (name.to_owned(), value.to_owned())));
 
         let mut without = description();
-        without.core.authorize.pkce = Pkce::Off;
+        without.core.authorize.pkce = Pkce::None;
         let script = Script::of(200, ANSWER);
         exchanged(&script, &without, &app()).await.unwrap();
         assert!(!script.body().contains("code_verifier"));

@@ -22,6 +22,10 @@ pub(crate) fn pointer(text: &str) -> Pointer {
     Pointer::try_from(text.to_owned()).unwrap()
 }
 
+pub(crate) fn pointers(text: &str) -> Pointers {
+    Pointers::try_from(text.to_owned()).unwrap()
+}
+
 /// A provider that follows the standard, at `https://provider.example.com`.
 pub(crate) fn description() -> Description {
     Description {
@@ -49,7 +53,7 @@ pub(crate) fn description() -> Description {
                 ..TokenResponse::default()
             },
             scopes: ScopeRules { separator: Some(" ".to_owned()), ..ScopeRules::default() },
-            errors: ErrorTable { code: Pointers::One(pointer("/error")), ..ErrorTable::default() },
+            errors: ErrorTable { code: pointers("/error"), ..ErrorTable::default() },
             ..ThirdParty::default()
         },
         own_issuer: false,

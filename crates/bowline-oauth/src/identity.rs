@@ -1,33 +1,53 @@
-//! Which account a grant is for.
+//! Which account a grant is for, by the user info (`OpenID` Connect Core §5.3) or a provider's own call.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::answer::Document;
+use super::answer::{self, Document};
+use super::claims;
 use super::classify::{self, Failure, Operation};
-use super::http::Http;
+use super::http::{Http, Received};
 use super::request;
 use crate::catalog::Description;
 use crate::catalog::protocol::ProviderAccount;
 
-/// The account that an access token is for, by a call. `None`: the description has no such call.
-pub async fn account(
+/// What the user info says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserInfo {
+    /// The account; `None` if the description has no call for it.
+    pub account: Option<ProviderAccount>,
+    /// Values to publish beside the token.
+    pub extras: BTreeMap<String, String>,
+}
+
+/// What the user info says of the account that an access token is for. Empty: the description has no such call.
+pub async fn user_info(
     http: &dyn Http,
     description: &Description,
     access_token: &SecretString,
     now: Timestamp,
-) -> Result<Option<ProviderAccount>, Failure> {
+) -> Result<UserInfo, Failure> {
     let (Some(identity), Some(url)) = (&description.identity, description.identity_url()) else {
-        return Ok(None);
+        return Ok(UserInfo::default());
     };
     let call = &identity.call;
     let mut request = request::api_call(call.method, url, &call.headers, call.json.as_ref())?;
     request::bear(&mut request, access_token)?;
     let received = http.send(request).await?;
-    let document = Document::read(&received);
+    let document = read(&received);
     classify::answered(Operation::Identity, description, &received, &document, now)?;
-    let account = document.data().map(|data| identity.account.read(data)).transpose()?.flatten();
-    account.map(Some).ok_or_else(|| classify::unconfirmed(&received))
+    let data = document.data().ok_or_else(|| classify::unconfirmed(&received))?;
+    let account = identity.account.read(data)?.ok_or_else(|| classify::unconfirmed(&received))?;
+    Ok(UserInfo { account: Some(account), extras: answer::extras_of_user_info(description, data) })
+}
+
+/// User info may be a signed JWT (`OpenID` Connect Core §5.3.2). It came from the provider itself over TLS, so the signature
+/// need not be checked.
+fn read(received: &Received) -> Document {
+    let claims = std::str::from_utf8(&received.body).ok().and_then(|text| claims::payload(text.trim()));
+    claims.map_or_else(|| Document::read(received), Document::Data)
 }
 
 #[cfg(test)]
@@ -38,22 +58,22 @@ mod tests {
     use super::*;
     use crate::catalog::calls::{ApiCall, Identity, IdentitySource};
     use crate::catalog::errors::Class;
-    use crate::catalog::pointer::Pointers;
-    use crate::catalog::protocol::AccountPaths;
-    use crate::fixtures::{Script, description, pointer};
+        use crate::catalog::protocol::AccountPaths;
+    use crate::fixtures::{Script, description, pointers};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn told_by(from: IdentitySource) -> Description {
-        let path = |text: &str| Pointers::One(pointer(text));
+        let path = pointers;
         let account = AccountPaths { id: vec![path("/sub")], name: path("/name"), email: path("/email") };
         let mut description = description();
-        description.core.identity = Some(Identity { from, call: ApiCall::default(), account });
+        description.core.identity = Some(Identity { from: vec![from], call: ApiCall::default(), account });
         description
     }
 
     async fn asked(script: &Script, from: IdentitySource) -> Result<Option<ProviderAccount>, Failure> {
-        account(script, &told_by(from), &SecretString::from("at"), NOW).await
+        let asked = user_info(script, &told_by(from), &SecretString::from("at"), NOW).await;
+        asked.map(|info| info.account)
     }
 
     #[tokio::test]
@@ -75,8 +95,8 @@ mod tests {
         let entry = crate::catalog::get("sandbox").unwrap();
         let description = crate::catalog::resolve(entry, &spec, "sandbox", &[].into()).unwrap();
         let script = Script::of(200, r#"{"sub":"8","name":"Ann"}"#);
-        let found = account(&script, &description, &SecretString::from("at"), NOW).await.unwrap();
-        assert_eq!(found.unwrap().id, "8");
+        let found = user_info(&script, &description, &SecretString::from("at"), NOW).await.unwrap();
+        assert_eq!(found.account.unwrap().id, "8");
         assert_eq!(script.requests()[0].uri(), "https://id.example.com/me");
     }
 
@@ -107,5 +127,21 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_asked_where_the_id_token_names_the_account() {
         assert_eq!(asked(&Script::new([]), IdentitySource::IdToken).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn the_user_info_may_be_a_signed_jwt_and_has_values_to_publish() {
+        let mut description = told_by(IdentitySource::Call);
+        let path = |text: &str| crate::fixtures::pointer(text);
+        description.core.publish = [("site", "/userInfo/site/url"), ("none", "/userInfo/none"), ("other", "/answer/site")]
+            .map(|(key, at)| (key.to_owned(), path(at)))
+            .into();
+        let claims = json!({"sub": "8", "name": "Ann", "site": {"url": "https://a.example.com"}});
+        for body in [crate::fixtures::id_token(&claims), claims.to_string()] {
+            let script = Script::of(200, &body);
+            let info = user_info(&script, &description, &SecretString::from("at"), NOW).await.unwrap();
+            assert_eq!(info.account.unwrap().id, "8");
+            assert_eq!(info.extras, [("site".to_owned(), "https://a.example.com".to_owned())].into());
+        }
     }
 }

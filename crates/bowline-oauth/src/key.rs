@@ -167,8 +167,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::calls::KeyUsage;
-    use crate::catalog::errors::ApiRule;
-    use crate::catalog::pointer::Pointers;
+    use crate::catalog::errors::RefusalRule;
     use crate::fixtures::{Script, description, pointer};
 
     fn checked() -> Description {
@@ -222,9 +221,9 @@ mod tests {
         assert_eq!(verdict(&sentry, 200, r#"{"auth":{"id":1}}"#).await, Ok(KeyVerdict::Good(None)));
 
         let mut openai = checked();
-        openai.core.errors.api_code = Pointers::One(pointer("/error/code"));
+        openai.core.errors.api_code = crate::fixtures::pointers("/error/code");
         let rule =
-            |code: &str, class| ApiRule { status: None, code: Some(code.to_owned()), header: None, class };
+            |code: &str, class| RefusalRule { status: None, code: Some(code.to_owned()), text: None, header: None, class };
         openai.core.errors.api =
             vec![rule("insufficient_quota", Class::Alive), rule("invalid_api_key", Class::Reauth)];
         assert_eq!(

@@ -54,7 +54,10 @@ pub(crate) struct Client<'a> {
 impl Client<'_> {
     /// A token request (RFC 6749 §3.2): what the grant type needs, what the description adds, and the scopes.
     pub(crate) fn token(&self, grant: &[(&str, &str)], scopes: &[String]) -> Result<Request, RequestError> {
-        let url = self.description.endpoints.token.as_ref().ok_or(RequestError::NoTokenEndpoint)?;
+        let is_refresh = grant.first() == Some(&("grant_type", "refresh_token"));
+        let endpoints = &self.description.endpoints;
+        let url = endpoints.refresh.as_ref().filter(|_| is_refresh).or(endpoints.token.as_ref());
+        let url = url.ok_or(RequestError::NoTokenEndpoint)?;
         let request = &self.description.token_request;
         let scopes = self.description.scopes.joined(scopes);
         let fields = [grant, &own_fields(&request.params, scopes.as_deref())?].concat();

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
+use super::answer::Lifetime;
 use super::classify::Failure;
 use super::fixtures::{app, description};
 use super::guard::{DnsLookup, system_lookup};
@@ -427,6 +428,6 @@ async fn a_refresh_over_the_wire_gives_tokens() {
     let old = SecretString::from("rt-canary");
     let client = insecure(quick());
     let granted = refresh(&client, &description, &app(), &old, &[], Timestamp::UNIX_EPOCH).await.unwrap();
-    assert_eq!(granted.answer.expires_in, Some(Duration::from_mins(1)));
+    assert_eq!(granted.answer.lifetime, Lifetime::Told(Duration::from_mins(1)));
     assert!(granted.answer.refresh_token.is_some());
 }

@@ -52,8 +52,9 @@ pub(crate) struct ApiCall<U> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(bound = "U: Default + JsonSchema")]
 pub struct Identity<U> {
-    /// Where the document comes from.
-    pub from: IdentitySource,
+    /// Where the document comes from: the first that names the account counts. What the answer and the callback say is known
+    /// at once, so these stand before the call.
+    pub from: Vec<IdentitySource>,
     /// The call, if it comes from one. Absent means GET of the user-info endpoint.
     #[serde(default)]
     pub(crate) call: ApiCall<U>,
@@ -64,14 +65,16 @@ pub struct Identity<U> {
 
 /// Where the account's document comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub enum IdentitySource {
     /// The claims of the ID token in the token answer.
+    #[serde(rename = "IDToken")]
     IdToken,
-    /// A call with the access token.
+    /// A call with the access token. One that is refused is no failure if another source names the account.
     Call,
     /// The token answer itself.
     TokenResponse,
+    /// The parameters of the callback (RFC 6749 §4.1.2).
+    Callback,
 }
 
 /// How a grant is withdrawn at the provider.
@@ -101,20 +104,22 @@ pub struct Revoke<U> {
 
 /// How the request that withdraws a grant is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub(crate) enum RevokeStyle {
     /// It cannot be done by a request.
     #[default]
     None,
     /// Form with `token` and `token_type_hint`, the client authenticated (RFC 7009 §2.1). Refresh token first.
+    #[serde(rename = "RFC7009")]
     Rfc7009,
     /// Form with `token` and nothing else, no client authentication (Google). Refresh or access token.
     FormTokenOnly,
     /// POST without a body, a live access token as bearer (Slack, Dropbox). Refresh first if it has expired.
     BearerCall,
     /// DELETE `<url>/<client id>/token`, Basic with client id and secret, JSON with `access_token` (GitHub).
+    #[serde(rename = "GitHubDelete")]
     GithubDelete,
     /// POST, Basic with client id and secret, JSON with `token` (Notion).
+    #[serde(rename = "JSONBasic")]
     JsonBasic,
     /// POST with a form field named `refresh_token` or `access_token`, or the access token as bearer (Linear).
     BearerOrNamedForm,
@@ -124,7 +129,6 @@ pub(crate) enum RevokeStyle {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
 )]
-#[serde(rename_all = "snake_case")]
 pub enum RevokeScope {
     /// The token alone.
     Token,

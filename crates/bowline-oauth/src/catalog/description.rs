@@ -7,7 +7,7 @@ use bowline_api::connection::Method;
 use bowline_api::provider::Rotation;
 use url::Url;
 
-use super::calls::{IdentitySource, RevokeStyle};
+use super::calls::{Identity, IdentitySource, RevokeStyle};
 use super::entry::{ProviderEndpoints, ThirdParty};
 use super::protocol::ClientAuth;
 
@@ -39,10 +39,14 @@ impl Deref for Description {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiscoveredEndpoints {
     pub(crate) endpoints: ProviderEndpoints<Option<Url>>,
-    /// `token_endpoint_auth_methods_supported`, those we support. Empty means not given.
+    /// `token_endpoint_auth_methods_supported`, those we support.
     pub(crate) client_auth: Vec<ClientAuth>,
+    /// The names that it lists, if we support none of them.
+    pub client_auth_unsupported: Vec<String>,
     /// `authorization_response_iss_parameter_supported` (RFC 9207 §3).
     pub(crate) issuer_in_callback: bool,
+    /// `require_pushed_authorization_requests` (RFC 9126 §5).
+    pub(crate) require_pushed: bool,
 }
 
 impl Description {
@@ -56,8 +60,8 @@ impl Description {
         !self.discovered && issuer.is_some() && open
     }
 
-    /// The description with missing values taken from metadata. What is set stays, but methods of client authentication that
-    /// the server does not support are dropped, unless none would remain.
+    /// The description with missing values taken from metadata. What is set stays. Of several methods of client authentication
+    /// those are dropped that the server does not support; a single one is somebody's choice, and stays.
     #[must_use]
     pub fn with_metadata(mut self, metadata: &DiscoveredEndpoints) -> Self {
         let ours = mem::take(&mut self.core.endpoints);
@@ -69,16 +73,18 @@ impl Description {
                 .pushed_authorization_request
                 .or(theirs.pushed_authorization_request),
             token: ours.token.or(theirs.token),
+            refresh: ours.refresh,
             device_authorization: ours.device_authorization.or(theirs.device_authorization),
             revocation: ours.revocation.or(theirs.revocation),
             userinfo: ours.userinfo.or(theirs.userinfo),
             admin_consent: ours.admin_consent,
         };
         self.core.authorize.issuer_in_callback |= metadata.issuer_in_callback;
-        // A public client is never announced by all servers, and is only used when there is no secret.
-        let known = |way: &ClientAuth| *way == ClientAuth::None || metadata.client_auth.contains(way);
-        if self.client_auth.iter().any(|way| metadata.client_auth.contains(way)) {
-            self.core.client_auth.retain(known);
+        self.core.authorize.require_pushed |= metadata.require_pushed;
+        if self.client_auth.len() > 1 {
+            // Not all servers announce public clients, which have no secret to use.
+            let is_public = |way: &ClientAuth| *way == ClientAuth::None && metadata.client_auth_unsupported.is_empty();
+            self.core.client_auth.retain(|way| is_public(way) || metadata.client_auth.contains(way));
         }
         self.discovered = true;
         self
@@ -121,7 +127,8 @@ impl Description {
 
     /// Where the account is read, if a call returns it.
     pub fn identity_url(&self) -> Option<&Url> {
-        let identity = self.identity.as_ref().filter(|identity| identity.from == IdentitySource::Call)?;
+        let is_asked = |identity: &&Identity<_>| identity.from.contains(&IdentitySource::Call);
+        let identity = self.identity.as_ref().filter(is_asked)?;
         identity.call.url.as_ref().or(self.endpoints.userinfo.as_ref())
     }
 

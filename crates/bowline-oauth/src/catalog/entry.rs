@@ -3,19 +3,22 @@
 //! A field is added here and nowhere else: to [`ThirdParty`] if resolving needs it, else to [`CatalogEntry`]; an address
 //! also to [`ThirdParty::named_addresses`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use bowline_api::connection::Method;
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::calls::{Identity, KeyUsage, Revoke};
+use super::calls::{Identity, IdentitySource, KeyUsage, Revoke};
 use super::errors::ErrorTable;
+use super::load::merge;
 use super::look::{Color, Group};
 use super::parameter::Parameter;
-use super::protocol::{ClientAuth, GrantLifecycle, ScopeRules, TokenRequest, TokenResponse};
+use super::pointer::Pointer;
+use super::protocol::{ClientAuth, GrantLifecycle, RefreshPace, ScopeRules, TokenRequest, TokenResponse};
 use super::template::Template;
 
 /// A third party as the catalogue knows it, for everybody. Resolving it for one connection gives a
@@ -50,6 +53,12 @@ pub struct CatalogEntry {
     /// The core as data, which is what resolving works on.
     #[serde(skip)]
     pub(crate) json: Map<String, Value>,
+    /// The entry's own fields as data.
+    #[serde(skip)]
+    pub(crate) own: Map<String, Value>,
+    /// The fields of the core that a provider object's overlay states.
+    #[serde(skip)]
+    pub(crate) stated: Map<String, Value>,
 }
 
 impl CatalogEntry {
@@ -57,18 +66,48 @@ impl CatalogEntry {
     ///
     /// serde cannot flatten a struct into one that refuses unknown fields. So each field goes to the struct that has it, and an
     /// unknown one to the core, which refuses it.
-    pub(super) fn read(fields: Map<String, Value>) -> Result<Self, serde_json::Error> {
-        let known = serde_json::to_value(Self::default())?;
-        let (own, json): (Map<_, _>, Map<_, _>) =
-            fields.into_iter().partition(|(name, _)| known.get(name).is_some());
-        let core = ThirdParty::deserialize(Value::Object(json.clone()))?;
-        Ok(Self { core, json, ..Self::deserialize(Value::Object(own))? })
+    pub(super) fn read(fields: Map<String, Value>) -> Result<Self, Misfit> {
+        let (own, json) = parted(fields);
+        let core = read(json.clone())?;
+        Ok(Self { core, json, own: own.clone(), ..read(own)? })
+    }
+
+    /// This entry with an overlay laid over it, as a file is laid over the one it extends.
+    pub(super) fn overlaid(&self, overlay: &Map<String, Value>) -> Result<Self, Misfit> {
+        let mut fields = self.own.clone();
+        fields.extend(self.json.clone());
+        merge(&mut fields, overlay);
+        Ok(Self { stated: parted(overlay.clone()).1, ..Self::read(fields)? })
     }
 
     /// Whether there is a parameter of this name that fills placeholders.
     pub(super) fn fills(&self, name: &str) -> bool {
         self.parameters.get(name).is_some_and(|parameter| parameter.sets.is_none())
     }
+}
+
+/// The fields of an entry itself, and those of its core.
+fn parted(fields: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+    let known = serde_json::to_value(CatalogEntry::default()).unwrap_or_default();
+    fields.into_iter().partition(|(name, _)| known.get(name).is_some())
+}
+
+/// A field that does not fit the schema of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}{flaw}")]
+pub(crate) struct Misfit {
+    /// Where it is, with a colon, or nothing where `flaw` says it.
+    place: String,
+    flaw: String,
+}
+
+/// Reads fields into types. An error names the field.
+pub(super) fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Misfit> {
+    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
+        let place = error.path().to_string();
+        let place = if place == "." { String::new() } else { format!("{place}: ") };
+        Misfit { place, flaw: error.inner().to_string() }
+    })
 }
 
 impl Deref for CatalogEntry {
@@ -106,8 +145,14 @@ pub struct ThirdParty<U> {
     pub(crate) token_response: TokenResponse,
     /// Scopes.
     pub scopes: ScopeRules,
+    /// Further values to publish beside the token, key of the Secret → path. A path begins with where the value comes from:
+    /// `/answer` (the token answer), `/callback` (the parameters of the callback) or `/userInfo`. None of them may be secret
+    /// beyond the token. Templates have them as `extras`.
+    pub(crate) publish: BTreeMap<String, Pointer>,
     /// What a grant is like.
     pub grant: GrantLifecycle,
+    /// How often the provider may be asked.
+    pub refresh: RefreshPace,
     /// How the account is found out. Absent means that it is not.
     pub identity: Option<Identity<U>>,
     /// How a grant is withdrawn.
@@ -121,7 +166,7 @@ pub struct ThirdParty<U> {
 impl<A> ThirdParty<Option<A>> {
     /// The one list of addresses that a request, or a person, may be sent to: where each is in an entry's data, what it is
     /// for, and the address.
-    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 11] {
+    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 12] {
         let of = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
         let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
@@ -134,6 +179,7 @@ impl<A> ThirdParty<Option<A>> {
                 of.pushed_authorization_request.as_ref(),
             ),
             ("/endpoints/token", "token", of.token.as_ref()),
+            ("/endpoints/refresh", "refresh", of.refresh.as_ref()),
             ("/endpoints/deviceAuthorization", "device authorization", of.device_authorization.as_ref()),
             ("/endpoints/revocation", "revocation", of.revocation.as_ref()),
             ("/endpoints/userinfo", "userinfo", of.userinfo.as_ref()),
@@ -152,6 +198,41 @@ impl<U> ThirdParty<U> {
     }
 }
 
+/// Where a published value comes from: the first name of its path in [`ThirdParty::publish`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PublishedFrom {
+    Answer,
+    Callback,
+    UserInfo,
+}
+
+impl PublishedFrom {
+    pub(crate) fn of(path: &Pointer) -> Option<Self> {
+        match path.first_name()? {
+            "answer" => Some(Self::Answer),
+            "callback" => Some(Self::Callback),
+            "userInfo" => Some(Self::UserInfo),
+            _ => None,
+        }
+    }
+}
+
+impl<U> ThirdParty<U> {
+    /// Keys to publish, and the paths of their values in that document.
+    pub(crate) fn published_from(&self, from: PublishedFrom) -> impl Iterator<Item = (&str, Pointer)> {
+        let there = self.publish.iter().filter(move |(_, path)| PublishedFrom::of(path) == Some(from));
+        there.map(|(key, path)| (key.as_str(), path.behind_first_name()))
+    }
+
+    /// Names of the parameters of a callback that are read besides the standard's.
+    pub fn callback_parameters(&self) -> BTreeSet<&str> {
+        let published = self.publish.values().filter(|path| PublishedFrom::of(path) == Some(PublishedFrom::Callback));
+        let published = published.filter_map(Pointer::second_name);
+        let account = self.identity.iter().filter(|identity| identity.from.contains(&IdentitySource::Callback));
+        published.chain(account.flat_map(|identity| identity.account.first_names())).collect()
+    }
+}
+
 /// Where an entry has parameters of requests, whose values may have placeholders.
 pub(super) const PARAMETERS: [&str; 3] = ["/authorize/params", "/device/params", "/tokenRequest/params"];
 
@@ -163,10 +244,13 @@ pub struct ProviderEndpoints<U> {
     pub issuer: U,
     /// Authorization endpoint (RFC 6749 §3.1).
     pub authorization: U,
-    /// Pushed authorization request endpoint (RFC 9126 §2). Used whenever it is known.
+    /// Pushed authorization request endpoint (RFC 9126 §2). Used whenever it is known; if the provider refuses a push, the
+    /// request goes through the browser, unless `authorize.requirePushed` is set.
     pub(crate) pushed_authorization_request: U,
     /// Token endpoint (RFC 6749 §3.2).
     pub token: U,
+    /// Where refresh tokens are used, for a provider that has another address for that. Absent means the token endpoint.
+    pub(crate) refresh: U,
     /// Device authorization endpoint (RFC 8628 §3.1).
     pub(crate) device_authorization: U,
     /// Revocation endpoint (RFC 7009 §2).
@@ -191,11 +275,12 @@ pub(crate) struct Authorize {
     pub(crate) optional_params: Vec<String>,
     /// Whether callbacks carry `iss` (RFC 9207), so that one without it is refused. Metadata may say so as well.
     pub(crate) issuer_in_callback: bool,
+    /// Whether only pushed requests are accepted (RFC 9126 §5). Metadata may say so as well.
+    pub(crate) require_pushed: bool,
 }
 
 /// The parameter of the authorization request that carries the scopes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub(crate) enum ScopeParameter {
     /// `scope`, the standard's.
     #[default]
@@ -231,20 +316,18 @@ impl Default for DeviceFlow {
 
 /// What a provider makes of PKCE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub(crate) enum Pkce {
     /// It checks the verifier with S256. Also right where nothing is known: RFC 6749 §3.1 ignores what is unknown.
     #[default]
     Supported,
     /// It takes the parameters without an effect.
     Ignored,
-    /// Sending it changes what kind of client the app is: leave it off.
-    Off,
+    /// It refuses a verifier that it does not know, or takes the app for another kind of client: none is sent.
+    None,
 }
 
 /// How well the facts of an entry are established.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub(crate) enum Confidence {
     /// By an official document, and code.
     High,

@@ -12,7 +12,6 @@ use bowline_api::duration::Duration;
 
 /// What a failure means, and so who has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// It passes by itself: try again later. Nobody has to act.
     Transient,
@@ -26,6 +25,9 @@ pub enum Class {
     StepUp,
     /// The app registration or the provider object is wrong: our administrator has to act.
     Config,
+    /// It may be about the grant, or about something else that passes. The grant is judged only when no token of it works any
+    /// more and the provider has refused several times.
+    Ambiguous,
     /// The check was refused, but what we hold works.
     Alive,
     /// The person declined.
@@ -91,8 +93,12 @@ pub(crate) struct ErrorTable {
     pub(crate) mint: BTreeMap<String, Class>,
     /// `error` of a callback → class.
     pub(crate) callback: BTreeMap<String, Class>,
+    /// Refusals of the token endpoint that a code does not tell apart; the first that fits counts before every code.
+    pub(crate) refusals: Vec<RefusalRule>,
+    /// Where a token answer has its text for `refusals`. Absent means `/error_description`.
+    pub(crate) text: Pointers,
     /// Answers of the API, for a token that has not expired; the first that fits counts.
-    pub(crate) api: Vec<ApiRule>,
+    pub(crate) api: Vec<RefusalRule>,
     /// Codes that prove that somebody withdrew the grant, and not that it expired.
     pub(crate) revoked: BTreeSet<String>,
     /// Codes after which to wait at least so long.
@@ -109,15 +115,17 @@ pub(crate) struct Described {
     pub(crate) prefix: String,
 }
 
-/// Answers of an API that mean the same. What is absent fits every answer.
+/// Answers that mean the same. What is absent fits every answer.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ApiRule {
+pub(crate) struct RefusalRule {
     /// HTTP status.
     #[schemars(range(min = 100, max = 599))]
     pub(crate) status: Option<u16>,
     /// Code in the body.
     pub(crate) code: Option<String>,
+    /// How the text in the body begins.
+    pub(crate) text: Option<String>,
     /// A header that must be there.
     pub(crate) header: Option<HeaderRule>,
     /// What it means.
@@ -161,9 +169,8 @@ impl ErrorTable {
     /// The meaning of an API's answer to a live token or key. `None` for a success or an unknown failure.
     pub(crate) fn api(&self, status: u16, headers: &HeaderMap, body: Option<&Value>) -> Option<Finding> {
         let paths = if self.api_code.is_empty() { &self.code } else { &self.api_code };
-        let code = body.and_then(|body| paths.text(body));
-        if let Some(rule) = self.api.iter().find(|rule| rule.fits(status, headers, code.as_deref())) {
-            return Some(self.finding(rule.class, rule.code.clone()));
+        if let Some(found) = self.by_rule(&self.api, paths, status, headers, body) {
+            return Some(found);
         }
         let class = match status {
             status if passes(status) => Class::Transient,
@@ -172,6 +179,26 @@ impl ErrorTable {
             _ => return None,
         };
         Some(self.finding(class, None))
+    }
+
+    /// The meaning of a token endpoint's refusal by `refusals`. `None` if none fits.
+    pub(crate) fn refusal(&self, status: u16, headers: &HeaderMap, body: Option<&Value>) -> Option<Finding> {
+        self.by_rule(&self.refusals, &self.code, status, headers, body)
+    }
+
+    fn by_rule(
+        &self,
+        rules: &[RefusalRule],
+        code: &Pointers,
+        status: u16,
+        headers: &HeaderMap,
+        body: Option<&Value>,
+    ) -> Option<Finding> {
+        let code = body.and_then(|body| code.text(body));
+        let text = body.and_then(|body| self.text.text(body));
+        let mut fitting =
+            rules.iter().filter(|rule| rule.fits(status, headers, code.as_deref(), text.as_deref()));
+        fitting.next().map(|rule| self.finding(rule.class, rule.code.clone()))
     }
 
     fn class_of(&self, operation: Operation, code: &str) -> Option<Class> {
@@ -218,10 +245,11 @@ impl Described {
     }
 }
 
-impl ApiRule {
-    fn fits(&self, status: u16, headers: &HeaderMap, code: Option<&str>) -> bool {
+impl RefusalRule {
+    fn fits(&self, status: u16, headers: &HeaderMap, code: Option<&str>, text: Option<&str>) -> bool {
         self.status.is_none_or(|wanted| wanted == status)
             && self.code.as_deref().is_none_or(|wanted| code == Some(wanted))
+            && self.text.as_deref().is_none_or(|begin| text.is_some_and(|text| text.starts_with(begin)))
             && self.header.as_ref().is_none_or(|wanted| wanted.is_in(headers))
     }
 }

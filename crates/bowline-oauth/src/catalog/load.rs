@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-use super::entry::CatalogEntry;
+use super::calls::IdentitySource;
+use super::entry::{CatalogEntry, Misfit, PublishedFrom};
 use super::files::{DEFAULTS, FILES};
 use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::template::{PlaceholderError, Template};
@@ -17,7 +18,7 @@ pub(crate) enum CatalogError {
     Syntax { file: String, source: serde_yaml::Error },
     /// It has an unknown key or a value of the wrong shape.
     #[error("{file}.yaml: {source}")]
-    Shape { file: String, source: serde_json::Error },
+    Shape { file: String, source: Misfit },
     #[error("{file}.yaml: extends {parent}, which does not exist")]
     UnknownParent { file: String, parent: String },
     #[error("{file}.yaml: extends itself, by way of its parents")]
@@ -48,6 +49,15 @@ pub(crate) enum EntryFlaw {
     TextInAddress(String),
     #[error("the default of parameters.{0} is not allowed by itself")]
     BadDefault(String),
+    /// Its path does not say where the value comes from.
+    #[error("publish.{0}: a path begins with /answer/, /callback/ or /userInfo/")]
+    UnknownSource(String),
+    /// The user info has values to publish, and is not asked.
+    #[error("publish.{0} is read in the user info, so identity.from needs Call")]
+    UserInfoNotAsked(String),
+    /// What the answer or the callback says is known before the call.
+    #[error("identity.from: TokenResponse and Callback stand before Call")]
+    CallBeforeAnswer,
 }
 
 /// All entries by name.
@@ -133,7 +143,8 @@ pub(super) fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
     }
 }
 
-fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
+/// The rules that the schema cannot express.
+pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     if entry.display_name.is_empty() {
         return Err(EntryFlaw::NoName);
     }
@@ -149,9 +160,26 @@ fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     if let Some(name) = in_addresses.iter().chain(&in_texts).find(|name| !entry.fills(name)) {
         return Err(EntryFlaw::UnknownPlaceholder((*name).to_owned()));
     }
+    check_sources(entry)?;
     entry.parameters.iter().try_for_each(|(name, parameter)| {
         let in_address = in_addresses.contains(&name.as_str());
         check_parameter(name, parameter, in_address, in_texts.contains(&name.as_str()))
+    })
+}
+
+/// Where the account and what is published beside the token come from.
+fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
+    let sources = entry.identity.as_ref().map(|identity| &identity.from[..]).unwrap_or_default();
+    let behind_call = sources.iter().skip_while(|source| **source != IdentitySource::Call);
+    if behind_call.into_iter().any(|it| matches!(it, IdentitySource::TokenResponse | IdentitySource::Callback)) {
+        return Err(EntryFlaw::CallBeforeAnswer);
+    }
+    entry.publish.iter().try_for_each(|(key, path)| match PublishedFrom::of(path) {
+        None => Err(EntryFlaw::UnknownSource(key.clone())),
+        Some(PublishedFrom::UserInfo) if !sources.contains(&IdentitySource::Call) => {
+            Err(EntryFlaw::UserInfoNotAsked(key.clone()))
+        }
+        Some(_) => Ok(()),
     })
 }
 
@@ -216,13 +244,13 @@ mod tests {
     fn an_unknown_key_is_refused_with_the_files_name() {
         let text = format!("{MINIMAL}colour: red\n");
         let message = error(&[("base", &text)]);
-        assert!(message.starts_with("base.yaml: unknown field `colour`"), "{message}");
+        assert!(message.starts_with("base.yaml: colour: unknown field `colour`"), "{message}");
         let text = format!("{MINIMAL}grant: {{rotatoin: none}}\n");
         let message = error(&[("base", &text)]);
-        assert!(message.starts_with("base.yaml: unknown field `rotatoin`"), "{message}");
+        assert!(message.starts_with("base.yaml: grant.rotatoin: unknown field `rotatoin`"), "{message}");
         let text = format!("{MINIMAL}key: {{validate: {{metod: GET}}}}\n");
         let message = error(&[("base", &text)]);
-        assert!(message.starts_with("base.yaml: unknown field `metod`"), "{message}");
+        assert!(message.starts_with("base.yaml: key.validate.metod: unknown field `metod`"), "{message}");
     }
 
     #[test]
@@ -235,10 +263,10 @@ mod tests {
     #[test]
     fn extends_merges_maps_and_replaces_lists_and_scalars() {
         let base = format!(
-            "{MINIMAL}scopes: {{default: [a, b], required: [a]}}\nerrors: {{token: {{x: reauth, y: config}}}}\n\
+            "{MINIMAL}scopes: {{default: [a, b], required: [a]}}\nerrors: {{token: {{x: Reauth, y: Config}}}}\n\
              grant: {{idleLifetime: 2160h}}\n"
         );
-        let child = "extends: base\ndisplayName: Child\nscopes: {default: [c]}\nerrors: {token: {y: bug, z: alive}}\n\
+        let child = "extends: base\ndisplayName: Child\nscopes: {default: [c]}\nerrors: {token: {y: Bug, z: Alive}}\n\
                      grant: {idleLifetime: null}\n";
         let entries = load("{}", &[("child", child), ("base", &base)]).unwrap();
         let child = &entries["child"];
@@ -283,17 +311,17 @@ mod tests {
                 "base.yaml: a placeholder is written {name}, with lower-case letters, digits and underscores",
             ),
             ("displayName: null\n".to_owned(), "base.yaml: displayName is missing"),
-            (tenant("kind: path_segment"), "base.yaml: parameters.tenant is used nowhere"),
+            (tenant("kind: PathSegment"), "base.yaml: parameters.tenant is used nowhere"),
             (
-                tenant("kind: host, settableBy: connection"),
+                tenant("kind: Host, settableBy: Connection"),
                 "base.yaml: parameters.tenant may not be set by connections",
             ),
             (
-                tenant("kind: path_segment, default: a/b"),
+                tenant("kind: PathSegment, default: a/b"),
                 "base.yaml: the default of parameters.tenant is not allowed by itself",
             ),
             (
-                format!("{}endpoints: {{token: 'https://a.example/{{tenant}}'}}\n", tenant("kind: text")),
+                format!("{}endpoints: {{token: 'https://a.example/{{tenant}}'}}\n", tenant("kind: Text")),
                 "base.yaml: parameters.tenant is a text and stands in an address",
             ),
         ];

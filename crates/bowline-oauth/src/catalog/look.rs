@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
 )]
-#[serde(rename_all = "snake_case")]
 pub enum Group {
     /// Mail.
     Mail,
@@ -101,7 +100,6 @@ pub struct ScopeMeaning {
 
 /// How far a scope goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub enum ScopeKind {
     /// It sees.
     Read,

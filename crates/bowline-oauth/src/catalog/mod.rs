@@ -26,5 +26,5 @@ pub use load::{entries, get};
 pub use parameter::SetBy;
 pub use refusal::ResolveError;
 pub use render::{render_entry, render_list};
-pub use resolve::{resolve, sketch};
-pub use schema::schema;
+pub use resolve::{entry_of, resolve, sketch};
+pub use schema::{overlay_schema, schema};

@@ -37,15 +37,16 @@ pub struct Parameter {
 
 /// What kind of value a parameter has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub enum ParameterKind {
     /// One segment of a path: letters, digits, `.`, `_`, `-`, `~`; never `.` or `..`.
     PathSegment,
     /// One label of a host name (RFC 1123): letters, digits, `-` inside.
+    #[serde(rename = "DNSLabel")]
     DnsLabel,
     /// A host name, with a port if need be. Set by an administrator only.
     Host,
     /// An absolute address without user, query or fragment. Set by an administrator only.
+    #[serde(rename = "URL")]
     Url,
     /// One of the named choices.
     Choice,
@@ -55,7 +56,6 @@ pub enum ParameterKind {
 
 /// Who sets a parameter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub enum SetBy {
     /// The administrator, on the provider object.
     #[default]
@@ -75,7 +75,6 @@ impl fmt::Display for SetBy {
 
 /// A setting that a parameter decides, other than filling a placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub(crate) enum Setting {
     /// How the client proves itself: `basic`, `post` or `none`.
     ClientAuth,
@@ -86,6 +85,7 @@ pub(crate) enum Setting {
     /// The parameter that carries scopes in the authorization request: `scope` or `user_scope`.
     ScopeParameter,
     /// Pointer to the account's stable id in the user info.
+    #[serde(rename = "AccountID")]
     AccountId,
     /// Pointer to the account's name in the user info.
     AccountName,
@@ -96,6 +96,7 @@ pub(crate) enum Setting {
     /// Word before a key in its header.
     KeyScheme,
     /// Address at which a key is checked.
+    #[serde(rename = "ValidateURL")]
     ValidateUrl,
 }
 

@@ -20,6 +20,22 @@ impl Pointer {
         document.pointer(&self.0).filter(|value| !value.is_null())
     }
 
+    /// The first name in it, as it is written. `None`: it leads to the whole document.
+    pub(crate) fn first_name(&self) -> Option<&str> {
+        self.0.split('/').nth(1)
+    }
+
+    /// The name below the first one.
+    pub(crate) fn second_name(&self) -> Option<&str> {
+        self.0.split('/').nth(2)
+    }
+
+    /// What is left behind the first name.
+    pub(crate) fn behind_first_name(&self) -> Self {
+        let rest = self.0.get(1..).and_then(|text| text.find('/').map(|at| &text[at..]));
+        Self(rest.unwrap_or_default().to_owned())
+    }
+
     /// The value there as text: a string that is not empty, a number or a boolean.
     pub(crate) fn text(&self, document: &Value) -> Option<String> {
         match self.get(document)? {
@@ -42,35 +58,53 @@ impl TryFrom<String> for Pointer {
     }
 }
 
-/// One pointer or several, of which the first that leads to a value counts.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum Pointers {
-    One(Pointer),
-    Many(Vec<Pointer>),
-}
+/// One pointer or several, of which the first that leads to a value counts: `/mail | /userPrincipalName`. The empty text,
+/// which is the default, leads nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("pattern" = "^((/([^/~|]|~[01])*)+( \\| (/([^/~|]|~[01])*)+)*)?$"))]
+pub(crate) struct Pointers(Vec<Pointer>);
 
-impl Default for Pointers {
-    fn default() -> Self {
-        Self::Many(Vec::new())
-    }
-}
+/// Stands between pointers.
+const OR: &str = " | ";
 
 impl Pointers {
-    fn as_slice(&self) -> &[Pointer] {
-        match self {
-            Self::One(pointer) => std::slice::from_ref(pointer),
-            Self::Many(pointers) => pointers,
-        }
-    }
-
     /// The first text that one of the pointers leads to, as [`Pointer::text`] reads it.
     pub(crate) fn text(&self, document: &Value) -> Option<String> {
-        self.as_slice().iter().find_map(|pointer| pointer.text(document))
+        self.0.iter().find_map(|pointer| pointer.text(document))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.as_slice().is_empty()
+        self.0.is_empty()
+    }
+
+    /// The first name of each pointer.
+    pub(crate) fn first_names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(Pointer::first_name)
+    }
+}
+
+impl TryFrom<String> for Pointers {
+    type Error = PointerError;
+
+    fn try_from(text: String) -> Result<Self, PointerError> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let pointers = text.split(OR).map(|pointer| match pointer {
+            // The whole document is no value.
+            "" => Err(PointerError),
+            pointer if pointer.contains('|') => Err(PointerError),
+            pointer => pointer.to_owned().try_into(),
+        });
+        pointers.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl From<Pointers> for String {
+    fn from(pointers: Pointers) -> Self {
+        let texts: Vec<String> = pointers.0.into_iter().map(|pointer| pointer.0).collect();
+        texts.join(OR)
     }
 }
 
@@ -122,9 +156,33 @@ mod tests {
 
     #[test]
     fn the_first_pointer_with_a_value_counts() {
-        let pointers = Pointers::Many(vec![pointer("/mail"), pointer("/userPrincipalName")]);
+        let pointers = Pointers::try_from("/mail | /userPrincipalName".to_owned()).unwrap();
         let document = json!({"mail": null, "userPrincipalName": "o@example.com"});
         assert_eq!(pointers.text(&document).as_deref(), Some("o@example.com"));
         assert_eq!(Pointers::default().text(&document), None);
+        assert_eq!(json!(pointers), "/mail | /userPrincipalName");
+    }
+
+    #[test]
+    fn several_pointers_are_refused_by_schema_and_reader_alike() {
+        let schema = schemars::schema_for!(Pointers).to_value();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let rows = ["", "/a", "/a | /b/0", "/", "a", "/a |/b", "/a | ", " | /a", "/a | b", "/a|/b", "/a | /~2"];
+        for (number, text) in rows.into_iter().enumerate() {
+            assert_eq!(Pointers::try_from(text.to_owned()).is_ok(), number < 4, "{text}");
+            assert_eq!(validator.is_valid(&json!(text)), number < 4, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pointer_is_taken_apart_at_its_first_name() {
+        let parts = |text: &str| {
+            let pointer = pointer(text);
+            (pointer.first_name().map(str::to_owned), pointer.behind_first_name().0)
+        };
+        assert_eq!(parts("/callback/realmId"), (Some("callback".to_owned()), "/realmId".to_owned()));
+        assert_eq!(parts("/answer/a/0"), (Some("answer".to_owned()), "/a/0".to_owned()));
+        assert_eq!(parts("/answer"), (Some("answer".to_owned()), String::new()));
+        assert_eq!(parts(""), (None, String::new()));
     }
 }

@@ -14,7 +14,6 @@ use crate::limits::{AnswerPart, Oversized, fits};
 
 /// How a client proves itself at the token endpoint (RFC 6749 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
     /// Id and secret in the Authorization header, percent-encoded first (RFC 6749 §2.3.1).
     Basic,
@@ -26,12 +25,12 @@ pub enum ClientAuth {
 
 /// How the body of a token request is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub(crate) enum Encoding {
     /// `application/x-www-form-urlencoded`, the standard's.
     #[default]
     Form,
     /// `application/json`.
+    #[serde(rename = "JSON")]
     Json,
 }
 
@@ -67,14 +66,10 @@ pub(crate) struct TokenResponse {
     pub(crate) id_token: Option<Pointer>,
     /// Token type.
     pub(crate) token_type: Option<Pointer>,
-    /// Token type to use whatever the answer says, for providers that write something else there.
-    pub(crate) assume_token_type: Option<String>,
     /// A boolean from the document's root that must be true; false is an error whatever the status.
     pub(crate) success: Option<Pointer>,
     /// Characters that separate scopes in the answer.
     pub(crate) scope_separators: String,
-    /// Further parts to publish, key → path from the document's root. None of them is secret beyond the token.
-    pub(crate) publish: BTreeMap<String, Pointer>,
 }
 
 /// Scopes: how they are written and compared, and which are requested.
@@ -150,8 +145,11 @@ pub struct GrantLifecycle {
     pub refresh_ends_access: bool,
     /// Who shares one chain of tokens.
     pub chain: Chain,
-    /// How long an access token lives, as documented. For people; the answer counts.
+    /// How long an access token lives where its answer does not say. What the answer says counts. Absent means as long as the one
+    /// before it, or unknown.
     pub(crate) access_lifetime: Option<Duration>,
+    /// The share of an access token's lifetime before which the provider refuses to refresh, such as `90%`. Absent means none.
+    pub(crate) refresh_not_before: Option<Percentage>,
     /// How long a refresh token lives, whatever is done with it.
     pub refresh_lifetime: Option<Duration>,
     /// After how long without use the grant ends.
@@ -166,13 +164,54 @@ impl GrantLifecycle {
 
 /// Who shares one chain of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub enum Chain {
     /// Each connection has its own.
     #[default]
     Connection,
     /// All connections to one account through one client share it: there may be one only.
     Account,
+}
+
+/// How often a provider may be asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct RefreshPace {
+    /// Requests for tokens in a minute, for all connections together. Absent means no limit of ours.
+    #[schemars(range(min = 1, max = 6000))]
+    pub per_minute: Option<u32>,
+}
+
+/// A share, written like `90%`: 1 to 99.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("pattern" = "^[1-9][0-9]?%$"))]
+pub struct Percentage(u8);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a share is written 1% to 99%")]
+pub struct PercentageError;
+
+impl Percentage {
+    /// That share of a duration.
+    pub fn of(self, whole: std::time::Duration) -> std::time::Duration {
+        whole * u32::from(self.0) / 100
+    }
+}
+
+impl TryFrom<String> for Percentage {
+    type Error = PercentageError;
+
+    fn try_from(text: String) -> Result<Self, PercentageError> {
+        let digits = text.strip_suffix('%').filter(|digits| !digits.starts_with(['0', '+']));
+        let share = digits.and_then(|digits| digits.parse().ok()).filter(|share| (1..=99).contains(share));
+        share.map(Self).ok_or(PercentageError)
+    }
+}
+
+impl From<Percentage> for String {
+    fn from(Percentage(share): Percentage) -> Self {
+        format!("{share}%")
+    }
 }
 
 /// Where the account's identity is in a document.
@@ -199,6 +238,11 @@ pub struct ProviderAccount {
 }
 
 impl AccountPaths {
+    /// The first names of all paths.
+    pub(crate) fn first_names(&self) -> impl Iterator<Item = &str> {
+        self.id.iter().chain([&self.name, &self.email]).flat_map(Pointers::first_names)
+    }
+
     /// The account that a document (user info, or the claims of an id token) names; `None` without an id. An id that is too
     /// long is an error: cut off, it could be another account's. A name or address that is too long is left out.
     pub fn read(&self, document: &serde_json::Value) -> Result<Option<ProviderAccount>, Oversized> {

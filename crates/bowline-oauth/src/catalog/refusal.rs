@@ -36,6 +36,13 @@ pub enum ResolveError {
     /// What the provider object states does not fit the catalogue's schema.
     #[error("the provider's description cannot be read: {flaw}")]
     Misfit { flaw: String },
+    /// Its overlay does not fit an entry, or breaks a rule of entries. `flaw` names the field.
+    #[error("spec.overlay does not fit: {flaw}")]
+    Overlay { flaw: String },
+    #[error("spec.{field} and spec.overlay.{field} are both set and differ: keep one of them")]
+    Contradiction { field: String },
+    #[error("the catalogue has no type {type_}; `bowline catalog list` shows those it has")]
+    UnknownType { type_: String },
     #[error("the connection's parameters would change the host or path of the address for {what}")]
     AddressChanged { what: &'static str },
 }
@@ -53,7 +60,10 @@ impl ResolveError {
             | Self::BadAddress { .. }
             | Self::Insecure { .. }
             | Self::UnknownPlaceholder { .. }
-            | Self::Misfit { .. } => SetBy::Provider,
+            | Self::Misfit { .. }
+            | Self::Overlay { .. }
+            | Self::Contradiction { .. }
+            | Self::UnknownType { .. } => SetBy::Provider,
         }
     }
 }

@@ -1,20 +1,49 @@
 //! An entry, a provider object and a connection's parameters become a [`Description`].
 //!
 //! All of that is JSON until the end: what the provider object states is laid over the entry as `extends` lays a file over
-//! its parent, parameters fill the placeholders, and then it is read into types, once.
+//! its parent, parameters fill the placeholders, and then it is read into types, once. An overlay makes an entry of the
+//! provider's own, which is checked like those of the catalogue.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use bowline_api::provider::IntegrationProviderSpec;
-use serde::Deserialize;
+use bowline_api::provider::{IntegrationProviderSpec, Overlay};
 use serde_json::{Map, Value, json};
 
 use super::description::Description;
-use super::entry::{CatalogEntry, ThirdParty};
-use super::load::merge;
+use super::entry::{CatalogEntry, ThirdParty, read};
+use super::load::{self, get, merge};
 use super::refusal::ResolveError;
 use super::settings;
 use super::values::ParameterValues;
+
+/// The entry of a provider object: the one that its type names, with its overlay laid over it.
+pub fn entry_of(spec: &IntegrationProviderSpec) -> Result<Cow<'static, CatalogEntry>, ResolveError> {
+    let entry = get(&spec.type_).ok_or_else(|| ResolveError::UnknownType { type_: spec.type_.clone() })?;
+    let Some(Overlay(overlay)) = &spec.overlay else { return Ok(Cow::Borrowed(entry)) };
+    let misfit = |flaw: String| ResolveError::Overlay { flaw };
+    if overlay.contains_key("extends") {
+        return Err(misfit("extends: spec.type names the entry that it is laid over".to_owned()));
+    }
+    if let Some(field) = contradiction(&stated(spec), overlay, "") {
+        return Err(ResolveError::Contradiction { field });
+    }
+    let entry = entry.overlaid(overlay).map_err(|flaw| misfit(flaw.to_string()))?;
+    load::check(&entry).map_err(|flaw| misfit(flaw.to_string()))?;
+    Ok(Cow::Owned(entry))
+}
+
+/// The first field that both set, to different values.
+fn contradiction(one: &Map<String, Value>, other: &Map<String, Value>, at: &str) -> Option<String> {
+    one.iter().filter_map(|(name, value)| Some((name, value, other.get(name)?))).find_map(|(name, value, beside)| {
+        let field = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+        match (value, beside) {
+            (Value::Object(value), Value::Object(beside)) => contradiction(value, beside, &field),
+            (Value::Null, _) => None,
+            _ => (value != beside).then_some(field),
+        }
+    })
+}
 
 /// Resolves an entry for one connection.
 ///
@@ -51,17 +80,17 @@ fn describe(
     provider: &str,
     values: &ParameterValues<'_>,
 ) -> Result<Description, ResolveError> {
-    let own_issuer = spec.endpoints.as_ref().is_some_and(|own| own.issuer.is_some());
+    let overlaid = |place| entry.stated.get("endpoints").and_then(|endpoints| endpoints.get(place)).is_some();
+    let own_issuer = spec.endpoints.as_ref().is_some_and(|own| own.issuer.is_some()) || overlaid("issuer");
     let mut json = entry.json.clone();
     if own_issuer {
         drop_addresses(&mut json);
+        merge(&mut json, &entry.stated);
     }
     merge(&mut json, &stated(spec));
     settings::apply(&mut json, entry, values);
-    let mut json = Value::Object(json);
-    values.fill(&mut json)?;
-    let core = ThirdParty::deserialize(json);
-    let core = core.map_err(|error| ResolveError::Misfit { flaw: error.to_string() })?;
+    let json = values.filled(json)?;
+    let core: ThirdParty<_> = read(json).map_err(|error| ResolveError::Misfit { flaw: error.to_string() })?;
     let (provider, entry) = (provider.to_owned(), spec.type_.clone());
     reachable(Description { provider, entry, core, own_issuer, discovered: false })
 }

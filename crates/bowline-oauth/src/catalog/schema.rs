@@ -2,7 +2,7 @@
 
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{Schema, schema_for};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::entry::{CatalogEntry, ThirdParty};
 use super::load::merge;
@@ -13,12 +13,145 @@ use super::template::Template;
 /// A file may be laid over another, so nothing is required in it, and `null`, which removes what the parent says, may
 /// stand for every value. What an entry needs as a whole is checked when it is loaded.
 pub fn schema() -> Value {
+    let mut schema = complete();
+    PartOfAnEntry.transform(&mut schema);
+    schema.to_value()
+}
+
+/// The schema of an entry as a whole.
+fn complete() -> Schema {
     let mut schema = schema_for!(ThirdParty<Option<Template>>);
     if let Some(own) = schema_for!(CatalogEntry).as_object() {
         merge(schema.ensure_object(), own);
     }
-    PartOfAnEntry.transform(&mut schema);
-    schema.to_value()
+    schema
+}
+
+/// The schema of `spec.overlay` as a structural schema of a `CustomResourceDefinition`: that of a file, without `extends`.
+pub fn overlay_schema() -> Value {
+    let schema = complete().to_value();
+    let mut overlay = structural(&schema, &schema["$defs"]);
+    if let Some(fields) = overlay.pointer_mut("/properties").and_then(Value::as_object_mut) {
+        fields.remove("extends");
+    }
+    overlay
+}
+
+/// The longest text in an overlay.
+const LONGEST_TEXT: u32 = 2048;
+/// The most entries of a list or map in an overlay.
+const MOST_ENTRIES: u32 = 256;
+
+/// One schema as Kubernetes takes it: without references, and each field of one type. Every field may be `null`, which removes
+/// what the entry says, and has no default: absent means the entry's.
+fn structural(schema: &Value, definitions: &Value) -> Value {
+    let mut schema = plain(schema, definitions);
+    let Some(fields) = schema.as_object_mut() else { return open() };
+    let names: Vec<Value> = variants(fields);
+    let mut structural = Map::new();
+    let description = fields.get("description").and_then(Value::as_str).unwrap_or_default();
+    structural.insert("description".to_owned(), overlay_words(description).into());
+    structural.insert("nullable".to_owned(), true.into());
+    let kind = fields.get("type").and_then(Value::as_str).unwrap_or(if names.is_empty() { "" } else { "string" });
+    match kind {
+        "object" => object(&mut structural, fields, definitions),
+        "array" => {
+            let items = structural_of(&fields["items"], definitions, false);
+            structural.extend([
+                ("items".to_owned(), items),
+                ("maxItems".to_owned(), MOST_ENTRIES.into()),
+                ("x-kubernetes-list-type".to_owned(), "atomic".into()),
+            ]);
+        }
+        "string" if names.is_empty() => {
+            structural.insert("maxLength".to_owned(), LONGEST_TEXT.into());
+            structural.extend(fields.get("pattern").map(|pattern| ("pattern".to_owned(), pattern.clone())));
+        }
+        "string" => _ = structural.insert("enum".to_owned(), names.into()),
+        "integer" => {
+            let bounds = ["minimum", "maximum"].into_iter();
+            structural.extend(bounds.filter_map(|bound| Some((bound.to_owned(), fields.get(bound)?.clone()))));
+        }
+        "boolean" => {}
+        _ => return with_words(open(), description),
+    }
+    structural.insert("type".to_owned(), kind.into());
+    Value::Object(structural)
+}
+
+/// An entry of a list or map: it is there or not, so it is never `null`, and needs no words about that.
+fn structural_of(schema: &Value, definitions: &Value, described: bool) -> Value {
+    let mut inner = structural(schema, definitions);
+    if let Some(fields) = inner.as_object_mut() {
+        fields.remove("nullable");
+        if !described {
+            fields.remove("description");
+        }
+    }
+    inner
+}
+
+fn object(structural: &mut Map<String, Value>, fields: &Map<String, Value>, definitions: &Value) {
+    if let Some(known) = fields.get("properties").and_then(Value::as_object) {
+        let known = known.iter().map(|(name, field)| (name.clone(), self::structural(field, definitions)));
+        structural.insert("properties".to_owned(), known.collect());
+    } else {
+        let values = fields.get("additionalProperties").unwrap_or(&Value::Null);
+        let mut values = structural_of(values, definitions, false);
+        // `null` removes an entry of the map.
+        values["nullable"] = true.into();
+        structural.insert("additionalProperties".to_owned(), values);
+        structural.insert("maxProperties".to_owned(), MOST_ENTRIES.into());
+    }
+}
+
+/// Whatever JSON.
+fn open() -> Value {
+    json!({"x-kubernetes-preserve-unknown-fields": true, "nullable": true})
+}
+
+fn with_words(mut schema: Value, description: &str) -> Value {
+    schema["description"] = overlay_words(description).into();
+    schema
+}
+
+/// The schema with references followed and without `null` as an alternative. What stands beside a reference counts before it.
+fn plain(schema: &Value, definitions: &Value) -> Value {
+    let Some(fields) = schema.as_object() else { return schema.clone() };
+    let variants = fields.get("anyOf").and_then(Value::as_array);
+    let only = variants.and_then(|variants| variants.iter().find(|variant| variant["type"] != "null"));
+    let reference = fields.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix("#/$defs/"));
+    let below = only.or_else(|| definitions.get(reference?));
+    let mut plain = below.map_or_else(Map::new, |below| {
+        let below = self::plain(below, definitions);
+        below.as_object().cloned().unwrap_or_default()
+    });
+    let own = fields.iter().filter(|(name, _)| !["anyOf", "$ref"].contains(&name.as_str()));
+    plain.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+    if let Some(Value::Array(kinds)) = plain.get("type") {
+        let kind = kinds.iter().find(|kind| *kind != "null").cloned();
+        plain.extend(kind.map(|kind| ("type".to_owned(), kind)));
+    }
+    Value::Object(plain)
+}
+
+/// The values of an enum.
+fn variants(fields: &Map<String, Value>) -> Vec<Value> {
+    let listed = fields.get("enum").and_then(Value::as_array).cloned().unwrap_or_default();
+    let described = fields.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    let described = described.flat_map(|variant| {
+        let several = variant.get("enum").and_then(Value::as_array).cloned().unwrap_or_default();
+        several.into_iter().chain(variant.get("const").cloned())
+    });
+    listed.into_iter().chain(described).filter(|value| !value.is_null()).collect()
+}
+
+/// A field's description, with what its absence means in an overlay.
+fn overlay_words(description: &str) -> String {
+    let sentences = description.replace('\n', " ");
+    let kept: Vec<&str> =
+        sentences.split_inclusive(". ").filter(|sentence| !sentence.starts_with("Absent means")).collect();
+    format!("{} Absent means the entry's.", kept.concat().trim_end())
 }
 
 struct PartOfAnEntry;
@@ -64,7 +197,7 @@ mod tests {
         let validator = jsonschema::validator_for(&schema()).unwrap();
         for text in [
             "colour: red",
-            "grant: {rotatoin: none}",
+            "grant: {rotatoin: None}",
             "grant: {rotation: often}",
             "grant: {grace: soon}",
             "errors: {code: error}",
@@ -102,6 +235,17 @@ mod tests {
         found.sort();
         listed.sort();
         assert_eq!(found, listed);
+    }
+
+    /// `UPDATE_GOLDEN=1` writes it.
+    #[test]
+    fn the_definition_of_providers_has_the_schema_of_the_overlay() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../bowline-api/src/overlay.json");
+        let text = format!("{}\n", serde_json::to_string_pretty(&overlay_schema()).unwrap());
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        assert!(std::fs::read_to_string(path).unwrap() == text, "run UPDATE_GOLDEN=1 cargo test -p bowline-oauth overlay");
     }
 
     #[test]

@@ -27,15 +27,29 @@ fn overlay(setting: Setting, value: &str) -> Value {
     // The account is read in the user info and in the answer to a key's check.
     let account = |part: &str, value: Value| json!({"identity": {"account": {part: value}}, "key": {"validate": {"account": {part: value}}}});
     match setting {
-        Setting::ClientAuth => json!({"clientAuth": [value]}),
-        Setting::Encoding => json!({"tokenRequest": {"encoding": value}}),
+        Setting::ClientAuth => json!({"clientAuth": [choice(value)]}),
+        Setting::Encoding => json!({"tokenRequest": {"encoding": choice(value)}}),
         Setting::ScopeSeparator => json!({"scopes": {"separator": separator}}),
-        Setting::ScopeParameter => json!({"authorize": {"scopeParameter": value}}),
+        Setting::ScopeParameter => json!({"authorize": {"scopeParameter": choice(value)}}),
         Setting::AccountId => account("id", json!([value])),
         Setting::AccountName => account("name", json!(value)),
         Setting::AccountEmail => account("email", json!(value)),
         Setting::KeyHeader => json!({"key": {"header": value}}),
         Setting::KeyScheme => json!({"key": {"scheme": (value != "none").then_some(value)}}),
         Setting::ValidateUrl => json!({"key": {"validate": {"url": value}}}),
+    }
+}
+
+/// A choice as an entry writes it.
+fn choice(value: &str) -> &str {
+    match value {
+        "basic" => "Basic",
+        "post" => "Post",
+        "none" => "None",
+        "form" => "Form",
+        "json" => "JSON",
+        "scope" => "Scope",
+        "user_scope" => "UserScope",
+        other => other,
     }
 }

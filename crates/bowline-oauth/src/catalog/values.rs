@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bowline_api::provider::IntegrationProviderSpec;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::{Host, Url};
 
 use super::entry::{CatalogEntry, PARAMETERS};
@@ -86,8 +86,9 @@ impl<'a> ParameterValues<'a> {
         }
     }
 
-    /// Fills the placeholders of an entry's data.
-    pub(super) fn fill(&self, json: &mut Value) -> Result<(), ResolveError> {
+    /// An entry's data with the placeholders filled.
+    pub(super) fn filled(&self, json: Map<String, Value>) -> Result<Map<String, Value>, ResolveError> {
+        let mut json = Value::Object(json);
         for (place, what, _) in self.entry.named_addresses() {
             if let Some(Value::String(address)) = json.pointer_mut(place) {
                 *address = self.url(what, address)?.into();
@@ -101,7 +102,7 @@ impl<'a> ParameterValues<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(if let Value::Object(json) = json { json } else { Map::new() })
     }
 
     /// A parameter of a request; `None` if its placeholder has no value.

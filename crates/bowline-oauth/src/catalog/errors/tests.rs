@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::Class::{Alive, Bug, Cancelled, Config, Consent, Policy, Reauth, StepUp, Transient};
+use super::Class::{Alive, Ambiguous, Bug, Cancelled, Config, Consent, Policy, Reauth, StepUp, Transient};
 use super::Operation::{Callback, ClientCredentials, Refresh};
 use super::*;
 use crate::catalog::get;
@@ -67,7 +67,8 @@ fn error_table_classifies_the_documented_samples() {
         ("dropbox", code("invalid_grant"), Reauth, false),
         ("dropbox", code("unsupported_grant_type"), Config, false),
         ("dropbox", code("invalid_request"), Bug, false),
-        ("generic-oauth2", code("access_denied"), Policy, false),
+        ("generic-oauth2", code("access_denied"), Ambiguous, false),
+        ("generic-oauth2", code("unauthorized_client"), Ambiguous, false),
         ("generic-oauth2-refresh", code("temporarily_unavailable"), Transient, false),
         ("sandbox", code("invalid_grant"), Reauth, false),
         ("sandbox-grace", code("invalid_target"), Config, false),
@@ -84,6 +85,8 @@ fn the_same_code_means_something_else_without_a_grant_or_on_return() {
         (ClientCredentials, "invalid_grant", Config),
         (ClientCredentials, "interaction_required", Policy),
         (ClientCredentials, "invalid_client", Config),
+        (ClientCredentials, "unauthorized_client", Config),
+        (ClientCredentials, "access_denied", Policy),
         (Callback, "access_denied", Cancelled),
         (Callback, "server_error", Transient),
     ];
@@ -163,4 +166,21 @@ fn answers_of_an_api_are_classified_by_status_code_and_header() {
         let finding = get(entry).unwrap().errors.api(status, &headers, Some(&body));
         assert_eq!(finding.map(|finding| finding.class), class, "{entry} {status} {header:?} {body}");
     }
+}
+
+#[test]
+fn a_refusal_that_a_code_does_not_tell_apart_is_ruled_by_status_and_text() {
+    let rules = json!({"refusals": [
+        {"code": "access_denied", "text": "Rate limit exceeded", "class": "Transient"},
+        {"status": 403, "code": "unauthorized_client", "class": "Reauth"},
+    ], "code": "/error", "text": "/error_description"});
+    let table: ErrorTable = serde_json::from_value(rules).unwrap();
+    let class = |status, body: &Value| {
+        table.refusal(status, &HeaderMap::new(), Some(body)).map(|found| found.class)
+    };
+    let denied = |text: &str| json!({"error": "access_denied", "error_description": text});
+    assert_eq!(class(400, &denied("Rate limit exceeded: access_token not expired")), Some(Transient));
+    assert_eq!(class(400, &denied("You may not")), None);
+    assert_eq!(class(403, &json!({"error": "unauthorized_client"})), Some(Reauth));
+    assert_eq!(class(400, &json!({"error": "unauthorized_client"})), None);
 }

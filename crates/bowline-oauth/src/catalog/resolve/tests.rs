@@ -1,5 +1,7 @@
 //! Entries, provider objects and connections together.
 
+use std::borrow::Cow;
+
 use bowline_api::provider::Rotation;
 use proptest::prelude::*;
 use url::Url;
@@ -31,8 +33,8 @@ fn token_url(description: &Description) -> &str {
 /// An entry with one label and one segment for connections to choose.
 fn two_places() -> CatalogEntry {
     let text = "displayName: Two\nmethods: [RefreshToken]\nparameters:\n\
-        \x20 site: {description: d, kind: dns_label, settableBy: connection, required: true}\n\
-        \x20 team: {description: d, kind: path_segment, settableBy: connection, default: all}\n\
+        \x20 site: {description: d, kind: DNSLabel, settableBy: Connection, required: true}\n\
+        \x20 team: {description: d, kind: PathSegment, settableBy: Connection, default: all}\n\
         endpoints: {token: 'https://{site}.id.example.com:8443/t/{team}/token'}\n";
     load::load("{}", &[("two", text)]).unwrap().remove("two").unwrap()
 }
@@ -95,7 +97,7 @@ fn the_provider_object_replaces_what_the_entry_says() {
 #[test]
 fn what_does_not_fit_the_schema_is_named() {
     let mut entry = get("google").unwrap().clone();
-    let over = json!({"grant": {"rotatoin": "none"}});
+    let over = json!({"grant": {"rotatoin": "None"}});
     load::merge(&mut entry.json, over.as_object().unwrap());
     let error = resolve(&entry, &spec(&json!({"type": "google"})), "p", &BTreeMap::new()).unwrap_err();
     assert!(error.to_string().contains("unknown field `rotatoin`"), "{error}");
@@ -465,4 +467,111 @@ fn what_metadata_says_of_pushes_and_callbacks_is_kept() {
     let description = description.with_metadata(&metadata);
     assert_eq!(description.endpoints.pushed_authorization_request, push);
     assert!(description.authorize.issuer_in_callback);
+}
+
+/// What the entry of a spec with this overlay is, or the words of its refusal.
+fn overlaid(type_: &str, overlay: &Value) -> Result<CatalogEntry, String> {
+    let entry = entry_of(&spec(&json!({"type": type_, "overlay": overlay})));
+    entry.map(Cow::into_owned).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_overlay_states_what_an_entry_can() {
+    let entry = overlaid("google", &json!({
+        "displayName": "Our Google",
+        "notes": ["Ask IT."],
+        "parameters": {"region": {"description": "Data region.", "kind": "DNSLabel", "default": "eu"}},
+        "endpoints": {"token": "https://{region}.id.example.com/token"},
+        "clientAuth": ["Basic"],
+        "grant": {"accessLifetime": "15m", "idleLifetime": null},
+        "errors": {"token": {"session_expired": "Reauth"}},
+        "publish": {"api": "/answer/api_domain"},
+    }))
+    .unwrap();
+    assert_eq!((entry.display_name.as_str(), &entry.notes[..]), ("Our Google", &["Ask IT.".to_owned()][..]));
+    assert_eq!(entry.grant.idle_lifetime, None);
+    assert!(get("google").unwrap().grant.idle_lifetime.is_some(), "the catalogue's entry is as it was");
+    let spec = spec(&json!({"type": "google", "overlay": {}}));
+    let description = resolve(&entry, &spec, "p", &BTreeMap::new()).unwrap();
+    assert_eq!(token_url(&description), "https://eu.id.example.com/token");
+    let usual = resolved(&json!({"type": "google"}), &[]).unwrap();
+    assert_eq!(description.endpoints.revocation, usual.endpoints.revocation);
+    assert_eq!(description.core.client_auth, [ClientAuth::Basic]);
+}
+
+#[test]
+fn an_overlay_of_another_issuer_keeps_its_own_addresses_and_none_of_the_entrys() {
+    let of = json!({"type": "gmail", "overlay": {"endpoints": {
+        "issuer": "https://id.example.com", "token": "https://id.example.com/token"}}});
+    let spec = spec(&of);
+    let description = resolve(&entry_of(&spec).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
+    let addresses: Vec<&str> = description.addresses().map(Url::as_str).collect();
+    assert_eq!(addresses, ["https://id.example.com/", "https://id.example.com/token"]);
+}
+
+#[test]
+fn an_overlay_that_does_not_fit_is_refused_with_its_field() {
+    let rows = [
+        (json!({"colour": "red"}), "colour: unknown field `colour`"),
+        (json!({"extends": "google"}), "extends: spec.type names the entry"),
+        (json!({"grant": {"rotatoin": "None"}}), "grant.rotatoin: unknown field"),
+        (json!({"grant": {"rotation": "often"}}), "grant.rotation: unknown variant `often`"),
+        (json!({"grant": {"accessLifetime": "soon"}}), "grant.accessLifetime: "),
+        (json!({"grant": {"refreshNotBefore": "100%"}}), "grant.refreshNotBefore: a share is written 1% to 99%"),
+        (json!({"scopes": {"default": "read"}}), "scopes.default: invalid type"),
+        (json!({"publish": {"site": "/instance_url"}}), "publish.site: a path begins with /answer/"),
+        (json!({"publish": {"site": "instance_url"}}), "publish.site: a JSON pointer is written"),
+        (json!({"identity": {"from": ["Call", "TokenResponse"]}}), "identity.from: TokenResponse and Callback"),
+        (
+            json!({"identity": {"from": ["IDToken"]}, "publish": {"site": "/userInfo/site"}}),
+            "publish.site is read in the user info",
+        ),
+        (json!({"methods": []}), "methods is empty"),
+        (json!({"parameters": {"site": {"description": "d", "kind": "Text"}}}), "parameters.site is used nowhere"),
+        (
+            json!({"key": {"pattern": "(a{1000}){1000}"}}),
+            "key.pattern: ",
+        ),
+        (json!({"key": {"pattern": "("}}), "key.pattern: "),
+        (json!({"endpoints": {"token": "https://{nobody}.example.com"}}), "{nobody} is no parameter"),
+    ];
+    for (overlay, words) in rows {
+        let refused = overlaid("google", &overlay).unwrap_err();
+        assert!(refused.starts_with("spec.overlay does not fit: ") && refused.contains(words), "{overlay}: {refused}");
+    }
+}
+
+#[test]
+fn a_field_that_spec_and_overlay_state_differently_is_refused() {
+    let entry = |of: Value| entry_of(&spec(&of)).map(|_| ()).map_err(|error| error.to_string());
+    let token = |address: &str| json!({"token": address});
+    let (one, other) = (token("https://a.example.com/t"), token("https://b.example.com/t"));
+    assert_eq!(entry(json!({"type": "google", "endpoints": one, "overlay": {"endpoints": one}})), Ok(()));
+    let refused = entry(json!({"type": "google", "endpoints": one, "overlay": {"endpoints": other}})).unwrap_err();
+    assert_eq!(refused, "spec.endpoints.token and spec.overlay.endpoints.token are both set and differ: keep one of them");
+    let refused = entry(json!({"type": "google", "displayName": "A", "overlay": {"displayName": "B"}})).unwrap_err();
+    assert!(refused.starts_with("spec.displayName and spec.overlay.displayName"), "{refused}");
+    let unknown = entry(json!({"type": "nowhere"})).unwrap_err();
+    assert!(unknown.contains("no type nowhere"), "{unknown}");
+}
+
+#[test]
+fn a_whole_service_is_an_overlay_over_the_generic_entry() {
+    let of = json!({"type": "generic-oauth2", "overlay": {
+        "displayName": "Fern", "about": "Use your ferns.", "group": "Documents", "color": "#2d6a4f",
+        "endpoints": {"authorization": "https://fern.example.com/authorize", "token": "https://fern.example.com/token",
+            "refresh": "https://fern.example.com/refresh"},
+        "authorize": {"pkce": "None"},
+        "scopes": {"default": ["leaves"], "describe": {"leaves": {"says": "See your leaves", "kind": "Read"}}},
+        "identity": {"from": ["TokenResponse"], "account": {"id": ["/user/id"], "name": "/user/name | /user/mail"}},
+        "grant": {"rotation": "SingleUse", "accessLifetime": "15m", "refreshNotBefore": "90%"},
+        "refresh": {"perMinute": 20},
+        "publish": {"site": "/answer/site", "realm": "/callback/realmId"},
+    }});
+    let spec = spec(&of);
+    let entry = entry_of(&spec).unwrap();
+    let description = resolve(&entry, &spec, "fern", &BTreeMap::new()).unwrap();
+    assert_eq!(description.callback_parameters().into_iter().collect::<Vec<_>>(), ["realmId"]);
+    assert!(description.receiving_addresses().any(|(place, _)| place == "/endpoints/refresh"));
+    assert_eq!(description.refresh.per_minute, Some(20));
 }
