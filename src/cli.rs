@@ -10,7 +10,6 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bowline_api::duration::Duration;
-use bowline_oauth::catalog;
 use bowline_oauth::network::NetworkBounds;
 use bowline_portal::PortalFlags;
 use bowline_runtime::telemetry::{LogFormat, Logs};
@@ -18,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 use url::Url;
 
+use crate::catalog_command::CatalogCommand;
 use crate::grant::schedule::RefreshBounds;
 use crate::operator::OperatorSettings;
 use crate::publishing::metadata::AllowedMetadata;
@@ -44,13 +44,11 @@ pub enum Command {
     Portal(Box<PortalFlags>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
-    /// List the providers of the catalogue, or describe one with an example to apply.
+    /// Look at the providers of the catalogue, and at provider objects before they are applied. Needs no cluster.
     Catalog {
-        /// Name of an entry.
-        name: Option<String>,
-        /// List the sandbox of demo and tests as well.
-        #[arg(long, conflicts_with = "name")]
-        all: bool,
+        /// What to do.
+        #[command(subcommand)]
+        command: CatalogCommand,
     },
 }
 
@@ -219,16 +217,6 @@ pub fn print_definitions(out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints the catalogue, with the sandbox's entries if `all` are asked for, or one entry of it.
-pub fn print_catalog(out: &mut impl Write, name: Option<&str>, all: bool) -> anyhow::Result<()> {
-    let text = match name {
-        None => catalog::render_list(all),
-        Some(name) => catalog::render_entry(name)
-            .with_context(|| format!("the catalogue has no entry {name}; bowline catalog lists them"))?,
-    };
-    out.write_all(text.as_bytes()).context("cannot print")
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
@@ -287,11 +275,5 @@ mod tests {
             assert!(flag.get_help().is_some(), "{}", flag.get_id());
             assert!(flag.get_env().is_some() && flag.is_hide_env_values_set(), "{}", flag.get_id());
         }
-    }
-
-    #[test]
-    fn an_unknown_entry_is_an_error_that_says_where_to_look() {
-        let error = print_catalog(&mut Vec::new(), Some("nobody"), false).unwrap_err();
-        assert!(error.to_string().contains("bowline catalog"));
     }
 }

@@ -122,7 +122,7 @@ mod tests {
         let good = IssuerReading::after(None, asked.clone(), Ok(DiscoveredEndpoints::default()), at(0));
         let rows: [(Result<_, _>, bool); 3] = [
             (down(), true),
-            (Err(DiscoveryError::OtherIssuer), false),
+            (Err(DiscoveryError::OtherIssuer { asked: String::new(), found: String::new() }), false),
             (Err(DiscoveryError::NoTokenEndpoint), false),
         ];
         for (read, usable) in rows {

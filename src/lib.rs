@@ -13,7 +13,7 @@
 //!   controller is given.
 //! - [`discovered`]: what issuers said of their addresses.
 //! - [`connection`], [`provider`], [`workspace`], [`share`]: the controllers.
-//! - [`operator`], [`cli`]: the process and its command line.
+//! - [`operator`], [`cli`], [`catalog_command`]: the process and its command line.
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
 //! - [`metrics`]: counters and gauges.
 //!
@@ -22,6 +22,7 @@
 
 #![cfg_attr(not(test), warn(unreachable_pub))]
 
+pub mod catalog_command;
 pub mod cli;
 mod connection;
 mod context;

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use bowline::catalog_command;
 use bowline::cli::{self, Command};
 use bowline::operator;
+use bowline_runtime::clock::Clock;
 use bowline_runtime::telemetry;
 use clap::Parser;
 
@@ -41,6 +43,8 @@ async fn run(cli: cli::Cli) -> anyhow::Result<()> {
             Ok(bowline_portal::run(settings).await?)
         }
         Command::Crds => cli::print_definitions(&mut std::io::stdout()),
-        Command::Catalog { name, all } => cli::print_catalog(&mut std::io::stdout(), name.as_deref(), all),
+        Command::Catalog { command } => {
+            catalog_command::run(&mut std::io::stdout(), &command, Clock::System.now()).await
+        }
     }
 }

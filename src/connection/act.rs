@@ -15,6 +15,7 @@ use super::decide::ConnectionPlan;
 use super::decide::consent::account_id;
 use super::observed::ObservedConnection;
 use crate::context::Context;
+use crate::grant::budget::REQUESTED;
 use crate::grant::target::Target;
 use crate::grant::work::{Job, Task};
 use crate::kube_ext::apply;
@@ -196,7 +197,9 @@ impl Act<'_> {
         let is_requested =
             matches!(task, Task::Refresh { request: Some(_) } | Task::Mint { request: Some(_) });
         let is_due = self.plan.next_attempt.is_some_and(|due| due <= now);
-        !is_requested || is_due || self.ctx.grants.requests().take(&self.connection.spec.provider, now)
+        !is_requested
+            || is_due
+            || self.ctx.grants.requests().take(&self.connection.spec.provider, REQUESTED, now)
     }
 
     fn job(&self, target: &Arc<Target>, task: Task) -> Job {

@@ -9,6 +9,7 @@ use kube::ResourceExt;
 
 use super::observed::{EndingView, ObservedConnection, Present, RecordState};
 use crate::context::Context;
+use crate::grant::budget::REQUESTED;
 use crate::grant::consent::Concluded;
 use crate::grant::incident::Trouble;
 use crate::grant::is_given_up;
@@ -28,7 +29,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     let seen = |among: &SecretIndex, name: &str| version_of(among, &namespace, name);
     // A registration that the provider rejects pauses only the connections that use it, not those with their own app.
     let shared = target.as_ref().filter(|_| spec.app.is_none());
-    let incident = |trouble| ctx.grants.incidents().present(shared?.provider(), trouble);
+    let incident = |trouble| ctx.grants.incidents().present(shared?.provider(), trouble, ctx.clock.now());
     let usage = target.as_ref().map_or(ProviderUse::Allowed, |it| ctx.world.may_use(it, connection));
     let credentials = spec.credentials.as_ref().map(|named| &named.secret_name);
     ObservedConnection {
@@ -43,7 +44,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         written: written(ctx, connection),
         app_version: app_version(ctx, connection, target.as_deref()),
         credentials: credentials.and_then(|name| seen(&ctx.world.credentials, name)),
-        requests_from: ctx.grants.requests().free_at(&spec.provider, ctx.clock.now()),
+        requests_from: ctx.grants.requests().free_at(&spec.provider, REQUESTED, ctx.clock.now()),
         missing_policies: ctx.world.policies.missing(),
         namespace_unreadable: ctx.world.is_unreadable(&namespace),
         attempts: attempts(ctx, connection, &actor.concluded),

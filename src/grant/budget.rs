@@ -1,8 +1,8 @@
-//! How many refreshes people may request beyond those that are due.
+//! How many requests may be sent to a provider in a minute.
 //!
-//! Whoever may request a refresh of many connections could otherwise use up what a provider allows all of us, and be answered
-//! with a `Retry-After` that holds everybody. A request above the budget waits until there is room; a refresh that is due
-//! never does.
+//! Of refreshes that people request beyond those that are due, there are few: whoever may request a refresh of many connections
+//! could otherwise use up what a provider allows all of us, and be answered with a `Retry-After` that holds everybody. Of all
+//! requests, as many as the provider's description allows.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -13,32 +13,32 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::lock;
 
-/// This many requested refreshes may be sent to one provider …
-const AT_MOST: usize = 30;
-/// … within this time.
+/// This many requested refreshes may be sent to one provider.
+pub(crate) const REQUESTED: usize = 30;
+
 const WITHIN: Duration = Duration::from_mins(1);
 
-/// When requested refreshes were sent lately, by provider.
+/// When requests were sent lately, by provider.
 #[derive(Default)]
 pub(crate) struct RequestBudget(Mutex<HashMap<String, VecDeque<Timestamp>>>);
 
 impl RequestBudget {
-    /// From when another requested refresh may be sent to `provider`; `None` if it may be sent now.
-    pub(crate) fn free_at(&self, provider: &str, now: Timestamp) -> Option<Timestamp> {
+    /// From when another of `at_most` requests in a minute may be sent to `provider`; `None` if it may be sent now.
+    pub(crate) fn free_at(&self, provider: &str, at_most: usize, now: Timestamp) -> Option<Timestamp> {
         let all = lock(&self.0);
         let sent = all.get(provider)?;
-        let oldest = sent.len().checked_sub(AT_MOST).and_then(|index| sent.get(index))?;
+        let oldest = sent.len().checked_sub(at_most).and_then(|index| sent.get(index))?;
         Some(later(*oldest, WITHIN)).filter(|free| *free > now)
     }
 
-    /// Uses the budget for one refresh; returns whether there was room.
-    pub(crate) fn take(&self, provider: &str, now: Timestamp) -> bool {
+    /// Uses the budget for one request; returns whether there was room.
+    pub(crate) fn take(&self, provider: &str, at_most: usize, now: Timestamp) -> bool {
         let mut all = lock(&self.0);
         let sent = all.entry(provider.to_owned()).or_default();
         while sent.front().is_some_and(|oldest| later(*oldest, WITHIN) <= now) {
             sent.pop_front();
         }
-        let has_room = sent.len() < AT_MOST;
+        let has_room = sent.len() < at_most;
         if has_room {
             sent.push_back(now);
         }
@@ -58,13 +58,13 @@ mod tests {
     #[test]
     fn the_budget_of_a_provider_is_used_up_and_comes_back() {
         let budget = RequestBudget::default();
-        for _ in 0..AT_MOST {
-            assert_eq!(budget.free_at("p", at(0)), None);
-            assert!(budget.take("p", at(0)));
+        for _ in 0..REQUESTED {
+            assert_eq!(budget.free_at("p", REQUESTED, at(0)), None);
+            assert!(budget.take("p", REQUESTED, at(0)));
         }
-        assert!(!budget.take("p", at(59)), "there is no room");
-        assert_eq!(budget.free_at("p", at(59)), Some(at(60)), "and it is said until when");
-        assert!(budget.take("q", at(59)), "another provider has its own");
-        assert!(budget.free_at("p", at(60)).is_none() && budget.take("p", at(60)));
+        assert!(!budget.take("p", REQUESTED, at(59)), "there is no room");
+        assert_eq!(budget.free_at("p", REQUESTED, at(59)), Some(at(60)), "and it is said until when");
+        assert!(budget.take("q", REQUESTED, at(59)), "another provider has its own");
+        assert!(budget.free_at("p", REQUESTED, at(60)).is_none() && budget.take("p", REQUESTED, at(60)));
     }
 }

@@ -15,7 +15,7 @@ use axum::http::{Method as Verb, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bowline_api::IntegrationProviderSpec;
 use bowline_api::names::TYPE_APP;
-use bowline_oauth::answer::TokenAnswer;
+use bowline_oauth::answer::{Lifetime, TokenAnswer};
 use bowline_oauth::app::App;
 use bowline_oauth::catalog;
 use bowline_oauth::http::{HttpClient, MaySend};
@@ -416,7 +416,7 @@ pub(crate) fn answer(refresh_token: Option<&str>) -> TokenAnswer {
         access_token: Some("new access".into()),
         refresh_token: refresh_token.map(SecretString::from),
         token_type: "Bearer".to_owned(),
-        expires_in: Some(Duration::from_secs(90)),
+        lifetime: Lifetime::Told(Duration::from_secs(90)),
         refresh_expires_in: None,
         scopes: None,
         claims: BTreeMap::new(),

@@ -2,6 +2,7 @@
 //! provider rather than about a grant.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_api::IntegrationProvider;
 use bowline_oauth::catalog::errors::Class;
@@ -17,9 +18,15 @@ use super::incident::{Hearing, Incident, Incidents, Trouble};
 use super::outcome::Outcome;
 use super::pace::{Permit, ProviderQueues};
 use super::schedule::RefreshBounds;
-use super::work::{Job, Task};
+use super::work::{Job, Lane, Task};
 use crate::metrics::{Metrics, Operation};
 use crate::vault::Grant;
+
+const TOO_MANY_REQUESTS: u16 = 429;
+
+/// How long nobody asks a provider that says "too many requests" and not how long to wait: otherwise each of many grants would
+/// have to hear it.
+const BUSY_FOR: Duration = Duration::from_secs(30);
 
 pub(crate) struct Gate {
     metrics: Arc<Metrics>,
@@ -29,6 +36,8 @@ pub(crate) struct Gate {
     pub(crate) incidents: Incidents,
     /// Refreshes that people request.
     pub(crate) requests: RequestBudget,
+    /// All requests for tokens, where the provider limits them.
+    rate: RequestBudget,
     wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
     /// Cancelled when no new request may be started.
     pub(super) draining: CancellationToken,
@@ -51,6 +60,7 @@ impl Gate {
             queues: ProviderQueues::default(),
             incidents: Incidents::new(bounds.second_opinion_after),
             requests: RequestBudget::default(),
+            rate: RequestBudget::default(),
             wake_provider,
             draining: CancellationToken::new(),
             may_send,
@@ -68,7 +78,9 @@ impl Gate {
             let now = self.clock.now();
             let held = self.queues.held_until(provider, lane, now);
             let probe = self.incident(job).map(|incident| incident.next_probe).filter(|at| *at > now);
-            held.max(probe).map_or(Ok(now), |until| Err(Outcome::Held { until }))
+            let paced = job.target.per_minute().filter(|_| lane == Lane::Refresh);
+            let paced = paced.and_then(|limit| self.rate.free_at(provider, limit, now));
+            held.max(probe).max(paced).map_or(Ok(now), |until| Err(Outcome::Held { until }))
         };
         may_go()?;
         let permit = self.turn(job).await?;
@@ -76,6 +88,9 @@ impl Gate {
         for trouble in troubles(job) {
             let probe = self.incidents.take_probe(provider, *trouble, witness(job), now);
             probe.map_err(|until| Outcome::Held { until })?;
+        }
+        if let Some(limit) = job.target.per_minute() {
+            self.rate.take(provider, limit, now);
         }
         Ok(permit)
     }
@@ -98,7 +113,8 @@ impl Gate {
 
     /// The incident that holds this job back, with the later probe.
     fn incident(&self, job: &Job) -> Option<Incident> {
-        let present = |trouble: &Trouble| self.incidents.present(job.target.provider(), *trouble);
+        let now = self.clock.now();
+        let present = |trouble: &Trouble| self.incidents.present(job.target.provider(), *trouble, now);
         troubles(job).iter().filter_map(present).max_by_key(|incident| incident.next_probe)
     }
 
@@ -135,13 +151,19 @@ impl Gate {
     pub(super) fn failed(&self, job: &Job, failure: Failure, grant: Option<&Grant>) -> Failure {
         let failure = doubted(failure);
         let (provider, now) = (job.target.provider(), self.clock.now());
-        if let Some(wait) = failure.retry_after {
+        let busy = failure.status == Some(TOO_MANY_REQUESTS);
+        if let Some(wait) = failure.retry_after.or(busy.then_some(BUSY_FOR)) {
             self.queues.hold(provider, job.task.lane(), later(now, wait));
         }
-        if failure.refuses_client() {
+        if failure.refuses_client() && is_witness(job) {
             self.hears(job, Trouble::Registration, witness(job));
         }
-        match grant.filter(|_| failure.class == Class::Reauth) {
+        let is_about_grants = match failure.class {
+            Class::Reauth => true,
+            Class::Ambiguous => grant.is_some_and(|it| it.expires_at.is_some_and(|expires| expires <= now)),
+            _ => false,
+        };
+        match grant.filter(|_| is_about_grants) {
             Some(grant) if self.hears(job, Trouble::Grants, account(job, grant)) != Hearing::Alone => {
                 of_everybody(failure)
             }
@@ -190,11 +212,17 @@ fn of_everybody(failure: Failure) -> Failure {
     Failure { class: Class::Transient, proves_revoked: false, summary, ..failure }
 }
 
+/// Whether a refusal of the registration counts. A person's try to connect says nothing about a registration that refreshes:
+/// redirect URI, scopes or PKCE may be at fault, and whoever may try could pause everybody.
+fn is_witness(job: &Job) -> bool {
+    job.task.lane() == Lane::Refresh
+}
+
 /// What this job waits for during an incident. One with an app of its own neither waits for the provider's registration nor
-/// uses up its probe, and a consent is not about a grant that exists.
+/// uses up its probe. A person who connects waits for nothing, and is a probe beside the others.
 fn troubles(job: &Job) -> &'static [Trouble] {
     match &job.task {
-        _ if job.own_app.is_some() => &[],
+        _ if job.own_app.is_some() || !is_witness(job) => &[],
         Task::Refresh { .. } => &[Trouble::Registration, Trouble::Grants],
         _ => &[Trouble::Registration],
     }

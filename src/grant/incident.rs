@@ -19,6 +19,8 @@ const WITNESSES: usize = 3;
 const WITHIN: Duration = Duration::from_mins(5);
 /// How often one connection may ask while our registration is refused: a person has to fix that.
 const PROBE_EVERY: Duration = Duration::from_mins(5);
+/// How long an incident goes on that no probe confirms.
+const LAPSES_AFTER: Duration = Duration::from_mins(15);
 /// How long a probe is kept for a connection that has not been one yet.
 const FIRST_CHOICE: Duration = Duration::from_secs(10);
 
@@ -63,10 +65,22 @@ struct Witnesses {
     /// When each last heard it.
     heard: HashMap<String, Timestamp>,
     incident: Option<Incident>,
+    /// When somebody last heard it.
+    last_heard: Option<Timestamp>,
     /// Those that were probes in this incident.
     probes: HashSet<String>,
     /// Those that heard it, and then it worked for another: that was about them alone, until it works for them.
     disproved: HashSet<String>,
+}
+
+impl Witnesses {
+    /// Ends an incident that nobody has heard of for a while: where no grant is due, no probe would ever end it.
+    fn lapse(&mut self, now: Timestamp) {
+        if self.last_heard.is_some_and(|heard| later(heard, LAPSES_AFTER) <= now) {
+            self.incident = None;
+            self.probes.clear();
+        }
+    }
 }
 
 impl Incidents {
@@ -84,6 +98,8 @@ impl Incidents {
     pub(super) fn heard(&self, provider: &str, trouble: Trouble, witness: &str, now: Timestamp) -> Hearing {
         let mut all = lock(&self.known);
         let known = all.entry((provider.to_owned(), trouble)).or_default();
+        known.lapse(now);
+        known.last_heard = Some(now);
         if known.incident.is_some() {
             return Hearing::Continues;
         }
@@ -124,10 +140,14 @@ impl Incidents {
         let mut all = lock(&self.known);
         let known = all.entry((provider.to_owned(), trouble)).or_default();
         known.incident.get_or_insert(Incident { since, next_probe: now });
+        known.last_heard = Some(now);
     }
 
-    pub(crate) fn present(&self, provider: &str, trouble: Trouble) -> Option<Incident> {
-        lock(&self.known).get(&(provider.to_owned(), trouble))?.incident
+    pub(crate) fn present(&self, provider: &str, trouble: Trouble, now: Timestamp) -> Option<Incident> {
+        let mut all = lock(&self.known);
+        let known = all.get_mut(&(provider.to_owned(), trouble))?;
+        known.lapse(now);
+        known.incident
     }
 
     /// Takes the probe of an incident: one witness at a time gets it, the others learn when the next is due. One that was a
@@ -178,12 +198,12 @@ mod tests {
         for (second, witness) in [(0, "a"), (1, "a"), (2, "b")] {
             assert_eq!(incidents.heard("p", Registration, witness, at(second)), Hearing::Alone);
         }
-        assert!(incidents.present("p", Registration).is_none(), "the same connection counts once");
+        assert!(incidents.present("p", Registration, at(2)).is_none(), "the same connection counts once");
         assert_eq!(incidents.heard("p", Registration, "c", at(3)), Hearing::Begins);
         assert_eq!(incidents.heard("p", Registration, "d", at(4)), Hearing::Continues);
-        assert_eq!(incidents.present("p", Registration).unwrap().since, at(1));
+        assert_eq!(incidents.present("p", Registration, at(4)).unwrap().since, at(1));
         for other in [("q", Registration), ("p", Grants)] {
-            assert!(incidents.present(other.0, other.1).is_none());
+            assert!(incidents.present(other.0, other.1, at(4)).is_none());
         }
     }
 
@@ -222,10 +242,20 @@ mod tests {
     }
 
     #[test]
+    fn an_incident_that_nobody_confirms_is_over() {
+        let incidents = begun(Registration);
+        let present = |second| incidents.present("p", Registration, at(second)).is_some();
+        assert!(present(901));
+        assert_eq!(incidents.heard("p", Registration, "a", at(901)), Hearing::Continues);
+        assert!(present(1_800) && !present(1_801));
+        assert_eq!(incidents.heard("p", Registration, "a", at(1_802)), Hearing::Alone);
+    }
+
+    #[test]
     fn an_incident_outlives_the_process() {
         let incidents = Incidents::new(Duration::from_mins(1));
         incidents.resume("p", Grants, at(0), at(100));
-        assert_eq!(incidents.present("p", Grants).unwrap().since, at(0));
+        assert_eq!(incidents.present("p", Grants, at(100)).unwrap().since, at(0));
         assert!(incidents.take_probe("p", Grants, "a", at(100)).is_ok());
         assert!(incidents.take_probe("p", Grants, "b", at(100)).is_err());
     }

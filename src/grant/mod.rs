@@ -25,7 +25,7 @@
 //! | [`endings`] | which grants are to be ended, and when |
 
 pub(crate) mod app_secret;
-mod budget;
+pub(crate) mod budget;
 pub(crate) mod consent;
 mod delays;
 pub(crate) mod desk;

@@ -214,7 +214,9 @@ impl ConsentError {
             Class::Policy => Self::Policy { summary },
             Class::Config => Self::Config { summary, whom_to_ask },
             Class::Transient => Self::Unavailable { summary },
-            Class::Reauth | Class::StepUp | Class::Alive | Class::Bug => Self::Refused { summary },
+            Class::Reauth | Class::Ambiguous | Class::StepUp | Class::Alive | Class::Bug => {
+                Self::Refused { summary }
+            }
         }
     }
 }

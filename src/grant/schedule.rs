@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bowline_oauth::catalog::protocol::Percentage;
 use bowline_runtime::clock::{earlier, later};
 use k8s_openapi::jiff::Timestamp;
 
@@ -10,6 +11,9 @@ pub(crate) const MOUNT_DELAY: Duration = Duration::from_secs(90);
 
 /// The default of `spec.refresh.before` of a provider: how long before it expires a token is refreshed.
 pub(crate) const DEFAULT_BEFORE: Duration = Duration::from_mins(10);
+
+/// So many refusals that do not say what they are about end a grant of which no token works any more.
+pub(crate) const AMBIGUOUS_REFUSALS: i32 = 3;
 
 /// After this many refusals in a row the provider is asked only once a day.
 pub(crate) const REFUSALS_TO_STOP: i32 = 10;
@@ -51,13 +55,15 @@ pub(crate) struct Policy {
     pub(crate) before: Duration,
     /// Whether a refresh ends the access token in use: then it is as late as a mounted Secret allows.
     pub(crate) ends_access: bool,
+    /// The share of a token's lifetime before which the provider refuses to refresh.
+    pub(crate) not_before: Option<Percentage>,
     pub(crate) bounds: RefreshBounds,
 }
 
 impl Policy {
     /// The policy of a provider that sets none.
     pub(crate) fn plain(bounds: RefreshBounds) -> Self {
-        Self { before: DEFAULT_BEFORE, ends_access: false, bounds }
+        Self { before: DEFAULT_BEFORE, ends_access: false, not_before: None, bounds }
     }
 }
 
@@ -105,6 +111,7 @@ pub(crate) fn next_refresh(
     let lifetime = Duration::try_from(expires_at.duration_since(obtained_at)).unwrap_or_default();
     let margin = margin(lifetime, policy);
     let due = earlier(expires_at, margin + margin.mul_f64(0.1 * jitter.clamp(0.0, 1.0)));
+    let due = policy.not_before.map_or(due, |share| due.max(later(obtained_at, share.of(lifetime))));
     match last_refresh {
         Some(at) => due.max(later(at, policy.least_interval(Some(lifetime)))),
         None => due,
@@ -134,6 +141,20 @@ pub(crate) fn after_refusal(now: Timestamp, refusals: i32) -> Timestamp {
     }
     let wait = AFTER_REFUSAL.saturating_mul(1 << refusals.clamp(1, 7).saturating_sub(1));
     later(now, wait.min(Duration::from_hours(1)))
+}
+
+/// When to refresh after `refusals` refusals that do not say whether they are about the grant: as after other refusals, but at
+/// the latest when a twentieth of the token's lifetime is left, because some providers refuse until the end is near.
+pub(crate) fn after_ambiguity(
+    now: Timestamp,
+    refusals: i32,
+    obtained_at: Timestamp,
+    expires_at: Timestamp,
+    policy: &Policy,
+) -> Timestamp {
+    let lifetime = Duration::try_from(expires_at.duration_since(obtained_at)).unwrap_or_default();
+    let (last, usual) = (earlier(expires_at, lifetime / 20), after_refusal(now, refusals));
+    if last > now { usual.min(last) } else { usual.min(later(now, policy.bounds.second_opinion_after)) }
 }
 
 /// When a grant that was refused at `last`, and is given up since `since`, is looked at again: the provider may have been
@@ -212,6 +233,22 @@ mod tests {
         let policy = Policy { ends_access: true, ..policy() };
         assert_eq!(margin(Duration::from_hours(8), &policy), MOUNT_DELAY);
         assert_eq!(margin(Duration::from_mins(1), &policy), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn where_an_early_refresh_is_refused_it_comes_after_that_share_of_the_lifetime() {
+        let policy = Policy { not_before: Some("90%".to_owned().try_into().unwrap()), ..policy() };
+        assert_eq!(next_refresh(at(0), at(600), 0.0, None, &policy), at(540));
+        assert_eq!(next_refresh(at(0), at(36_000), 0.0, None, &policy), at(32_400));
+    }
+
+    #[test]
+    fn an_ambiguous_refusal_is_asked_again_before_the_token_ends_and_soon_after() {
+        let next = |now, refusals| after_ambiguity(at(now), refusals, at(0), at(1_200), &policy());
+        assert_eq!(next(600, 1), at(660));
+        assert_eq!(next(900, 4), at(1_140), "a minute before the end");
+        assert_eq!(next(1_150, 5), at(1_210));
+        assert_eq!(next(5_000, 5), at(5_060));
     }
 
     #[test]

@@ -150,7 +150,15 @@ impl Target {
     pub(crate) fn policy(&self, bounds: RefreshBounds) -> Policy {
         let before = self.terms.refresh.as_ref().and_then(|refresh| refresh.before);
         let before = before.map_or(DEFAULT_BEFORE, bowline_api::duration::Duration::get);
-        Policy { before, ends_access: self.refresh_ends_access(), bounds }
+        let not_before = self.description.grant.refresh_not_before;
+        Policy { before, ends_access: self.refresh_ends_access(), not_before, bounds }
+    }
+
+    /// How many requests for tokens may be sent in a minute, if there is a limit.
+    pub(crate) fn per_minute(&self) -> Option<usize> {
+        let ours = self.terms.refresh.as_ref().and_then(|refresh| refresh.per_minute);
+        let ours = ours.and_then(|limit| usize::try_from(limit).ok());
+        ours.or(self.description.refresh.per_minute.and_then(|limit| usize::try_from(limit).ok()))
     }
 
     pub(crate) fn max_concurrent(&self) -> usize {
@@ -179,6 +187,10 @@ impl Target {
 }
 
 const SHOWN_SCOPES: usize = 256;
+
+/// Scopes that say who the person is, or that the grant goes on while they are away (`OpenID` Connect Core §5.4, §11). Many
+/// servers grant them unasked: they are shown, and give no access to anything of the person's.
+const IDENTITY_SCOPES: [&str; 6] = ["openid", "profile", "email", "address", "phone", "offline_access"];
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ScopeComparison {
@@ -213,7 +225,8 @@ impl ScopeComparison {
         if !grant.consent.is_ours() {
             return Vec::new();
         }
-        target.description.scopes.missing(&self.extra, &grant.consent.asked)
+        let beyond = target.description.scopes.missing(&self.extra, &grant.consent.asked);
+        beyond.into_iter().filter(|scope| !IDENTITY_SCOPES.contains(scope)).collect()
     }
 
     /// As in status: the schema bounds the lists, and a provider may name any number of scopes.

@@ -99,6 +99,7 @@ impl Label for Option<Class> {
             Some(Class::Policy) => "policy",
             Some(Class::StepUp) => "step_up",
             Some(Class::Config) => "config",
+            Some(Class::Ambiguous) => "ambiguous",
             Some(Class::Alive) => "alive",
             Some(Class::Cancelled) => "cancelled",
             Some(Class::Bug) => "bug",

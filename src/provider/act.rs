@@ -49,9 +49,11 @@ pub(super) async fn act(
     resume(ctx, provider);
     settle(ctx, &name, resolution);
     // The provider stays usable meanwhile: probes of its connections need it.
-    let has = |trouble| outcome.refusal.is_none() && ctx.grants.incidents().present(&name, trouble).is_some();
+    let now = ctx.clock.now();
+    let has =
+        |trouble| outcome.refusal.is_none() && ctx.grants.incidents().present(&name, trouble, now).is_some();
     if has(Trouble::Registration) {
-        let message = "The third party does not accept our registration (invalid_client): its connections pause. Put the right client_id and client_secret into the app Secret; a probe goes out every five minutes.";
+        let message = "The third party does not accept our registration (invalid_client): its refreshes pause, and one is tried every five minutes. Put the right client_id and client_secret into the app Secret.";
         let contact = provider.spec.contact.as_deref();
         outcome.refusal = Some(ProviderRefusal::new(Reason::AppRejected, message, contact));
     } else if has(Trouble::Grants) {
@@ -85,6 +87,9 @@ async fn resolve(
     };
     let app = change::app_to_use(ctx.world.resolutions.get(&name).as_deref(), app);
     let ready = ReadyProvider::new(Arc::clone(provider), app, metadata, Arc::new(http));
+    if let Some(why) = ready.unspoken_client_auth() {
+        return Err(ProviderRefusal::new(Reason::DiscoveryFailed, &why, contact));
+    }
     match ready.misused_app(&ctx.settings.namespace) {
         Some(why) => Err(ProviderRefusal::new(Reason::AppSecretIncomplete, &why, contact)),
         None => Ok(ready),
@@ -136,8 +141,12 @@ fn settle(ctx: &Context, name: &str, next: Resolution) {
     let resolutions = &ctx.world.resolutions;
     let last = resolutions.get(name);
     let last = last.as_deref();
-    if change::app_is_new(last, &next) {
+    let rewritten = last.is_some_and(|last| change::is_rewritten(last, &next));
+    if rewritten || change::app_is_new(last, &next) {
         ctx.grants.incidents().replaced(name, Trouble::Registration);
+    }
+    if rewritten {
+        ctx.grants.incidents().replaced(name, Trouble::Grants);
     }
     let changed = last.is_none_or(|last| !change::same(last, &next));
     resolutions.set(name, Arc::new(next));

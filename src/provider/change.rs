@@ -28,6 +28,12 @@ pub(super) fn app_is_new(last: Option<&Resolution>, next: &Resolution) -> bool {
     app.is_some() && !same_app(app_of(last).map(AsRef::as_ref), app.map(AsRef::as_ref))
 }
 
+/// Whether the object says something else about the third party: what was refused before says nothing about that.
+pub(super) fn is_rewritten(last: &Resolution, next: &Resolution) -> bool {
+    let (Ok(last), Ok(next)) = (last, next) else { return false };
+    last.object.spec != next.object.spec
+}
+
 /// The registration to use: the present one if only its Secret's version differs, so that what was noted about that version
 /// stays valid.
 pub(super) fn app_to_use(last: Option<&Resolution>, app: Option<Arc<App>>) -> Option<Arc<App>> {

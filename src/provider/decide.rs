@@ -49,16 +49,12 @@ pub(super) fn decide(
 ) -> Result<CheckedProvider, ProviderRefusal> {
     let (spec, name) = (&provider.spec, provider.name_any());
     let refuse = |reason, message: &str| ProviderRefusal::new(reason, message, spec.contact.as_deref());
-    let entry = catalog::get(&spec.type_).ok_or_else(|| {
-        let message =
-            format!("The catalogue has no type {}; `bowline catalog` lists those it has.", spec.type_);
-        refuse(Reason::UnknownType, &message)
-    })?;
+    let unfit = |error: ResolveError| refuse(unfit(&error), &sentence(&error.to_string()));
+    let entry = catalog::entry_of(spec).map_err(unfit)?;
     let network = network(spec.network.as_ref(), observed.ca_secret.as_deref(), &observed.bounds)
         .map_err(|message| refuse(Reason::EndpointRefused, &message))?;
-    let sketch = catalog::sketch(entry, spec, &name)
-        .map_err(|error| refuse(unfit(&error), &sentence(&error.to_string())))?;
-    let plain = catalog::resolve(entry, spec, &name, &BTreeMap::new()).ok();
+    let sketch = catalog::sketch(&entry, spec, &name).map_err(unfit)?;
+    let plain = catalog::resolve(&entry, spec, &name, &BTreeMap::new()).ok();
     for url in sketch.addresses().chain(plain.iter().flat_map(Description::addresses)) {
         guard::check_url(url, &network).map_err(|refused| {
             refuse(Reason::EndpointRefused, &format!("{refused}. {}", remedy(&refused)))
@@ -72,6 +68,8 @@ pub(super) fn decide(
 
 fn unfit(error: &ResolveError) -> Reason {
     match error {
+        ResolveError::UnknownType { .. } => Reason::UnknownType,
+        ResolveError::Overlay { .. } | ResolveError::Contradiction { .. } => Reason::OverlayInvalid,
         ResolveError::Insecure { .. }
         | ResolveError::BadAddress { .. }
         | ResolveError::AddressChanged { .. } => Reason::EndpointRefused,

@@ -83,6 +83,20 @@ impl ReadyProvider {
         secret.admitted(app, &description).err()
     }
 
+    /// Why our client cannot prove itself at the provider, if its metadata says so: before a person is sent there.
+    pub(crate) fn unspoken_client_auth(&self) -> Option<String> {
+        let announced = &self.metadata.as_ref()?.endpoints.client_auth_unsupported;
+        let has_secret = self.app.as_ref()?.client_secret.is_some();
+        let description = self.description(&BTreeMap::new()).ok()?;
+        let unable = !announced.is_empty() && description.client_auth(has_secret).is_none();
+        unable.then(|| {
+            format!(
+                "By its metadata the server takes only {} as client authentication, which Bowline does not speak: have the server allow client_secret_basic or client_secret_post for this client, or set overlay.clientAuth if the metadata is wrong.",
+                announced.join(", ")
+            )
+        })
+    }
+
     /// The provider for a connection with these parameters. Errors name what does not fit, never a value.
     pub(super) fn target(
         &self,
@@ -102,9 +116,9 @@ impl ReadyProvider {
 
     fn description(&self, parameters: &BTreeMap<String, String>) -> Result<Description, UnusableProvider> {
         let (spec, name) = (&self.object.spec, self.object.name_any());
-        let entry = catalog::get(&spec.type_)
-            .ok_or_else(|| UnusableProvider::refused(&name, "Its catalogue entry is gone."))?;
-        let description = catalog::resolve(entry, spec, &name, parameters).map_err(|error| {
+        let entry = catalog::entry_of(spec);
+        let description = entry.and_then(|entry| catalog::resolve(&entry, spec, &name, parameters));
+        let description = description.map_err(|error| {
             let why = sentence(&error.to_string());
             match error.concerns() {
                 SetBy::Connection => UnusableProvider::ParametersInvalid(why),

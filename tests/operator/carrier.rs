@@ -105,7 +105,11 @@ impl OpenAttempt {
         assert_eq!(callback["state"], self.state.expose_secret(), "the state comes back as it went");
         let issuer = callback.get("iss").cloned();
         let answer = match callback.get("code") {
-            Some(code) => AuthorizationResponse::Code { code: code.as_str().into(), issuer },
+            Some(code) => AuthorizationResponse::Code {
+                code: code.as_str().into(),
+                issuer,
+                parameters: callback.clone().into_iter().collect(),
+            },
             None => AuthorizationResponse::Error {
                 error: callback["error"].clone(),
                 description: callback.get("error_description").cloned(),

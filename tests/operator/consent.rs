@@ -3,6 +3,8 @@
 //! Protocol tests (level 2) show the requests. Only here do we see that the grant arrives once, is judged and replaces the
 //! old one.
 
+use std::collections::BTreeMap;
+
 use bowline_api::attempt::{AuthorizationResponse, EndResult, Step};
 use bowline_api::opaque::Digest;
 use bowline_testbed::sandbox::{Action, Endpoint, Event, Fault, Ledger, Rotation, TokenKind};
@@ -234,6 +236,7 @@ async fn a_code_of_another_attempt_is_worth_nothing() {
     hers.answered(AuthorizationResponse::Code {
         code: callback["code"].as_str().into(),
         issuer: callback.get("iss").cloned(),
+        parameters: BTreeMap::new(),
     })
     .await;
     assert!(!hers.ended().await.is_connected());
@@ -241,8 +244,11 @@ async fn a_code_of_another_attempt_is_worth_nothing() {
     let (kept, victim) = (his.now().await, it.attempt_as("alice", "mail").await);
     victim.sent().await;
     let Step::Sent { sealed, .. } = kept.attempt.step else { panic!("not sent") };
-    let answer =
-        AuthorizationResponse::Code { code: "sbx_co_x".into(), issuer: callback.get("iss").cloned() };
+    let answer = AuthorizationResponse::Code {
+        code: "sbx_co_x".into(),
+        issuer: callback.get("iss").cloned(),
+        parameters: BTreeMap::new(),
+    };
     victim.forged(Step::Returned { answer, sealed }).await;
     let ending = victim.ended().await;
     assert!(ending.message.contains("cannot be read"), "{ending:?}");

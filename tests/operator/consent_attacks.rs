@@ -2,6 +2,8 @@
 //!
 //! The tests also play a hijacked portal: the operator alone judges what it sends.
 
+use std::collections::BTreeMap;
+
 use std::time::Duration;
 
 use bowline_api::attempt::{AuthorizationResponse, Step};
@@ -123,6 +125,7 @@ async fn an_answer_that_comes_too_late_is_not_taken() {
     let answer = AuthorizationResponse::Code {
         code: callback["code"].as_str().into(),
         issuer: callback.get("iss").cloned(),
+        parameters: BTreeMap::new(),
     };
     let late = Timestamp::now() - SignedDuration::from_secs(1);
     attempt.forged_at(late, Step::Returned { answer, sealed }).await;

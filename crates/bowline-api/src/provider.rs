@@ -51,7 +51,7 @@ use super::open::Open;
     .field_path(".endpoints")
 )]
 pub struct IntegrationProviderSpec {
-    /// Name of a catalogue entry; `bowline catalog` lists them. Required, immutable.
+    /// Name of a catalogue entry; `bowline catalog list` shows them. Required, immutable.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("type is immutable: make a new provider"))]
@@ -241,8 +241,8 @@ pub struct RefreshPolicy {
     /// How many requests to this provider may run at once, 1 to 64. Absent means 8.
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrent: Option<i32>,
-    /// How many requests for tokens may be sent to this provider in a minute, 1 to 6000, for all connections together. Absent
-    /// means the catalogue entry's limit, or none.
+    /// How many requests for tokens may be sent to this provider in a minute, 1 to 6000, for all connections together.
+    /// Absent means the catalogue entry's limit, or none.
     #[schemars(range(min = 1, max = 6000))]
     pub per_minute: Option<i32>,
 }

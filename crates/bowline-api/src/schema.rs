@@ -25,7 +25,8 @@ pub(crate) fn complete(definition: &mut CustomResourceDefinition) {
     for version in &mut definition.spec.versions {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         let Some(schema) = schema else { continue };
-        let overlay = at(schema, &["spec"]).and_then(|spec| spec.properties.as_mut()?.remove_entry("overlay"));
+        let overlay =
+            at(schema, &["spec"]).and_then(|spec| spec.properties.as_mut()?.remove_entry("overlay"));
         each(schema, &mut |schema| schema.nullable = None);
         for (path, texts) in [(&["spec", "allow", "namespaces"][..], true), (&["status"], false)] {
             if let Some(unbounded) = at(schema, path) {

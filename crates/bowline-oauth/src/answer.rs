@@ -195,7 +195,7 @@ pub(crate) fn read(
     let account = account(document, &claims, description);
     let account = account.map_err(|oversized| allowance.note(oversized)).ok().flatten();
     let (expires_in, refresh_expires_in) = lifetimes(root, paths, &mut flaws);
-    let assumed = description.grant.access_lifetime.map(|lifetime| lifetime.get());
+    let assumed = description.grant.assumed_lifetime();
     let lifetime = match expires_in {
         Some(Duration::ZERO) => Lifetime::Zero(assumed),
         Some(told) => Lifetime::Told(told),
@@ -501,7 +501,8 @@ mod tests {
     #[test]
     fn class_12_what_is_published_beside_the_token_is_bounded_too() {
         let mut talkative = description();
-        let paths = (0..50).map(|number| (format!("key{number:02}"), pointer(&format!("/answer/extra{number}"))));
+        let paths =
+            (0..50).map(|number| (format!("key{number:02}"), pointer(&format!("/answer/extra{number}"))));
         talkative.core.publish = paths.collect();
         let extras = (0..50).map(|number| (format!("extra{number}"), json!("x".repeat(10_000))));
         let mut document = json!({"access_token": "at", "refresh_token": "rt"});
@@ -520,13 +521,18 @@ mod tests {
 
     #[test]
     fn every_token_is_a_bearer_token_but_those_that_need_a_proof() {
-        for given in [json!(null), json!("bearer"), json!("BEARER"), json!(""), json!("bot"), json!("access_token")] {
+        for given in
+            [json!(null), json!("bearer"), json!("BEARER"), json!(""), json!("bot"), json!("access_token")]
+        {
             let answer = token(&json!({"access_token": "at", "token_type": given}));
             assert_eq!((answer.token_type.as_str(), answer.flaws.len()), ("Bearer", 0), "{given}");
         }
         for given in ["DPoP", "dpop", "MAC"] {
             let answer = token(&json!({"access_token": "at", "token_type": given}));
-            assert_eq!((answer.token_type.as_str(), &answer.flaws[..]), (UNKNOWN_TYPE, &[AnswerFlaw::TokenType][..]));
+            assert_eq!(
+                (answer.token_type.as_str(), &answer.flaws[..]),
+                (UNKNOWN_TYPE, &[AnswerFlaw::TokenType][..])
+            );
         }
     }
 

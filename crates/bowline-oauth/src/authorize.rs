@@ -388,7 +388,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_push_that_is_refused_falls_back_to_the_browser_unless_only_pushed_requests_are_accepted() {
-        let refusals = [(400, r#"{"error":"invalid_request"}"#), (401, r#"{"error":"invalid_client"}"#), (403, ""), (404, "")];
+        let refusals = [
+            (400, r#"{"error":"invalid_request"}"#),
+            (401, r#"{"error":"invalid_client"}"#),
+            (403, ""),
+            (404, ""),
+        ];
         for (status, body) in refusals {
             let mut description = pushing(&[ClientAuth::Basic]);
             let begun_plain = begun(&Script::of(status, body), &description, &["read"]).await.unwrap();

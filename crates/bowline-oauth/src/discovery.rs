@@ -10,7 +10,7 @@ use super::guard::{self, AddressRefused};
 use super::http::{Http, SendError};
 use super::{classify, issuer, request};
 use crate::catalog::DiscoveredEndpoints;
-use crate::catalog::entry::ProviderEndpoints;
+use crate::catalog::entry::{Pkce, ProviderEndpoints};
 use crate::catalog::protocol::ClientAuth;
 
 /// The longest address that is kept.
@@ -140,8 +140,18 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
         client_auth_unsupported,
         issuer_in_callback: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
+        pkce: pkce(document),
         require_pushed: document.get("require_pushed_authorization_requests") == Some(&Value::Bool(true)),
     })
+}
+
+/// What the server makes of PKCE with S256.
+fn pkce(document: &Value) -> Pkce {
+    match document.get("code_challenge_methods_supported").and_then(Value::as_array) {
+        None => Pkce::Unknown,
+        Some(methods) if methods.iter().any(|method| method == "S256") => Pkce::Supported,
+        Some(_) => Pkce::None,
+    }
 }
 
 /// The methods that we support, or the names of the others if there is none. An absent list means Basic (RFC 8414 §2).
@@ -162,7 +172,8 @@ fn client_auth(document: &Value) -> (Vec<ClientAuth>, Vec<String>) {
         }
     }
     let names = listed.iter().filter_map(Value::as_str).filter(|name| classify::is_plain(name));
-    let others = if methods.is_empty() { names.take(MAX_METHODS).map(str::to_owned).collect() } else { Vec::new() };
+    let others =
+        if methods.is_empty() { names.take(MAX_METHODS).map(str::to_owned).collect() } else { Vec::new() };
     (methods, others)
 }
 

@@ -35,6 +35,12 @@ pub(super) struct Answered {
     pub(crate) secret: WhichSecret,
 }
 
+/// A refusal that may come of a server that compares what Basic authentication sends without decoding it.
+fn doubting_basic(failure: Failure) -> Failure {
+    let hint = "the client id or secret has letters that Basic authentication encodes (RFC 6749 §2.3.1), which some servers do not decode: if both are right, set spec.overlay.clientAuth of the provider to [Post], or parameters.client_auth to post";
+    Failure { summary: format!("{}; {hint}", failure.summary), ..failure }
+}
+
 impl ClientRequest<'_> {
     /// Requests tokens with what the grant type needs; an id token is valid only with the `nonce`, if there is one.
     pub(super) async fn tokens(
@@ -79,7 +85,11 @@ impl ClientRequest<'_> {
             match judge(received).map_err(|failure| failure.without_echo(echo)) {
                 Ok(answer) => return Ok((answer, which)),
                 // The first refusal is about the secret that is meant to work.
-                Err(failure) if failure.refuses_client() => refused = refused.or(Some(failure)),
+                Err(failure) if failure.refuses_client() => {
+                    let failure =
+                        if client.is_changed_by_basic() { doubting_basic(failure) } else { failure };
+                    refused = refused.or(Some(failure));
+                }
                 Err(failure) => return Err(failure),
             }
         }

@@ -9,9 +9,10 @@ use super::authorize::nonce;
 use super::claims::ClaimsFlaw;
 use super::classify::{self, Failure, Operation};
 use super::endpoint::{ClientRequest, Granted};
-use super::http::Http;
+use super::http::{Http, Sent};
 use crate::catalog::Description;
 use crate::catalog::entry::Pkce;
+use crate::catalog::errors::Class;
 
 /// The code in a callback, and the values of the request that it answers.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +54,23 @@ pub async fn exchange(
         grant.push(("code_verifier", secrets[1]));
     }
     let outcome = asked.tokens(&grant, &[], nonce(scopes, verifier).as_deref()).await;
-    let granted = outcome.map_err(|failure| secrets.into_iter().fold(failure, Failure::without_echo))?;
+    let granted = outcome.map_err(|failure| {
+        let failure = secrets.into_iter().fold(failure, Failure::without_echo);
+        if description.authorize.pkce == Pkce::Unknown { doubting_pkce(failure) } else { failure }
+    })?;
     if granted.answer.flaws.contains(&AnswerFlaw::IdToken(ClaimsFlaw::OtherNonce)) {
         return Err(classify::of_another_request());
     }
     Ok(granted)
+}
+
+/// A refusal that may come of a verifier that the server does not know: some call the client invalid then.
+fn doubting_pkce(failure: Failure) -> Failure {
+    if failure.sent != Sent::Refused || failure.class == Class::Transient {
+        return failure;
+    }
+    let hint = "a server that does not know PKCE refuses code_verifier: if this one does not, set spec.overlay.authorize.pkce of the provider to None";
+    Failure { summary: format!("{}; {hint}", failure.summary), ..failure }
 }
 
 #[cfg(test)]
@@ -69,10 +82,7 @@ mod tests {
     use super::*;
     use crate::app::WhichSecret;
     use crate::authorize::nonce_of;
-    use crate::catalog::entry::Pkce;
-    use crate::catalog::errors::Class;
     use crate::fixtures::{Script, answer, app, description, id_token};
-    use crate::http::Sent;
 
     const BACK: &str = "https://portal.example.com/callback/example";
     const ANSWER: &str = r#"{"access_token":"at","refresh_token":"rt","expires_in":60}"#;

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::catalog::calls::{ApiCall, Identity, IdentitySource};
     use crate::catalog::errors::Class;
-        use crate::catalog::protocol::AccountPaths;
+    use crate::catalog::protocol::AccountPaths;
     use crate::fixtures::{Script, description, pointers};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -133,9 +133,10 @@ mod tests {
     async fn the_user_info_may_be_a_signed_jwt_and_has_values_to_publish() {
         let mut description = told_by(IdentitySource::Call);
         let path = |text: &str| crate::fixtures::pointer(text);
-        description.core.publish = [("site", "/userInfo/site/url"), ("none", "/userInfo/none"), ("other", "/answer/site")]
-            .map(|(key, at)| (key.to_owned(), path(at)))
-            .into();
+        description.core.publish =
+            [("site", "/userInfo/site/url"), ("none", "/userInfo/none"), ("other", "/answer/site")]
+                .map(|(key, at)| (key.to_owned(), path(at)))
+                .into();
         let claims = json!({"sub": "8", "name": "Ann", "site": {"url": "https://a.example.com"}});
         for body in [crate::fixtures::id_token(&claims), claims.to_string()] {
             let script = Script::of(200, &body);

@@ -222,8 +222,13 @@ mod tests {
 
         let mut openai = checked();
         openai.core.errors.api_code = crate::fixtures::pointers("/error/code");
-        let rule =
-            |code: &str, class| RefusalRule { status: None, code: Some(code.to_owned()), text: None, header: None, class };
+        let rule = |code: &str, class| RefusalRule {
+            status: None,
+            code: Some(code.to_owned()),
+            text: None,
+            header: None,
+            class,
+        };
         openai.core.errors.api =
             vec![rule("insufficient_quota", Class::Alive), rule("invalid_api_key", Class::Reauth)];
         assert_eq!(

@@ -26,6 +26,7 @@ pub mod key;
 pub mod limits;
 pub mod network;
 pub mod refresh;
+pub mod rehearsal;
 pub mod request;
 pub mod revoke;
 

@@ -107,6 +107,14 @@ impl Client<'_> {
         Ok(request)
     }
 
+    /// Whether encoding changes what Basic authentication sends.
+    pub(crate) fn is_changed_by_basic(&self) -> bool {
+        let encoded =
+            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>() != text;
+        let is_basic = self.description.client_auth(self.secret.is_some()) == Some(ClientAuth::Basic);
+        is_basic && (encoded(self.id) || self.secret.is_some_and(|secret| encoded(secret.expose_secret())))
+    }
+
     /// Id and secret in the Authorization header, form-encoded first (RFC 6749 §2.3.1).
     pub(crate) fn prove_by_header(&self, request: &mut Request) -> Result<(), RequestError> {
         authorize_client(request, self.id, self.secret.ok_or(RequestError::NoClientAuth)?)

@@ -68,8 +68,7 @@ fn on_record(input: &Input) -> Option<ConditionVerdict> {
 fn awaiting_first(input: &Input, target: &Target) -> ConditionVerdict {
     let spec = &input.connection.spec;
     if input.observed.is_minted(spec) {
-        let detail = "The first token is being requested with the app registration.";
-        return input.verdict(Reason::AuthorizationInProgress, detail);
+        return awaiting_mint(input);
     }
     if let (Some(credentials), None) = (&spec.credentials, &input.observed.credentials) {
         let facts = MessageFacts { secret: Some(&credentials.secret_name), ..input.facts() };
@@ -80,6 +79,17 @@ fn awaiting_first(input: &Input, target: &Target) -> ConditionVerdict {
     let how = how_to_connect(input, target)
         .unwrap_or_else(|| format!("kubectl bowline import {}", input.connection.name_any()));
     ConditionVerdict::of(Reason::AwaitingAuthorization, &MessageFacts { how: Some(&how), ..input.facts() })
+}
+
+/// The first token is minted without anybody's doing, so nobody but this condition says why there is none.
+fn awaiting_mint(input: &Input) -> ConditionVerdict {
+    let Some(failure) = &input.history.last_failure else {
+        let detail = "The first token is being requested with the app registration.";
+        return input.verdict(Reason::AuthorizationInProgress, detail);
+    };
+    let next =
+        input.history.retry_at.map_or_else(String::new, |at| format!(" The next request is due at {at}."));
+    input.verdict(Reason::MintFailed, format!("{}.{next}", failure.message))
 }
 
 /// How a person consents, if the provider asks for consent and there is a way.

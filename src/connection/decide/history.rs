@@ -13,7 +13,8 @@ use crate::connection::observed::ObservedConnection;
 use crate::grant::incident::Incident;
 use crate::grant::outcome::{FinishedWork, Outcome};
 use crate::grant::schedule::{self, Policy};
-use crate::vault::record::{GrantVersion, Pause};
+use crate::vault::Grant;
+use crate::vault::record::Pause;
 
 /// What is remembered about refreshes of the grant in use.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,7 +49,7 @@ impl History {
         let remembered =
             Self::remembered(connection.status.as_ref(), observed).reopened(observed.incident, policy);
         match &observed.actor.finished {
-            Some(finished) => remembered.absorb(finished, observed.record.version(), policy, jitter),
+            Some(finished) => remembered.absorb(finished, observed, policy, jitter),
             None => remembered,
         }
     }
@@ -96,18 +97,21 @@ impl History {
     fn absorb(
         mut self,
         finished: &FinishedWork,
-        version: Option<GrantVersion>,
+        observed: &ObservedConnection,
         policy: &Policy,
         jitter: f64,
     ) -> Self {
         self.answer(finished);
-        let now = finished.at;
+        let (now, version) = (finished.at, observed.record.version());
         match &finished.outcome {
             Outcome::Committed { accepted } => {
                 let Self { handled_refresh, handled_authorization, .. } = self;
                 Self { handled_refresh, handled_authorization, accepted: *accepted, ..Self::default() }
             }
             // Before the first grant there is no version, but a failure counts already.
+            Outcome::Failed { used, failure } if *used == version && failure.class == Class::Ambiguous => {
+                self.ambiguous(failure, finished, observed.record.grant().map(AsRef::as_ref), policy)
+            }
             Outcome::Failed { used, failure } if *used == version => {
                 self.failed(failure, finished, policy, jitter)
             }
@@ -157,6 +161,33 @@ impl History {
         self.refused(failure, finished, policy, jitter)
     }
 
+    /// The provider refused and does not say whether that is about the grant. As long as a token works nothing is decided; after
+    /// that, several such refusals mean that the owner has to connect again.
+    fn ambiguous(
+        mut self,
+        failure: &Failure,
+        finished: &FinishedWork,
+        grant: Option<&Grant>,
+        policy: &Policy,
+    ) -> Self {
+        if let Some(since) = self.condemned_since() {
+            return self.still_condemned(failure, finished, since);
+        }
+        let now = finished.at;
+        self.refusals += 1;
+        self.note(Reason::RefreshFailing, failure, finished);
+        let (obtained_at, expires_at) = grant.map_or((now, None), |it| (it.obtained_at, it.expires_at));
+        let is_over = expires_at.is_some_and(|expires| expires <= now);
+        let decided = is_over && self.refusals >= schedule::AMBIGUOUS_REFUSALS;
+        self.retry_at = Some(match expires_at {
+            _ if decided => schedule::after_verdict(now, now),
+            Some(expires) => schedule::after_ambiguity(now, self.refusals, obtained_at, expires, policy),
+            None => schedule::after_refusal(now, self.refusals),
+        });
+        self.ruling = decided.then(|| ruling(Reason::GrantExpired, &failure.summary, now));
+        self
+    }
+
     fn refused(mut self, failure: &Failure, finished: &FinishedWork, policy: &Policy, jitter: f64) -> Self {
         let now = finished.at;
         if failure.class == Class::Reauth && !self.doubts_the_grant() {
@@ -166,7 +197,9 @@ impl History {
             self.refusals += 1;
         }
         let ruled = ruled(failure);
-        self.note(ruled.unwrap_or(Reason::RefreshFailing), failure, finished);
+        let is_first = matches!(finished.outcome, Outcome::Failed { used: None, .. });
+        let usual = if is_first { Reason::MintFailed } else { Reason::RefreshFailing };
+        self.note(ruled.unwrap_or(usual), failure, finished);
         self.retry_at = Some(match failure.class {
             Class::Transient => {
                 schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy)
@@ -275,7 +308,12 @@ fn ruled(failure: &Failure) -> Option<Reason> {
         Class::Consent => Some(Reason::AdminConsentRequired),
         Class::Policy => Some(Reason::PolicyBlocked),
         Class::StepUp => Some(Reason::StepUpRequired),
-        Class::Transient | Class::Config | Class::Alive | Class::Cancelled | Class::Bug => None,
+        Class::Transient
+        | Class::Config
+        | Class::Ambiguous
+        | Class::Alive
+        | Class::Cancelled
+        | Class::Bug => None,
     }
 }
 

@@ -1,10 +1,11 @@
 //! From the provider's answer to the grant in use: on record first, then judged, then promoted.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use bowline_api::attempt::{AttemptEnding, EndResult};
 use bowline_api::reason::Reason;
-use bowline_oauth::answer::TokenAnswer;
+use bowline_oauth::answer::{TokenAnswer, account_of_callback, extras_of_callback};
 use bowline_oauth::app::App;
 use bowline_runtime::attempts::StoredAttempt;
 use bowline_runtime::telemetry::chain;
@@ -29,6 +30,8 @@ pub(super) struct Arrival<'a> {
     pub(crate) app: &'a App,
     pub(crate) grant_type: GrantType,
     pub(crate) asked_at: Timestamp,
+    /// What the callback said besides the standard's parameters.
+    pub(crate) parameters: BTreeMap<String, String>,
 }
 
 /// Puts the answer on record before anything in it is judged, judges it, and ends the attempt.
@@ -39,12 +42,17 @@ pub(super) async fn arrived(
     answer: TokenAnswer,
 ) -> WorkResult {
     engine.gate.accepted(job);
-    let Arrival { kept, pledge, app, grant_type, asked_at } = arrival;
-    let (account, oversized) = (answer.account.clone().map(from_catalog), answer.oversized_for_a_grant());
+    let Arrival { kept, pledge, app, grant_type, asked_at, parameters } = arrival;
+    let description = job.target.description();
+    let of_callback = account_of_callback(description, &parameters);
+    let oversized = answer.oversized_for_a_grant().or(of_callback.as_ref().err().copied());
+    let account = answer.account.clone().or(of_callback.ok().flatten()).map(from_catalog);
     let person = person_behind(engine, job, &kept);
     let consent = Consent { grant_type, asked: pledge.scopes.clone(), confirmed: false, person };
     let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);
     let mut grant = renewed(&nothing, answer, asked_at);
+    let extras = extras_of_callback(description, &parameters);
+    grant.published_extras.extend(extras.into_iter().map(|(key, value)| (key, value.into())));
     grant.bound_to.account = account;
     let erased = match put_on_record(engine, job, &grant).await {
         Ok(erased) => erased,
@@ -71,7 +79,8 @@ pub(super) async fn arrived(
 /// Revokes what no record holds. Without its account nobody knows whether another connection uses it.
 async fn give_back_unkept(engine: &Engine, job: &Job, app: &App, mut grant: Grant) {
     if grant.bound_to.account.is_none() {
-        grant.bound_to.account = whose(engine, job, &grant).await.ok().flatten();
+        let info = whose(engine, job, &grant).await.unwrap_or_default();
+        grant.bound_to.account = info.account.map(from_catalog);
     }
     give_back(engine, job, app, &grant).await;
 }

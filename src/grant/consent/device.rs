@@ -3,6 +3,7 @@
 //! It cannot prove who finished it, so the first grant from a device flow is not published before its owner confirms the
 //! account.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bowline_api::attempt::{Attempt, AttemptEnding, ConnectionRef, DeviceCode, LIFETIME, Step, attempt_name};
@@ -93,8 +94,8 @@ pub(super) async fn poll(engine: &Engine, job: &Job, name: &str) -> WorkResult {
     drop(permit);
     let why = match polled {
         Ok(Poll::Granted(granted)) => {
-            let arrival =
-                Arrival { kept, pledge: &pledge, app: &app, grant_type: GrantType::DeviceCode, asked_at };
+            let (grant_type, parameters) = (GrantType::DeviceCode, BTreeMap::new());
+            let arrival = Arrival { kept, pledge: &pledge, app: &app, grant_type, asked_at, parameters };
             return arrived(engine, job, arrival, granted.answer).await;
         }
         Ok(Poll::Pending) => return Ok(Outcome::Polled { until: next_poll(engine, interval) }),

@@ -3,6 +3,7 @@
 //! The operator builds the request, because only it knows the client secret and keeps the verifier. The code is sent once,
 //! whatever happens.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bowline_api::attempt::{AuthorizationResponse, Step, redirect_uri};
@@ -93,9 +94,15 @@ pub(super) async fn exchange(engine: &Engine, job: &Job, name: &str) -> WorkResu
     let kept = engine.consents.attempt(name).await?;
     let Step::Returned { answer, sealed } = &kept.attempt.step else { return Ok(Outcome::Stepped) };
     match code(engine, job, &kept, answer, sealed).await {
-        Ok((pledge, app, code)) => Box::pin(spend(engine, job, kept, &app, &pledge, &code)).await,
+        Ok((pledge, app, returned)) => Box::pin(spend(engine, job, kept, &app, &pledge, returned)).await,
         Err(outcome) => Err(engine.consents.failed(kept, outcome).await),
     }
+}
+
+/// What the browser brought back.
+struct Returned {
+    code: SecretString,
+    parameters: BTreeMap<String, String>,
 }
 
 /// The code with its terms and app, if the answer belongs to this attempt and comes from the provider that was asked.
@@ -105,16 +112,16 @@ async fn code(
     kept: &StoredAttempt,
     answer: &AuthorizationResponse,
     sealed: &ByteString,
-) -> Result<(Pledge, Arc<App>, SecretString), Outcome> {
+) -> Result<(Pledge, Arc<App>, Returned), Outcome> {
     let pledge = Pledge::open(engine, job, kept, sealed)?;
     may_consent(engine, job, kept)?;
     let (AuthorizationResponse::Code { issuer, .. } | AuthorizationResponse::Error { issuer, .. }) = answer;
     let description = job.target.description();
     callback::callback_issuer(description, issuer.as_deref()).map_err(|_| ConsentError::WrongIssuer)?;
     match answer {
-        AuthorizationResponse::Code { code, .. } => {
+        AuthorizationResponse::Code { code, parameters, .. } => {
             let app = pledged_app(engine, job, &pledge).await?;
-            Ok((pledge, app, code.clone()))
+            Ok((pledge, app, Returned { code: code.clone(), parameters: parameters.clone() }))
         }
         AuthorizationResponse::Error { error, description: said, .. } => {
             let declined = callback::declined(description, error, said.as_deref());
@@ -129,7 +136,7 @@ async fn spend(
     kept: StoredAttempt,
     app: &App,
     pledge: &Pledge,
-    code: &SecretString,
+    Returned { code, parameters }: Returned,
 ) -> WorkResult {
     let loaded = engine.records.get(&job.place.uid);
     if loaded.is_some_and(|loaded| loaded.record.sealed(Slot::Candidate).is_some()) {
@@ -141,13 +148,14 @@ async fn spend(
     let kept = engine.consents.step(kept, Step::Exchanging).await.ok_or(Outcome::Stale)?;
     let asked_at = engine.records.clock.now();
     let Pledge { secret: verifier, redirect_uri, scopes, .. } = pledge;
-    let code = Code { code, verifier, redirect_uri, scopes };
+    let code = Code { code: &code, verifier, redirect_uri, scopes };
     let sent = exchange::exchange(job.target.http(), job.target.description(), app, code, asked_at);
     let sent = engine.gate.timed(Operation::Exchange, sent).await;
     drop(permit);
     match sent {
         Ok(granted) => {
-            let arrival = Arrival { kept, pledge, app, grant_type: GrantType::AuthorizationCode, asked_at };
+            let grant_type = GrantType::AuthorizationCode;
+            let arrival = Arrival { kept, pledge, app, grant_type, asked_at, parameters };
             arrived(engine, job, arrival, granted.answer).await
         }
         Err(failure) => Err(engine.consents.failed(kept, declined(engine, job, failure)).await),

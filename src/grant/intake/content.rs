@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bowline_api::connection::Method;
+use bowline_oauth::answer::Lifetime;
 use bowline_oauth::limits::{MAX_NAME, MAX_SCOPES};
 use bowline_runtime::clock::later;
 use k8s_openapi::ByteString;
@@ -28,8 +29,14 @@ pub(super) struct Provided {
     pub(crate) expires_at: Option<Timestamp>,
 }
 
-/// Reads the data of a Secret for a connection that uses `method`.
-pub(super) fn read(data: &SecretData, method: Method, now: Timestamp) -> Result<Provided, IntakeError> {
+/// Reads the data of a Secret for a connection that uses `method`. `assumed` is how long an access token of its provider lives
+/// where nobody says how long.
+pub(super) fn read(
+    data: &SecretData,
+    method: Method,
+    assumed: Option<Duration>,
+    now: Timestamp,
+) -> Result<Provided, IntakeError> {
     if method == Method::ClientCredentials {
         return Err(IntakeError::NothingToImport);
     }
@@ -41,7 +48,8 @@ pub(super) fn read(data: &SecretData, method: Method, now: Timestamp) -> Result<
     }
     let credential = credential(data, method)?;
     let scopes = text(data, "scope")?.map(scopes).transpose()?;
-    Ok(Provided { credential, scopes, expires_at: expires_at(data, now)? })
+    let expires_at = expires_at(data, &credential, assumed, now)?;
+    Ok(Provided { credential, scopes, expires_at })
 }
 
 /// Each once, and no more of them than an answer of a provider may have.
@@ -81,13 +89,24 @@ fn credential(data: &SecretData, method: Method) -> Result<Credential, IntakeErr
     }
 }
 
-fn expires_at(data: &SecretData, now: Timestamp) -> Result<Option<Timestamp>, IntakeError> {
+/// When the access token expires. `expires_in` counts from now, as nobody knows how old it is.
+fn expires_at(
+    data: &SecretData,
+    credential: &Credential,
+    assumed: Option<Duration>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, IntakeError> {
+    let Credential::OAuth { refresh_token, access_token: Some(_), .. } = credential else { return Ok(None) };
     if let Some(text) = text(data, "expires_at")? {
         return text.parse().map(Some).map_err(|_| IntakeError::BadTime { key: "expires_at" });
     }
-    let Some(text) = text(data, "expires_in")? else { return Ok(None) };
-    let seconds: u32 = text.parse().map_err(|_| IntakeError::BadTime { key: "expires_in" })?;
-    Ok(Some(later(now, Duration::from_secs(seconds.into()))))
+    let told = text(data, "expires_in")?.map(str::parse::<u32>).transpose();
+    let lifetime = match told.map_err(|_| IntakeError::BadTime { key: "expires_in" })? {
+        None => Lifetime::Untold(assumed),
+        Some(0) => Lifetime::Zero(assumed),
+        Some(seconds) => Lifetime::Told(Duration::from_secs(seconds.into())),
+    };
+    Ok(lifetime.counted(refresh_token.is_some(), None).map(|lifetime| later(now, lifetime)))
 }
 
 /// A value, checked when it is read. Blank counts as absent.
@@ -124,14 +143,14 @@ mod tests {
     }
 
     fn refusal(pairs: Pairs, method: Method) -> IntakeError {
-        read(&data(pairs), method, at(0)).err().unwrap()
+        read(&data(pairs), method, None, at(0)).err().unwrap()
     }
 
     #[test]
     fn a_refresh_token_with_its_access_token_is_read() {
         let pairs: &[(&str, &[u8])] =
             &[("refresh_token", b"r\n"), ("access_token", b"a"), ("expires_in", b"60"), ("scope", b"x,y z")];
-        let provided = read(&data(pairs), Method::AuthorizationCode, at(0)).unwrap();
+        let provided = read(&data(pairs), Method::AuthorizationCode, None, at(0)).unwrap();
         let Credential::OAuth { refresh_token: Some(refresh), .. } = &provided.credential else { panic!() };
         assert_eq!(refresh.expose_secret(), "r");
         assert_eq!(provided.expires_at, Some(at(60)));

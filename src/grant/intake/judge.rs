@@ -1,16 +1,18 @@
 //! Judging a candidate: does the provider honour it, and is it of the account that is expected? If so, it is promoted to the
 //! grant in use, else erased.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bowline_api::connection::Method;
 use bowline_oauth::answer::{AnswerFlaw, UNKNOWN_TYPE};
 use bowline_oauth::app::App;
-use bowline_oauth::catalog::calls::IdentitySource;
+use bowline_oauth::catalog::calls::{Identity, IdentitySource};
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::catalog::protocol;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::http::Sent;
+use bowline_oauth::identity::UserInfo;
 use bowline_oauth::limits::Oversized;
 use bowline_oauth::{claims, identity, key};
 use bowline_runtime::clock::later;
@@ -113,7 +115,10 @@ async fn try_consented(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgeme
         return Err(refused("the access token that it gave was too long to be kept."));
     }
     match grant.bound_to.account.clone() {
-        Some(named) => account_fits(engine, job, grant, Some(named))?,
+        Some(named) => {
+            account_fits(engine, job, grant, Some(named))?;
+            ask_for_extras(engine, job, grant).await;
+        }
         None => identify(engine, job, grant).await?,
     }
     scopes_fit(engine, job, grant)
@@ -165,7 +170,11 @@ async fn prove(engine: &Engine, job: &Job, app: &App, candidate: &mut Opened) ->
         return Err(IntakeError::from(oversized).into());
     }
     match spent.answer.account.map(from_catalog) {
-        Some(account) => account_fits(engine, job, &mut candidate.grant, Some(account)),
+        Some(account) => {
+            account_fits(engine, job, &mut candidate.grant, Some(account))?;
+            ask_for_extras(engine, job, &mut candidate.grant).await;
+            Ok(())
+        }
         None => identify(engine, job, &mut candidate.grant).await,
     }
 }
@@ -195,7 +204,10 @@ async fn identify(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgement {
         return Ok(());
     }
     match whose(engine, job, grant).await {
-        Ok(account) => account_fits(engine, job, grant, account),
+        Ok(info) => {
+            publish(grant, info.extras);
+            account_fits(engine, job, grant, info.account.map(from_catalog))
+        }
         Err(failure) => match engine.gate.failed(job, failure, None) {
             // It works, but may not ask for its account.
             Failure { class: Class::Alive, .. } => account_fits(engine, job, grant, None),
@@ -204,15 +216,42 @@ async fn identify(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgement {
     }
 }
 
-/// The account that a grant belongs to, according to its id token or the provider; `None` if neither says.
-pub(crate) async fn whose(engine: &Engine, job: &Job, grant: &Grant) -> Result<Option<Account>, Failure> {
-    if let Some(account) = claimed_account(job, grant) {
-        return Ok(Some(account));
+/// The account that a grant belongs to, according to its id token or the provider, in the order of the description; `None` if
+/// neither says. A call that is refused is no failure if the id token names the account.
+pub(crate) async fn whose(engine: &Engine, job: &Job, grant: &Grant) -> Result<UserInfo, Failure> {
+    let claimed = claimed_account(job, grant).map(into_catalog);
+    let description = job.target.description();
+    let claims_first = description.identity.as_ref().is_some_and(Identity::trusts_claims_first);
+    if claimed.is_some() && claims_first && !description.publishes_user_info() {
+        return Ok(UserInfo { account: claimed, ..UserInfo::default() });
     }
-    let Some(token) = access_token(grant) else { return Ok(None) };
+    match asked(engine, job, grant).await {
+        Ok(info) if claimed.is_some() && (claims_first || info.account.is_none()) => {
+            Ok(UserInfo { account: claimed, ..info })
+        }
+        Err(_) if claimed.is_some() => Ok(UserInfo { account: claimed, ..UserInfo::default() }),
+        asked => asked,
+    }
+}
+
+async fn asked(engine: &Engine, job: &Job, grant: &Grant) -> Result<UserInfo, Failure> {
+    let Some(token) = access_token(grant) else { return Ok(UserInfo::default()) };
     let (gate, now) = (&engine.gate, engine.records.clock.now());
-    let account = identity::account(job.target.http(), job.target.description(), token, now);
-    Ok(gate.timed(Operation::Identity, account).await?.map(from_catalog))
+    let info = identity::user_info(job.target.http(), job.target.description(), token, now);
+    gate.timed(Operation::Identity, info).await
+}
+
+/// Values of the user info to publish, where the account is known already. What it does not say is not published.
+async fn ask_for_extras(engine: &Engine, job: &Job, grant: &mut Grant) {
+    if job.target.description().publishes_user_info()
+        && let Ok(info) = asked(engine, job, grant).await
+    {
+        publish(grant, info.extras);
+    }
+}
+
+fn publish(grant: &mut Grant, extras: BTreeMap<String, String>) {
+    grant.published_extras.extend(extras.into_iter().map(|(key, value)| (key, value.into())));
 }
 
 /// The account of the grant in use: the first grant pins it, unless it awaits its owner's confirmation.
@@ -271,7 +310,7 @@ pub(crate) fn into_catalog(account: Account) -> protocol::ProviderAccount {
 /// The account that the id token names, if the catalogue reads it from there.
 fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
     let identity = job.target.description().identity.as_ref()?;
-    let claimed = identity.from == IdentitySource::IdToken;
+    let claimed = identity.from.contains(&IdentitySource::IdToken);
     let document = claimed.then(|| claims::document(&grant.claims))?;
     // An id that is too long was refused when the answer was read.
     identity.account.read(&document).ok().flatten().map(from_catalog)
@@ -311,9 +350,13 @@ fn refused_or_later(failure: &Failure) -> Judgement {
         // A proxy's page, or an answer without a token, says nothing about what was provided: it may be the only copy.
         Class::Bug if failure.sent == Sent::MaybeSent => Err(Outcome::delayed(&failure.summary)),
         Class::Alive => Ok(()),
-        Class::Reauth | Class::Consent | Class::Policy | Class::StepUp | Class::Cancelled | Class::Bug => {
-            Err(refused(&failure.summary))
-        }
+        Class::Reauth
+        | Class::Ambiguous
+        | Class::Consent
+        | Class::Policy
+        | Class::StepUp
+        | Class::Cancelled
+        | Class::Bug => Err(refused(&failure.summary)),
     }
 }
 

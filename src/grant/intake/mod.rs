@@ -92,7 +92,8 @@ fn has_taken(engine: &Engine, job: &Job, announcement: &Announcement) -> bool {
 async fn put_on_record(engine: &Engine, job: &Job, secret: &UserSecret) -> Result<(), Outcome> {
     let records = &engine.records;
     let now = records.clock.now();
-    let provided = content::read(&secret.data, job.method, now)?;
+    let assumed = job.target.description().grant.assumed_lifetime();
+    let provided = content::read(&secret.data, job.method, assumed, now)?;
     let app = engine.secrets.app(job).await?;
     let Provided { credential, scopes, expires_at } = provided;
     key_credential(job, &credential)?;

@@ -5,6 +5,7 @@ use bowline_runtime::clock::later;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::grant::schedule::lifetime;
 use crate::vault::{Credential, Grant};
 
 /// The least time between two answers whose expiries are compared.
@@ -14,7 +15,7 @@ const COMPARABLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 pub(crate) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> Grant {
     let old_refresh = refresh_token(old);
     let IssuedToken { access_token, token_type, obtained_at, expires_at } =
-        IssuedToken::issued(&answer, asked_at).unwrap_or_else(|| IssuedToken::of(old));
+        IssuedToken::issued(old, &answer, asked_at).unwrap_or_else(|| IssuedToken::of(old));
     let expires = answer.refresh_expires_in.map(|lives| later(asked_at, lives));
     let replaced = answer
         .refresh_token
@@ -54,12 +55,15 @@ struct IssuedToken {
 
 impl IssuedToken {
     /// The one in an answer; `None` if it was too long to be kept.
-    fn issued(answer: &TokenAnswer, asked_at: Timestamp) -> Option<Self> {
+    fn issued(old: &Grant, answer: &TokenAnswer, asked_at: Timestamp) -> Option<Self> {
+        let refreshable = answer.refresh_token.is_some() || refresh_token(old).is_some();
+        let before = lifetime(old.obtained_at, old.expires_at);
+        let lifetime = answer.lifetime.counted(refreshable, before);
         Some(Self {
             access_token: Some(answer.access_token.clone()?),
             token_type: answer.token_type.clone(),
             obtained_at: asked_at,
-            expires_at: answer.expires_in.map(|lives| later(asked_at, lives)),
+            expires_at: lifetime.map(|lives| later(asked_at, lives)),
         })
     }
 
@@ -114,6 +118,8 @@ pub(crate) fn refresh_token(grant: &Grant) -> Option<&SecretString> {
 mod tests {
     use std::time::Duration;
 
+    use bowline_oauth::answer::Lifetime;
+
     use super::*;
     use crate::grant::fixtures::{answer, at, oauth_grant};
 
@@ -143,6 +149,26 @@ mod tests {
         assert_eq!(refresh_token(&kept).unwrap().expose_secret(), "new");
         assert_eq!((kept.obtained_at, kept.expires_at), (at(0), Some(at(60))));
         assert!(!is_same(&kept, &grant()), "the refresh token is another one");
+    }
+
+    #[test]
+    fn a_lifetime_that_an_answer_leaves_out_stays_as_it_was_and_zero_with_a_refresh_token_is_none() {
+        for lifetime in [Lifetime::Untold(None), Lifetime::Zero(None)] {
+            let kept = renewed(&grant(), TokenAnswer { lifetime, ..answer(None) }, at(30));
+            assert_eq!(kept.expires_at, Some(at(90)), "{lifetime:?}: a minute, as before");
+        }
+        let nothing = Grant { expires_at: None, ..oauth_grant("sandbox", "old") };
+        let endless = TokenAnswer { lifetime: Lifetime::Zero(Some(Duration::from_secs(9))), ..answer(None) };
+        assert_eq!(renewed(&nothing, endless.clone(), at(30)).expires_at, Some(at(39)));
+        let unrefreshable = Grant {
+            credential: Credential::OAuth {
+                refresh_token: None,
+                access_token: None,
+                token_type: "Bearer".into(),
+            },
+            ..nothing
+        };
+        assert_eq!(renewed(&unrefreshable, endless, at(30)).expires_at, None);
     }
 
     #[test]

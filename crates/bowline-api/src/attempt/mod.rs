@@ -11,6 +11,7 @@
 
 pub mod secret;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
@@ -109,10 +110,11 @@ pub enum Step {
 
 /// The authorization response from the browser (RFC 6749 §4.1.2), with its issuer (RFC 9207).
 ///
-/// `error` and `description` are hostile text, cut to a bounded length.
+/// `error` and `description` are hostile text, cut to a bounded length. `parameters` are those that the provider object reads
+/// besides the standard's, as they came.
 #[derive(Clone, Debug)]
 pub enum AuthorizationResponse {
-    Code { code: SecretString, issuer: Option<String> },
+    Code { code: SecretString, issuer: Option<String>, parameters: BTreeMap<String, String> },
     Error { error: String, description: Option<String>, issuer: Option<String> },
 }
 

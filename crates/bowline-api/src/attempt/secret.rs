@@ -3,6 +3,8 @@
 //! Data: `attempt.json` (what is not secret), and per step `state`, `address`, `code` (text) and `sealed` (bytes). Labels
 //! are only for selecting; `attempt.json` decides.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
@@ -29,12 +31,30 @@ pub struct NotAnAttempt;
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum ClearStep {
-    Asked { session: Digest },
-    Prepared { session: Digest },
-    Sent { session: Digest },
-    Consented { issuer: Option<String> },
-    Refused { error: String, description: Option<String>, issuer: Option<String> },
-    Waiting { code: DeviceCode, next_poll: Timestamp, interval: u32 },
+    Asked {
+        session: Digest,
+    },
+    Prepared {
+        session: Digest,
+    },
+    Sent {
+        session: Digest,
+    },
+    Consented {
+        issuer: Option<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        parameters: BTreeMap<String, String>,
+    },
+    Refused {
+        error: String,
+        description: Option<String>,
+        issuer: Option<String>,
+    },
+    Waiting {
+        code: DeviceCode,
+        next_poll: Timestamp,
+        interval: u32,
+    },
     Exchanging,
     Ended(AttemptEnding),
 }
@@ -69,8 +89,8 @@ fn split(step: Step) -> (ClearStep, Vec<(&'static str, ByteString)>) {
             (ClearStep::Prepared { session }, vec![(ADDRESS, text(&address)), (SEALED, sealed)])
         }
         Step::Sent { session, sealed } => (ClearStep::Sent { session }, vec![(SEALED, sealed)]),
-        Step::Returned { answer: AuthorizationResponse::Code { code, issuer }, sealed } => {
-            (ClearStep::Consented { issuer }, vec![(CODE, text(&code)), (SEALED, sealed)])
+        Step::Returned { answer: AuthorizationResponse::Code { code, issuer, parameters }, sealed } => {
+            (ClearStep::Consented { issuer, parameters }, vec![(CODE, text(&code)), (SEALED, sealed)])
         }
         Step::Returned { answer: AuthorizationResponse::Error { error, description, issuer }, sealed } => {
             (ClearStep::Refused { error, description, issuer }, vec![(SEALED, sealed)])
@@ -101,8 +121,8 @@ pub fn from_secret(secret: &Secret) -> Result<Attempt, NotAnAttempt> {
             Step::Prepared { session, address: text(ADDRESS)?, sealed: sealed()? }
         }
         ClearStep::Sent { session } => Step::Sent { session, sealed: sealed()? },
-        ClearStep::Consented { issuer } => Step::Returned {
-            answer: AuthorizationResponse::Code { code: text(CODE)?, issuer },
+        ClearStep::Consented { issuer, parameters } => Step::Returned {
+            answer: AuthorizationResponse::Code { code: text(CODE)?, issuer, parameters },
             sealed: sealed()?,
         },
         ClearStep::Refused { error, description, issuer } => Step::Returned {
@@ -161,6 +181,7 @@ mod tests {
                 answer: AuthorizationResponse::Code {
                     code: SecretString::from("hush"),
                     issuer: issuer.clone(),
+                    parameters: [("realmId".to_owned(), "7".to_owned())].into(),
                 },
                 sealed: sealed.clone(),
             },

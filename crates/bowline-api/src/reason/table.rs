@@ -74,6 +74,8 @@ rows! {
         "An authorization is in progress.";
     AuthorizationFailed: [AUTHORIZED], False, Serve, Owner, Connect, moving, warning,
         "The last attempt to connect ended without a grant.";
+    MintFailed: [AUTHORIZED], False, Serve, PlatformTeam, FixProvider, moving, warning,
+        "The provider does not give the app registration a first token.";
     AwaitingConfirmation: [AUTHORIZED], False, Withhold, Owner, ConfirmAccount, moving, warning,
         "Somebody allowed access for the account {account} with the code; nothing proves that it was {owner}.";
     IntakeRefused: [AUTHORIZED], False, Serve, Owner, Import, moving, warning,
@@ -207,7 +209,9 @@ rows! {
     AppSecretIncomplete: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
         "The app Secret cannot be used.";
     UnknownType: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
-        "The catalogue has no such type: run bowline catalog. spec.type is immutable, so create a new provider.";
+        "The catalogue has no such type: run bowline catalog list. spec.type is immutable, so create a new provider.";
+    OverlayInvalid: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
+        "spec.overlay does not describe a provider.";
     ParametersMissing: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
         "A parameter or an address has no value, or one that is not allowed.";
     DiscoveryFailed: [Provider], False, Serve, PlatformTeam, FixProvider, moving, silent,

@@ -63,6 +63,14 @@ pub struct Identity<U> {
     pub account: AccountPaths,
 }
 
+impl<U> Identity<U> {
+    /// Whether the id token counts before the call.
+    pub fn trusts_claims_first(&self) -> bool {
+        let at = |source| self.from.iter().position(|it| *it == source);
+        at(IdentitySource::IdToken) < at(IdentitySource::Call) || at(IdentitySource::Call).is_none()
+    }
+}
+
 /// Where the account's document comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub enum IdentitySource {
@@ -148,7 +156,7 @@ pub struct KeyUsage<U> {
     /// Name of the header that carries it.
     #[serde(default = "authorization")]
     pub(crate) header: String,
-    /// Word before it in the header. Absent means none. For [`KeyUsage::password`], `Basic`.
+    /// Word before it in the header. Absent means none. `Basic` for a user name and password.
     pub(crate) scheme: Option<String>,
     /// What the key looks like, matched as a whole. Absent means anything.
     #[serde(skip_serializing)]

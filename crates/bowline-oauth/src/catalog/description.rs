@@ -8,7 +8,7 @@ use bowline_api::provider::Rotation;
 use url::Url;
 
 use super::calls::{Identity, IdentitySource, RevokeStyle};
-use super::entry::{ProviderEndpoints, ThirdParty};
+use super::entry::{Pkce, ProviderEndpoints, ThirdParty};
 use super::protocol::ClientAuth;
 
 /// All that the protocol needs to know of one provider for one connection: a [`CatalogEntry`](super::CatalogEntry) with what
@@ -45,6 +45,8 @@ pub struct DiscoveredEndpoints {
     pub client_auth_unsupported: Vec<String>,
     /// `authorization_response_iss_parameter_supported` (RFC 9207 §3).
     pub(crate) issuer_in_callback: bool,
+    /// What `code_challenge_methods_supported` says about S256 (RFC 8414 §2). Absent is not known.
+    pub(crate) pkce: Pkce,
     /// `require_pushed_authorization_requests` (RFC 9126 §5).
     pub(crate) require_pushed: bool,
 }
@@ -81,9 +83,13 @@ impl Description {
         };
         self.core.authorize.issuer_in_callback |= metadata.issuer_in_callback;
         self.core.authorize.require_pushed |= metadata.require_pushed;
+        if self.authorize.pkce == Pkce::Unknown {
+            self.core.authorize.pkce = metadata.pkce;
+        }
         if self.client_auth.len() > 1 {
             // Not all servers announce public clients, which have no secret to use.
-            let is_public = |way: &ClientAuth| *way == ClientAuth::None && metadata.client_auth_unsupported.is_empty();
+            let is_public =
+                |way: &ClientAuth| *way == ClientAuth::None && metadata.client_auth_unsupported.is_empty();
             self.core.client_auth.retain(|way| is_public(way) || metadata.client_auth.contains(way));
         }
         self.discovered = true;

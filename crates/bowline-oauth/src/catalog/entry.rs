@@ -74,10 +74,14 @@ impl CatalogEntry {
 
     /// This entry with an overlay laid over it, as a file is laid over the one it extends.
     pub(super) fn overlaid(&self, overlay: &Map<String, Value>) -> Result<Self, Misfit> {
-        let mut fields = self.own.clone();
-        fields.extend(self.json.clone());
+        let mut fields = self.fields();
         merge(&mut fields, overlay);
         Ok(Self { stated: parted(overlay.clone()).1, ..Self::read(fields)? })
+    }
+
+    /// All fields as data, with what the entry inherits.
+    pub(super) fn fields(&self) -> Map<String, Value> {
+        self.own.clone().into_iter().filter(|(name, _)| name != "extends").chain(self.json.clone()).collect()
     }
 
     /// Whether there is a parameter of this name that fills placeholders.
@@ -224,11 +228,18 @@ impl<U> ThirdParty<U> {
         there.map(|(key, path)| (key.as_str(), path.behind_first_name()))
     }
 
+    /// Whether the user info has values to publish.
+    pub fn publishes_user_info(&self) -> bool {
+        self.published_from(PublishedFrom::UserInfo).next().is_some()
+    }
+
     /// Names of the parameters of a callback that are read besides the standard's.
     pub fn callback_parameters(&self) -> BTreeSet<&str> {
-        let published = self.publish.values().filter(|path| PublishedFrom::of(path) == Some(PublishedFrom::Callback));
+        let published =
+            self.publish.values().filter(|path| PublishedFrom::of(path) == Some(PublishedFrom::Callback));
         let published = published.filter_map(Pointer::second_name);
-        let account = self.identity.iter().filter(|identity| identity.from.contains(&IdentitySource::Callback));
+        let account =
+            self.identity.iter().filter(|identity| identity.from.contains(&IdentitySource::Callback));
         published.chain(account.flat_map(|identity| identity.account.first_names())).collect()
     }
 }
@@ -317,8 +328,11 @@ impl Default for DeviceFlow {
 /// What a provider makes of PKCE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub(crate) enum Pkce {
-    /// It checks the verifier with S256. Also right where nothing is known: RFC 6749 §3.1 ignores what is unknown.
+    /// Nobody knows. It is sent, with S256: a server ignores parameters that it does not know (RFC 6749 §3.1), or refuses the
+    /// code, and the message then names this field.
     #[default]
+    Unknown,
+    /// It checks the verifier with S256.
     Supported,
     /// It takes the parameters without an effect.
     Ignored,

@@ -119,14 +119,14 @@ pub(crate) struct Described {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RefusalRule {
-    /// HTTP status.
+    /// HTTP status. Absent means any.
     #[schemars(range(min = 100, max = 599))]
     pub(crate) status: Option<u16>,
-    /// Code in the body.
+    /// Code in the body. Absent means any.
     pub(crate) code: Option<String>,
-    /// How the text in the body begins.
+    /// How the text in the body begins. Absent means any.
     pub(crate) text: Option<String>,
-    /// A header that must be there.
+    /// A header that must be there. Absent means none.
     pub(crate) header: Option<HeaderRule>,
     /// What it means.
     pub(crate) class: Class,

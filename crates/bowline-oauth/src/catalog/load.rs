@@ -171,7 +171,10 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
 fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let sources = entry.identity.as_ref().map(|identity| &identity.from[..]).unwrap_or_default();
     let behind_call = sources.iter().skip_while(|source| **source != IdentitySource::Call);
-    if behind_call.into_iter().any(|it| matches!(it, IdentitySource::TokenResponse | IdentitySource::Callback)) {
+    if behind_call
+        .into_iter()
+        .any(|it| matches!(it, IdentitySource::TokenResponse | IdentitySource::Callback))
+    {
         return Err(EntryFlaw::CallBeforeAnswer);
     }
     entry.publish.iter().try_for_each(|(key, path)| match PublishedFrom::of(path) {

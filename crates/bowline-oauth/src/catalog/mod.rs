@@ -3,6 +3,7 @@
 //! Pure: nothing here sends a request or reads the clock.
 
 pub mod calls;
+mod check;
 pub(crate) mod description;
 pub(crate) mod entry;
 pub mod errors;
@@ -20,11 +21,12 @@ mod settings;
 pub(crate) mod template;
 mod values;
 
+pub use check::{Checked, check};
 pub use description::{Description, DiscoveredEndpoints};
 pub use entry::CatalogEntry;
 pub use load::{entries, get};
 pub use parameter::SetBy;
 pub use refusal::ResolveError;
-pub use render::{render_entry, render_list};
+pub use render::{render_entry, render_list, render_yaml};
 pub use resolve::{entry_of, resolve, sketch};
 pub use schema::{overlay_schema, schema};

@@ -25,6 +25,11 @@ impl Pointer {
         self.0.split('/').nth(1)
     }
 
+    /// The names on the way, unescaped.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.0.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~"))
+    }
+
     /// The name below the first one.
     pub(crate) fn second_name(&self) -> Option<&str> {
         self.0.split('/').nth(2)
@@ -167,7 +172,8 @@ mod tests {
     fn several_pointers_are_refused_by_schema_and_reader_alike() {
         let schema = schemars::schema_for!(Pointers).to_value();
         let validator = jsonschema::validator_for(&schema).unwrap();
-        let rows = ["", "/a", "/a | /b/0", "/", "a", "/a |/b", "/a | ", " | /a", "/a | b", "/a|/b", "/a | /~2"];
+        let rows =
+            ["", "/a", "/a | /b/0", "/", "a", "/a |/b", "/a | ", " | /a", "/a | b", "/a|/b", "/a | /~2"];
         for (number, text) in rows.into_iter().enumerate() {
             assert_eq!(Pointers::try_from(text.to_owned()).is_ok(), number < 4, "{text}");
             assert_eq!(validator.is_valid(&json!(text)), number < 4, "{text}");

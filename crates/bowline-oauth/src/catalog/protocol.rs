@@ -149,7 +149,7 @@ pub struct GrantLifecycle {
     /// before it, or unknown.
     pub(crate) access_lifetime: Option<Duration>,
     /// The share of an access token's lifetime before which the provider refuses to refresh, such as `90%`. Absent means none.
-    pub(crate) refresh_not_before: Option<Percentage>,
+    pub refresh_not_before: Option<Percentage>,
     /// How long a refresh token lives, whatever is done with it.
     pub refresh_lifetime: Option<Duration>,
     /// After how long without use the grant ends.
@@ -157,6 +157,11 @@ pub struct GrantLifecycle {
 }
 
 impl GrantLifecycle {
+    /// How long an access token lives where nobody says how long.
+    pub fn assumed_lifetime(&self) -> Option<std::time::Duration> {
+        self.access_lifetime.map(Duration::get)
+    }
+
     pub fn grace_window(&self) -> Option<std::time::Duration> {
         self.grace.map(Duration::get)
     }

@@ -82,6 +82,11 @@ pub fn render_entry(name: &str) -> Option<String> {
     }))
 }
 
+/// One entry as YAML, with all that it inherits: what an overlay may change. `None` if there is no such entry.
+pub fn render_yaml(name: &str) -> Option<String> {
+    serde_yaml::to_string(&get(name)?.fields()).ok()
+}
+
 fn facts(name: &str, entry: &CatalogEntry) -> Value {
     let named = entry.named_addresses().into_iter().filter(|(place, ..)| place.starts_with("/endpoints/"));
     let endpoints: Vec<_> =

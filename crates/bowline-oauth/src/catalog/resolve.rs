@@ -35,14 +35,16 @@ pub fn entry_of(spec: &IntegrationProviderSpec) -> Result<Cow<'static, CatalogEn
 
 /// The first field that both set, to different values.
 fn contradiction(one: &Map<String, Value>, other: &Map<String, Value>, at: &str) -> Option<String> {
-    one.iter().filter_map(|(name, value)| Some((name, value, other.get(name)?))).find_map(|(name, value, beside)| {
-        let field = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
-        match (value, beside) {
-            (Value::Object(value), Value::Object(beside)) => contradiction(value, beside, &field),
-            (Value::Null, _) => None,
-            _ => (value != beside).then_some(field),
-        }
-    })
+    one.iter().filter_map(|(name, value)| Some((name, value, other.get(name)?))).find_map(
+        |(name, value, beside)| {
+            let field = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+            match (value, beside) {
+                (Value::Object(value), Value::Object(beside)) => contradiction(value, beside, &field),
+                (Value::Null, _) => None,
+                _ => (value != beside).then_some(field),
+            }
+        },
+    )
 }
 
 /// Resolves an entry for one connection.

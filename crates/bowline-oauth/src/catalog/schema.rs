@@ -30,7 +30,7 @@ fn complete() -> Schema {
 /// The schema of `spec.overlay` as a structural schema of a `CustomResourceDefinition`: that of a file, without `extends`.
 pub fn overlay_schema() -> Value {
     let schema = complete().to_value();
-    let mut overlay = structural(&schema, &schema["$defs"]);
+    let mut overlay = structural(&schema, &schema["$defs"], Absence::IsTheEntrys);
     if let Some(fields) = overlay.pointer_mut("/properties").and_then(Value::as_object_mut) {
         fields.remove("extends");
     }
@@ -42,21 +42,34 @@ const LONGEST_TEXT: u32 = 2048;
 /// The most entries of a list or map in an overlay.
 const MOST_ENTRIES: u32 = 256;
 
-/// One schema as Kubernetes takes it: without references, and each field of one type. Every field may be `null`, which removes
-/// what the entry says, and has no default: absent means the entry's.
-fn structural(schema: &Value, definitions: &Value) -> Value {
-    let mut schema = plain(schema, definitions);
-    let Some(fields) = schema.as_object_mut() else { return open() };
+/// What it means that a field of an overlay is absent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    /// What the entry says counts.
+    IsTheEntrys,
+    /// It is part of a list, which is replaced as a whole.
+    IsItsOwn,
+}
+
+/// One schema as Kubernetes takes it: without references, each field of one type, and without defaults. Outside lists a field
+/// may be `null`, which removes what the entry says.
+fn structural(schema: &Value, definitions: &Value, absence: Absence) -> Value {
+    let schema = plain(schema, definitions);
+    let nothing = Map::new();
+    let fields = schema.as_object().unwrap_or(&nothing);
     let names: Vec<Value> = variants(fields);
     let mut structural = Map::new();
     let description = fields.get("description").and_then(Value::as_str).unwrap_or_default();
-    structural.insert("description".to_owned(), overlay_words(description).into());
-    structural.insert("nullable".to_owned(), true.into());
-    let kind = fields.get("type").and_then(Value::as_str).unwrap_or(if names.is_empty() { "" } else { "string" });
+    structural.insert("description".to_owned(), overlay_words(description, absence).into());
+    if absence == Absence::IsTheEntrys {
+        structural.insert("nullable".to_owned(), true.into());
+    }
+    let kind =
+        fields.get("type").and_then(Value::as_str).unwrap_or(if names.is_empty() { "" } else { "string" });
     match kind {
-        "object" => object(&mut structural, fields, definitions),
+        "object" => object(&mut structural, fields, definitions, absence),
         "array" => {
-            let items = structural_of(&fields["items"], definitions, false);
+            let items = undescribed(self::structural(&fields["items"], definitions, Absence::IsItsOwn));
             structural.extend([
                 ("items".to_owned(), items),
                 ("maxItems".to_owned(), MOST_ENTRIES.into()),
@@ -70,49 +83,40 @@ fn structural(schema: &Value, definitions: &Value) -> Value {
         "string" => _ = structural.insert("enum".to_owned(), names.into()),
         "integer" => {
             let bounds = ["minimum", "maximum"].into_iter();
-            structural.extend(bounds.filter_map(|bound| Some((bound.to_owned(), fields.get(bound)?.clone()))));
+            structural
+                .extend(bounds.filter_map(|bound| Some((bound.to_owned(), fields.get(bound)?.clone()))));
         }
         "boolean" => {}
-        _ => return with_words(open(), description),
+        _ => {
+            structural.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
+            return Value::Object(structural);
+        }
     }
     structural.insert("type".to_owned(), kind.into());
     Value::Object(structural)
 }
 
-/// An entry of a list or map: it is there or not, so it is never `null`, and needs no words about that.
-fn structural_of(schema: &Value, definitions: &Value, described: bool) -> Value {
-    let mut inner = structural(schema, definitions);
-    if let Some(fields) = inner.as_object_mut() {
-        fields.remove("nullable");
-        if !described {
-            fields.remove("description");
-        }
-    }
-    inner
+/// What stands for itself in a list or map.
+fn undescribed(mut schema: Value) -> Value {
+    schema.as_object_mut().map(|fields| fields.remove("description"));
+    schema
 }
 
-fn object(structural: &mut Map<String, Value>, fields: &Map<String, Value>, definitions: &Value) {
+fn object(
+    structural: &mut Map<String, Value>,
+    fields: &Map<String, Value>,
+    definitions: &Value,
+    absence: Absence,
+) {
+    let below = |field: &Value| self::structural(field, definitions, absence);
     if let Some(known) = fields.get("properties").and_then(Value::as_object) {
-        let known = known.iter().map(|(name, field)| (name.clone(), self::structural(field, definitions)));
+        let known = known.iter().map(|(name, field)| (name.clone(), below(field)));
         structural.insert("properties".to_owned(), known.collect());
     } else {
-        let values = fields.get("additionalProperties").unwrap_or(&Value::Null);
-        let mut values = structural_of(values, definitions, false);
-        // `null` removes an entry of the map.
-        values["nullable"] = true.into();
+        let values = undescribed(below(fields.get("additionalProperties").unwrap_or(&Value::Null)));
         structural.insert("additionalProperties".to_owned(), values);
         structural.insert("maxProperties".to_owned(), MOST_ENTRIES.into());
     }
-}
-
-/// Whatever JSON.
-fn open() -> Value {
-    json!({"x-kubernetes-preserve-unknown-fields": true, "nullable": true})
-}
-
-fn with_words(mut schema: Value, description: &str) -> Value {
-    schema["description"] = overlay_words(description).into();
-    schema
 }
 
 /// The schema with references followed and without `null` as an alternative. What stands beside a reference counts before it.
@@ -147,10 +151,15 @@ fn variants(fields: &Map<String, Value>) -> Vec<Value> {
 }
 
 /// A field's description, with what its absence means in an overlay.
-fn overlay_words(description: &str) -> String {
+fn overlay_words(description: &str, absence: Absence) -> String {
     let sentences = description.replace('\n', " ");
+    let says_absence = |sentence: &&str| sentence.starts_with("Absent means");
+    if absence == Absence::IsItsOwn {
+        let says_it = sentences.split_inclusive(". ").any(|sentence| says_absence(&sentence));
+        return if says_it { sentences } else { format!("{sentences} Required.") };
+    }
     let kept: Vec<&str> =
-        sentences.split_inclusive(". ").filter(|sentence| !sentence.starts_with("Absent means")).collect();
+        sentences.split_inclusive(". ").filter(|sentence| !says_absence(sentence)).collect();
     format!("{} Absent means the entry's.", kept.concat().trim_end())
 }
 
@@ -245,7 +254,10 @@ mod tests {
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(path, &text).unwrap();
         }
-        assert!(std::fs::read_to_string(path).unwrap() == text, "run UPDATE_GOLDEN=1 cargo test -p bowline-oauth overlay");
+        assert!(
+            std::fs::read_to_string(path).unwrap() == text,
+            "run UPDATE_GOLDEN=1 cargo test -p bowline-oauth overlay"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect};
 use bowline_api::attempt::{Step, attempt_name};
+use bowline_oauth::catalog;
 use secrecy::ExposeSecret;
 
 use super::approval;
@@ -39,7 +40,10 @@ pub(crate) async fn callback(
     let kept = app.attempts.get(&name).await?.ok_or_else(|| over(unknown))?;
     let session = session_of(&headers, &app);
     let page = connection_page(&kept.attempt);
-    match judge(&kept.attempt, callback, &provider, session.as_ref(), app.clock.now()) {
+    let object = app.cluster.provider(&kept.attempt.provider);
+    let entry = object.as_ref().and_then(|object| catalog::entry_of(&object.spec).ok());
+    let wanted = entry.as_ref().map(|entry| entry.callback_parameters()).unwrap_or_default();
+    match judge(&kept.attempt, callback, &provider, &wanted, session.as_ref(), app.clock.now()) {
         CallbackJudgement::Over(why) => Err(over(why)),
         CallbackJudgement::Ended(ending) => {
             let why = ending.message.clone();

@@ -2,6 +2,8 @@
 //!
 //! Repeated parameters are refused instead of choosing one, and every length is limited.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bowline_api::attempt::{Attempt, AttemptEnding, AuthorizationResponse, Step};
 use bowline_api::reason::Reason;
 use k8s_openapi::jiff::Timestamp;
@@ -14,12 +16,14 @@ const STATE_LETTERS: usize = 43;
 const CODE_BYTES: usize = 8 * 1024;
 const ISSUER_BYTES: usize = 2 * 1024;
 const ERROR_BYTES: usize = 128;
+const PARAMETER_BYTES: usize = 1024;
 pub(crate) const QUERY_BYTES: usize = 16 * 1024;
 
 /// A callback. Its state finds the attempt, on which any other flaw is then reported.
 pub(crate) struct Callback {
     pub(crate) state: SecretString,
     answer: Result<AuthorizationResponse, &'static str>,
+    parameters: Vec<(String, String)>,
 }
 
 impl Callback {
@@ -44,7 +48,25 @@ impl Callback {
             [value] => Ok(Some(value.clone())),
             _ => Err("A parameter of the provider's response is repeated."),
         };
-        Ok(Self { state, answer: answer(one) })
+        let answer = answer(one);
+        Ok(Self { state, answer, parameters: pairs })
+    }
+
+    /// The response, with the parameters that its provider reads besides the standard's: `wanted`. One that is repeated or too
+    /// long is left out.
+    fn answer(self, wanted: &BTreeSet<&str>) -> Result<AuthorizationResponse, &'static str> {
+        let mut answer = self.answer?;
+        if let AuthorizationResponse::Code { parameters, .. } = &mut answer {
+            for name in wanted {
+                let mut found = self.parameters.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
+                if let (Some(value), None) = (found.next(), found.next())
+                    && value.len() <= PARAMETER_BYTES
+                {
+                    parameters.insert((*name).to_owned(), value.clone());
+                }
+            }
+        }
+        Ok(answer)
     }
 }
 
@@ -71,7 +93,11 @@ fn answer(
         (None, Some(code)) if code.is_empty() || code.len() > CODE_BYTES => {
             Err("The provider's response is empty or too long.")
         }
-        (None, Some(code)) => Ok(AuthorizationResponse::Code { code: SecretString::from(code), issuer }),
+        (None, Some(code)) => Ok(AuthorizationResponse::Code {
+            code: SecretString::from(code),
+            issuer,
+            parameters: BTreeMap::new(),
+        }),
         (None, None) => Err("The provider's response contains neither a code nor an error."),
     }
 }
@@ -91,11 +117,12 @@ pub(crate) enum CallbackJudgement {
     Returned(Step),
 }
 
-/// Judges a callback at the redirect URI of `provider`, from the browser of `session`.
+/// Judges a callback at the redirect URI of `provider`, which reads the parameters `wanted`, from the browser of `session`.
 pub(crate) fn judge(
     attempt: &Attempt,
     callback: Callback,
     provider: &str,
+    wanted: &BTreeSet<&str>,
     session: Option<&Session>,
     now: Timestamp,
 ) -> CallbackJudgement {
@@ -113,7 +140,7 @@ pub(crate) fn judge(
     if attempt.provider != provider {
         return ended("The response came from a different provider than the one that was asked.");
     }
-    match callback.answer {
+    match callback.answer(wanted) {
         Err(flaw) => ended(flaw),
         Ok(answer) => CallbackJudgement::Returned(Step::Returned { answer, sealed: sealed.clone() }),
     }
@@ -157,6 +184,8 @@ mod tests {
         }
     }
 
+    const NONE: BTreeSet<&str> = BTreeSet::new();
+
     fn state() -> String {
         random_text().unwrap().expose_secret().to_owned()
     }
@@ -179,9 +208,10 @@ mod tests {
     #[test]
     fn the_one_who_left_comes_back_with_a_code() {
         let alice = session("alice");
-        let judged = judge(&sent(&alice), callback("code=abc&iss=https://p"), "github", Some(&alice), at(60));
+        let judged =
+            judge(&sent(&alice), callback("code=abc&iss=https://p"), "github", &NONE, Some(&alice), at(60));
         let CallbackJudgement::Returned(Step::Returned {
-            answer: AuthorizationResponse::Code { code, issuer },
+            answer: AuthorizationResponse::Code { code, issuer, .. },
             sealed,
         }) = judged
         else {
@@ -191,11 +221,28 @@ mod tests {
     }
 
     #[test]
+    fn parameters_that_the_provider_reads_are_passed_on_and_no_others() {
+        let alice = session("alice");
+        let long = "l".repeat(PARAMETER_BYTES + 1);
+        let query = format!("code=abc&realmId=9130&location=eu&twice=1&twice=2&long={long}");
+        let wanted = BTreeSet::from(["realmId", "twice", "long", "absent"]);
+        let judged = judge(&sent(&alice), callback(&query), "github", &wanted, Some(&alice), at(60));
+        let CallbackJudgement::Returned(Step::Returned {
+            answer: AuthorizationResponse::Code { parameters, .. },
+            ..
+        }) = judged
+        else {
+            panic!()
+        };
+        assert_eq!(parameters, [("realmId".to_owned(), "9130".to_owned())].into());
+    }
+
+    #[test]
     fn another_browser_user_or_provider_ends_the_attempt() {
         let alice = session("alice");
         let attempt = sent(&alice);
         let judged = |session: Option<&Session>, provider| {
-            message(judge(&attempt, callback("code=abc"), provider, session, at(60)))
+            message(judge(&attempt, callback("code=abc"), provider, &NONE, session, at(60)))
         };
         assert!(judged(None, "github").contains("not the one who left"));
         assert!(
@@ -210,14 +257,18 @@ mod tests {
     fn an_answer_counts_once_and_in_time() {
         let alice = session("alice");
         let judged = |attempt: &Attempt, now| {
-            message(judge(attempt, callback("code=abc"), "github", Some(&alice), now))
+            message(judge(attempt, callback("code=abc"), "github", &NONE, Some(&alice), now))
         };
         assert!(judged(&sent(&alice), at(600)).starts_with("over: It took longer"));
         for step in [
             Step::Exchanging,
             Step::Asked { session: alice.digest(), state: SecretString::from("s") },
             Step::Returned {
-                answer: AuthorizationResponse::Code { code: SecretString::from("c"), issuer: None },
+                answer: AuthorizationResponse::Code {
+                    code: SecretString::from("c"),
+                    issuer: None,
+                    parameters: BTreeMap::new(),
+                },
                 sealed: ByteString(Vec::new()),
             },
         ] {
@@ -229,7 +280,7 @@ mod tests {
     fn an_error_comes_first_and_its_words_are_hostile() {
         let alice = session("alice");
         let query = "error=access_denied&code=abc&error_description=%3Cscript%3E%0Aalert(1)";
-        let judged = judge(&sent(&alice), callback(query), "github", Some(&alice), at(60));
+        let judged = judge(&sent(&alice), callback(query), "github", &NONE, Some(&alice), at(60));
         let CallbackJudgement::Returned(Step::Returned {
             answer: AuthorizationResponse::Error { error, description, .. },
             ..
@@ -240,7 +291,7 @@ mod tests {
         assert_eq!(error, "access_denied");
         assert_eq!(description.unwrap(), "<script> alert(1)");
         let long = format!("error={}&error_description={}", "e".repeat(4000), "d".repeat(4000));
-        let judged = judge(&sent(&alice), callback(&long), "github", Some(&alice), at(60));
+        let judged = judge(&sent(&alice), callback(&long), "github", &NONE, Some(&alice), at(60));
         let CallbackJudgement::Returned(Step::Returned {
             answer: AuthorizationResponse::Error { error, description, .. },
             ..
@@ -265,7 +316,7 @@ mod tests {
             format!("code=a&iss={issuer}"),
             String::new(),
         ] {
-            let judged = judge(&sent(&alice), callback(&rest), "github", Some(&alice), at(60));
+            let judged = judge(&sent(&alice), callback(&rest), "github", &NONE, Some(&alice), at(60));
             assert!(matches!(judged, CallbackJudgement::Ended(_)), "{}", rest.len());
         }
     }

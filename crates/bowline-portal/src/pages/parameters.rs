@@ -26,11 +26,13 @@ pub(crate) struct ParameterField {
 }
 
 /// The parameters that this provider leaves to connections.
-fn open(provider: &IntegrationProvider) -> impl Iterator<Item = (&'static String, &'static Parameter)> {
-    let entry = catalog::get(&provider.spec.type_);
-    entry.into_iter().flat_map(|entry| &entry.parameters).filter(|(name, parameter)| {
-        parameter.settable_by == SetBy::Connection && !provider.spec.parameters.contains_key(*name)
-    })
+fn open(provider: &IntegrationProvider) -> BTreeMap<String, Parameter> {
+    let entry = catalog::entry_of(&provider.spec).ok();
+    let mut open = entry.map(|entry| entry.parameters.clone()).unwrap_or_default();
+    open.retain(|name, parameter| {
+        parameter.settable_by == SetBy::Connection && !provider.spec.parameters.contains_key(name)
+    });
+    open
 }
 
 /// The fields with their values; after the form was `sent`, also with what is wrong with each value.
@@ -43,7 +45,7 @@ pub(crate) fn fields(
         wrong: sent.then(|| flaw(parameter, typed.get(name))).flatten(),
         ..field(name, parameter, typed.get(name))
     };
-    open(provider).map(one).collect()
+    open(provider).iter().map(one).collect()
 }
 
 fn field(name: &str, parameter: &Parameter, typed: Option<&String>) -> ParameterField {
@@ -67,10 +69,11 @@ fn is_needed(parameter: &Parameter) -> bool {
 
 /// The values in a form that are not empty.
 pub(crate) fn typed(provider: &IntegrationProvider, form: &Fields) -> BTreeMap<String, String> {
-    let one = |(name, _): (&String, &Parameter)| {
-        form.filled(&format!("parameter.{name}")).map(|value| (name.clone(), value.to_owned()))
+    let one = |name: String| {
+        let value = form.filled(&format!("parameter.{name}")).map(str::to_owned);
+        value.map(|value| (name, value))
     };
-    open(provider).filter_map(one).collect()
+    open(provider).into_keys().filter_map(one).collect()
 }
 
 fn flaw(parameter: &Parameter, value: Option<&String>) -> Option<String> {
@@ -156,8 +159,8 @@ mod tests {
     #[test]
     fn a_choice_is_one_of_the_choices_and_what_is_needed_must_be_there() {
         let parameter: Parameter = serde_json::from_value(json!({
-            "description": "Where.", "kind": "choice", "choices": ["eu", "us"], "required": true,
-            "settableBy": "connection",
+            "description": "Where.", "kind": "Choice", "choices": ["eu", "us"], "required": true,
+            "settableBy": "Connection",
         }))
         .unwrap();
         assert_eq!(field("region", &parameter, None).choices, ["eu", "us"]);

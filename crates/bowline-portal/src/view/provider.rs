@@ -30,7 +30,8 @@ pub(crate) struct Card {
 impl Card {
     pub(crate) fn of(provider: &IntegrationProvider) -> Self {
         let name = provider.name_any();
-        let entry = catalog::get(&provider.spec.type_);
+        let entry = catalog::entry_of(&provider.spec).ok();
+        let entry = entry.as_deref();
         // Without the catalogue's note for administrators: `GitHub (OAuth App)` is shown as GitHub.
         let known = entry.and_then(|entry| entry.display_name.split(" (").next().map(ToOwned::to_owned));
         let title = provider.spec.display_name.clone().or(known).unwrap_or_else(|| name.clone());
@@ -83,10 +84,10 @@ pub(crate) fn description(
     provider: &IntegrationProvider,
     connection: &IntegrationConnection,
 ) -> Option<Description> {
-    let entry = catalog::get(&provider.spec.type_)?;
+    let entry = catalog::entry_of(&provider.spec).ok()?;
     let name = provider.name_any();
-    let exact = catalog::resolve(entry, &provider.spec, &name, &connection.spec.parameters).ok();
-    exact.or_else(|| catalog::sketch(entry, &provider.spec, &name).ok())
+    let exact = catalog::resolve(&entry, &provider.spec, &name, &connection.spec.parameters).ok();
+    exact.or_else(|| catalog::sketch(&entry, &provider.spec, &name).ok())
 }
 
 pub(crate) fn mark(entry: &str) -> String {

@@ -1,5 +1,7 @@
 //! Attempts to connect, as sentences: what has arrived, and the step that follows.
 
+use std::collections::BTreeMap;
+
 use bowline_api::attempt::{AuthorizationResponse, Step};
 use bowline_api::condition::Truth;
 use bowline_api::opaque::Digest;
@@ -50,7 +52,11 @@ fn asked() -> Step {
 }
 
 fn returned() -> Step {
-    let answer = AuthorizationResponse::Code { code: SecretString::from("code"), issuer: None };
+    let answer = AuthorizationResponse::Code {
+        code: SecretString::from("code"),
+        issuer: None,
+        parameters: BTreeMap::new(),
+    };
     Step::Returned { answer, sealed: sealed() }
 }
 

@@ -175,9 +175,8 @@ fn a_refusal_that_a_code_does_not_tell_apart_is_ruled_by_status_and_text() {
         {"status": 403, "code": "unauthorized_client", "class": "Reauth"},
     ], "code": "/error", "text": "/error_description"});
     let table: ErrorTable = serde_json::from_value(rules).unwrap();
-    let class = |status, body: &Value| {
-        table.refusal(status, &HeaderMap::new(), Some(body)).map(|found| found.class)
-    };
+    let class =
+        |status, body: &Value| table.refusal(status, &HeaderMap::new(), Some(body)).map(|found| found.class);
     let denied = |text: &str| json!({"error": "access_denied", "error_description": text});
     assert_eq!(class(400, &denied("Rate limit exceeded: access_token not expired")), Some(Transient));
     assert_eq!(class(400, &denied("You may not")), None);

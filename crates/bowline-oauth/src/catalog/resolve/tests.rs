@@ -477,16 +477,19 @@ fn overlaid(type_: &str, overlay: &Value) -> Result<CatalogEntry, String> {
 
 #[test]
 fn an_overlay_states_what_an_entry_can() {
-    let entry = overlaid("google", &json!({
-        "displayName": "Our Google",
-        "notes": ["Ask IT."],
-        "parameters": {"region": {"description": "Data region.", "kind": "DNSLabel", "default": "eu"}},
-        "endpoints": {"token": "https://{region}.id.example.com/token"},
-        "clientAuth": ["Basic"],
-        "grant": {"accessLifetime": "15m", "idleLifetime": null},
-        "errors": {"token": {"session_expired": "Reauth"}},
-        "publish": {"api": "/answer/api_domain"},
-    }))
+    let entry = overlaid(
+        "google",
+        &json!({
+            "displayName": "Our Google",
+            "notes": ["Ask IT."],
+            "parameters": {"region": {"description": "Data region.", "kind": "DNSLabel", "default": "eu"}},
+            "endpoints": {"token": "https://{region}.id.example.com/token"},
+            "clientAuth": ["Basic"],
+            "grant": {"accessLifetime": "15m", "idleLifetime": null},
+            "errors": {"token": {"session_expired": "Reauth"}},
+            "publish": {"api": "/answer/api_domain"},
+        }),
+    )
     .unwrap();
     assert_eq!((entry.display_name.as_str(), &entry.notes[..]), ("Our Google", &["Ask IT.".to_owned()][..]));
     assert_eq!(entry.grant.idle_lifetime, None);
@@ -517,27 +520,36 @@ fn an_overlay_that_does_not_fit_is_refused_with_its_field() {
         (json!({"grant": {"rotatoin": "None"}}), "grant.rotatoin: unknown field"),
         (json!({"grant": {"rotation": "often"}}), "grant.rotation: unknown variant `often`"),
         (json!({"grant": {"accessLifetime": "soon"}}), "grant.accessLifetime: "),
-        (json!({"grant": {"refreshNotBefore": "100%"}}), "grant.refreshNotBefore: a share is written 1% to 99%"),
+        (
+            json!({"grant": {"refreshNotBefore": "100%"}}),
+            "grant.refreshNotBefore: a share is written 1% to 99%",
+        ),
         (json!({"scopes": {"default": "read"}}), "scopes.default: invalid type"),
         (json!({"publish": {"site": "/instance_url"}}), "publish.site: a path begins with /answer/"),
         (json!({"publish": {"site": "instance_url"}}), "publish.site: a JSON pointer is written"),
-        (json!({"identity": {"from": ["Call", "TokenResponse"]}}), "identity.from: TokenResponse and Callback"),
+        (
+            json!({"identity": {"from": ["Call", "TokenResponse"]}}),
+            "identity.from: TokenResponse and Callback",
+        ),
         (
             json!({"identity": {"from": ["IDToken"]}, "publish": {"site": "/userInfo/site"}}),
             "publish.site is read in the user info",
         ),
         (json!({"methods": []}), "methods is empty"),
-        (json!({"parameters": {"site": {"description": "d", "kind": "Text"}}}), "parameters.site is used nowhere"),
         (
-            json!({"key": {"pattern": "(a{1000}){1000}"}}),
-            "key.pattern: ",
+            json!({"parameters": {"site": {"description": "d", "kind": "Text"}}}),
+            "parameters.site is used nowhere",
         ),
+        (json!({"key": {"pattern": "(a{1000}){1000}"}}), "key.pattern: "),
         (json!({"key": {"pattern": "("}}), "key.pattern: "),
         (json!({"endpoints": {"token": "https://{nobody}.example.com"}}), "{nobody} is no parameter"),
     ];
     for (overlay, words) in rows {
         let refused = overlaid("google", &overlay).unwrap_err();
-        assert!(refused.starts_with("spec.overlay does not fit: ") && refused.contains(words), "{overlay}: {refused}");
+        assert!(
+            refused.starts_with("spec.overlay does not fit: ") && refused.contains(words),
+            "{overlay}: {refused}"
+        );
     }
 }
 
@@ -547,9 +559,14 @@ fn a_field_that_spec_and_overlay_state_differently_is_refused() {
     let token = |address: &str| json!({"token": address});
     let (one, other) = (token("https://a.example.com/t"), token("https://b.example.com/t"));
     assert_eq!(entry(json!({"type": "google", "endpoints": one, "overlay": {"endpoints": one}})), Ok(()));
-    let refused = entry(json!({"type": "google", "endpoints": one, "overlay": {"endpoints": other}})).unwrap_err();
-    assert_eq!(refused, "spec.endpoints.token and spec.overlay.endpoints.token are both set and differ: keep one of them");
-    let refused = entry(json!({"type": "google", "displayName": "A", "overlay": {"displayName": "B"}})).unwrap_err();
+    let refused =
+        entry(json!({"type": "google", "endpoints": one, "overlay": {"endpoints": other}})).unwrap_err();
+    assert_eq!(
+        refused,
+        "spec.endpoints.token and spec.overlay.endpoints.token are both set and differ: keep one of them"
+    );
+    let refused =
+        entry(json!({"type": "google", "displayName": "A", "overlay": {"displayName": "B"}})).unwrap_err();
     assert!(refused.starts_with("spec.displayName and spec.overlay.displayName"), "{refused}");
     let unknown = entry(json!({"type": "nowhere"})).unwrap_err();
     assert!(unknown.contains("no type nowhere"), "{unknown}");
