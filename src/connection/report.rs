@@ -63,7 +63,8 @@ impl Report<'_> {
             connected_by,
             authorization: authorization::authorization(connection, observed, plan),
             scopes: self.scopes().or_else(|| old.scopes.clone().filter(|_| keep)),
-            token: self.token().filter(|_| keep),
+            // Of a first token that was refused only this remembers when to ask again.
+            token: self.token().filter(|_| keep || never_was && !gone && history.last_failure.is_some()),
             grant: self.grant().or_else(|| old.grant.clone().filter(|_| grant.is_none() && keep)),
             ruling: history.ruling.clone().filter(|_| !gone).map(|ruling| RulingStatus {
                 grant: version.map(|version| version.id.to_string()),

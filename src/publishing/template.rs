@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
+use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::content::{Material, is_secret_key};
@@ -64,7 +65,8 @@ enum Fault {
     Operation,
 }
 
-/// Renders every template over `token`, `username`, `account.id`, `account.name`, `scopes`, `expiresAt`.
+/// Renders every template over `token`, `username`, `account.id`, `account.name`, `scopes`, `expiresAt`, and over `extras`: what the
+/// provider publishes beside the token, such as `extras.instance_url`.
 ///
 /// `token` is the access token, the API key or the password. A name without a value cannot be used: a template that
 /// needs one fails instead of publishing a gap. Filters: `upper`, `lower`, `trim`, `join`, `tojson`, `b64encode`.
@@ -143,7 +145,8 @@ impl Budget {
 fn steps_each(templates: usize, material: &Material<'_>) -> u64 {
     let scopes: usize = material.scopes.iter().map(String::len).sum();
     let credential = material.credential;
-    let weight = credential.secret().len() + credential.username().map_or(0, str::len) + scopes;
+    let extras: usize = material.extras.values().map(|value| value.expose_secret().len()).sum();
+    let weight = credential.secret().len() + credential.username().map_or(0, str::len) + scopes + extras;
     let steps = STEP_BYTES.checked_div(weight as u64).unwrap_or(FUEL).min(FUEL);
     steps / templates.max(1) as u64
 }
@@ -175,7 +178,9 @@ fn join(list: &Value, between: Option<&str>) -> Result<String, Error> {
 fn values(material: &Material<'_>) -> Value {
     // Strict: what has no value must be undefined, not none, which would be rendered as a word.
     let or_undefined = |text: Option<&str>| text.map_or(Value::UNDEFINED, Value::from);
+    let extras = material.extras.iter().map(|(key, value)| (key.clone(), Value::from(value.expose_secret())));
     context! {
+        extras => extras.collect::<BTreeMap<_, _>>(),
         token => material.credential.secret(),
         username => or_undefined(material.credential.username()),
         scopes => material.scopes.to_vec(),

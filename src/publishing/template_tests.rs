@@ -12,7 +12,7 @@ fn one(template: &str) -> Result<String, RenderError> {
 
 fn with(template: &str, scopes: &[String]) -> Result<String, RenderError> {
     let token = SecretString::from(CANARY);
-    let extras = BTreeMap::new();
+    let extras = BTreeMap::from([("instance_url".to_owned(), SecretString::from("https://eu7.example.com"))]);
     let material = Material {
         credential: PublishedCredential::OAuth { access_token: &token, token_type: "Bearer" },
         expires_at: None,
@@ -42,6 +42,7 @@ fn templates_render_what_people_need() {
         ("{%- if account.id == '583231' -%} yes {%- else -%} no {%- endif -%}", "yes".to_owned()),
         ("{{ token | tojson }}", "\"c4nary-\\\"t0ken\\\"\"".to_owned()),
         ("{{ ('u:' ~ account.id) | b64encode }}", "dTo1ODMyMzE=".to_owned()),
+        ("{{ extras.instance_url }}/api", "https://eu7.example.com/api".to_owned()),
         ("host:*:*:{# why #}{{ '}} {% set' | upper }}", "host:*:*:}} {% SET".to_owned()),
         ("{% raw %}{{ 2 * x }}{% endraw %}", "{{ 2 * x }}".to_owned()),
     ];

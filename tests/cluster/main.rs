@@ -12,6 +12,7 @@ mod guarding;
 mod judging;
 mod metadata;
 mod operator_only;
+mod overlay;
 mod publishing;
 mod rights;
 mod schema;

@@ -1,11 +1,12 @@
 //! A provider's name and mark: initials on a colour, no third-party logo.
 
 use bowline_api::connection::Method;
+use bowline_api::provider::Overlay;
 use bowline_api::{IntegrationConnection, IntegrationProvider};
 use kube::ResourceExt;
 
 use bowline_oauth::catalog::look::Group;
-use bowline_oauth::catalog::{self, Description};
+use bowline_oauth::catalog::{self, CatalogEntry, Description};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Card {
@@ -32,9 +33,7 @@ impl Card {
         let name = provider.name_any();
         let entry = catalog::entry_of(&provider.spec).ok();
         let entry = entry.as_deref();
-        // Without the catalogue's note for administrators: `GitHub (OAuth App)` is shown as GitHub.
-        let known = entry.and_then(|entry| entry.display_name.split(" (").next().map(ToOwned::to_owned));
-        let title = provider.spec.display_name.clone().or(known).unwrap_or_else(|| name.clone());
+        let title = title(provider, entry).unwrap_or_else(|| name.clone());
         let status = provider.status.clone().unwrap_or_default();
         let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
         let allows_codes =
@@ -43,7 +42,7 @@ impl Card {
             initials: initials(&title),
             mark: entry.map_or_else(String::new, |_| mark(&provider.spec.type_)),
             group: entry.map_or(Group::Generic, |entry| entry.group),
-            about: entry.map(|entry| entry.about.clone()).unwrap_or_default(),
+            about: entry.map(|entry| about(provider, entry)).unwrap_or_default(),
             ready: ready.is_some_and(|ready| ready.status == "True"),
             message: ready.map_or_else(|| "Not looked at yet.".to_owned(), |ready| ready.message.clone()),
             contact: provider.spec.contact.clone(),
@@ -72,6 +71,34 @@ impl Card {
     pub(crate) fn connects_by_code(&self, connection: &IntegrationConnection) -> bool {
         self.by_code && allows(connection, &[Method::AuthorizationCode, Method::DeviceCode])
     }
+}
+
+/// What a provider is called, if somebody says so. All generic ones would be called alike.
+fn title(provider: &IntegrationProvider, entry: Option<&CatalogEntry>) -> Option<String> {
+    let own = provider.spec.display_name.clone();
+    own.or_else(|| {
+        let entry = entry.filter(|entry| !is_anybodys(provider, entry, "displayName"))?;
+        // Without the catalogue's note for administrators: `GitHub (OAuth App)` is shown as GitHub.
+        entry.display_name.split(" (").next().map(ToOwned::to_owned)
+    })
+}
+
+/// What it is useful for; of a generic one, where it is.
+fn about(provider: &IntegrationProvider, entry: &CatalogEntry) -> String {
+    let host = || {
+        let description = catalog::sketch(entry, &provider.spec, &provider.name_any()).ok()?;
+        let endpoints = &description.endpoints;
+        let known = endpoints.issuer.as_ref().or(endpoints.authorization.as_ref()).or(endpoints.token.as_ref())?;
+        known.host_str().map(|host| format!("At {host}."))
+    };
+    let generic = is_anybodys(provider, entry, "about").then(host).flatten();
+    generic.unwrap_or_else(|| entry.about.clone())
+}
+
+/// Whether a field of a generic entry is not the provider's own.
+fn is_anybodys(provider: &IntegrationProvider, entry: &CatalogEntry, field: &str) -> bool {
+    let states = provider.spec.overlay.as_ref().is_some_and(|Overlay(overlay)| overlay.contains_key(field));
+    entry.group == Group::Generic && !states
 }
 
 /// Whether the spec leaves the method open, or chooses one of these.
@@ -118,7 +145,26 @@ fn initials(title: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn generic_providers_are_told_apart_by_their_object_and_host() {
+        let card = |spec: serde_json::Value| {
+            Card::of(&IntegrationProvider::new("crm", serde_json::from_value(spec).unwrap()))
+        };
+        let issuer = json!({"issuer": "https://id.example.com/realms/a"});
+        let plain = card(json!({"type": "generic-oauth2", "endpoints": issuer}));
+        assert_eq!((plain.title.as_str(), plain.about.as_str()), ("crm", "At id.example.com."));
+        let named = card(json!({"type": "generic-oauth2", "endpoints": issuer, "overlay": {
+            "displayName": "Fern", "about": "Use your ferns.", "group": "Documents"}}));
+        assert_eq!((named.title.as_str(), named.about.as_str()), ("Fern", "Use your ferns."));
+        assert_eq!(named.group, Group::Documents);
+        assert_eq!(card(json!({"type": "github"})).title, "GitHub");
+        assert_eq!(card(json!({"type": "generic-api-key"})).title, "crm");
+        assert_eq!(card(json!({"type": "generic-api-key", "displayName": "Keys"})).title, "Keys");
+    }
 
     #[test]
     fn a_mark_has_one_or_two_letters() {

@@ -82,8 +82,8 @@ impl ImportedGrant {
             (None, None) => {}
             (Some(_), Some(_)) => bail!("expires_in and expires_at exclude each other: give one of them"),
             (Some(seconds), None) => {
-                let is_good = matches!(seconds.parse::<u32>(), Ok(1..));
-                ensure!(is_good, "expires_in must be a number of seconds above 0");
+                // Some providers write 0 for a token that never expires.
+                ensure!(seconds.parse::<u32>().is_ok(), "expires_in must be a number of seconds");
             }
             (None, Some(at)) => {
                 let at: Timestamp =
@@ -188,7 +188,6 @@ mod tests {
                 "access_token=a\nexpires_in=1\nexpires_at=2027-01-01T00:00:00Z",
                 "expires_in and expires_at exclude",
             ),
-            ("access_token=a\nexpires_in=0", "expires_in must be"),
             ("access_token=a\nexpires_in=soon", "expires_in must be"),
             ("access_token=a\nexpires_at=tomorrow", "expires_at must be"),
             ("access_token=a\nexpires_at=2025-12-31T00:00:00Z", "has expired already"),
