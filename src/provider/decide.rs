@@ -7,7 +7,7 @@ use bowline_api::IntegrationProvider;
 use bowline_api::connection::Method;
 use bowline_api::provider::IntegrationProviderSpec;
 use bowline_api::reason::Reason;
-use bowline_oauth::app::{App, CLIENT_SECRET};
+use bowline_oauth::app::{App, CLIENT_SECRET, PRIVATE_KEY};
 use bowline_oauth::catalog::{self, Description, ResolveError};
 use bowline_oauth::guard;
 use bowline_oauth::network::{Network, NetworkBounds};
@@ -101,8 +101,8 @@ fn app(
         return Err((Reason::AppSecretNotFound, of.missing()));
     };
     let app = of.read(secret).map_err(|message| (Reason::AppSecretIncomplete, message))?;
-    if sketch.client_auth(app.client_secret.is_some()).is_none() {
-        let message = of.unusable(&format!("the key {CLIENT_SECRET} is missing"));
+    if sketch.client_auth(app.proofs()).is_none() {
+        let message = of.unusable(&format!("the key {CLIENT_SECRET}, or {PRIVATE_KEY}, is missing"));
         return Err((Reason::AppSecretIncomplete, message));
     }
     let (uid, version) = (secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());

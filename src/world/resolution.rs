@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bowline_api::IntegrationProvider;
 use bowline_api::reason::{MessageFacts, Reason};
-use bowline_oauth::app::App;
+use bowline_oauth::app::{App, PRIVATE_KEY};
 use bowline_oauth::catalog::{self, Description, SetBy};
 use bowline_oauth::http::Http;
 use kube::ResourceExt;
@@ -85,16 +85,23 @@ impl ReadyProvider {
 
     /// Why our client cannot prove itself at the provider, if its metadata says so: before a person is sent there.
     pub(crate) fn unspoken_client_auth(&self) -> Option<String> {
-        let announced = &self.metadata.as_ref()?.endpoints.client_auth_unsupported;
-        let has_secret = self.app.as_ref()?.client_secret.is_some();
+        let announced = &self.metadata.as_ref()?.endpoints.client_auth_announced;
+        let app = self.app.as_ref()?;
         let description = self.description(&BTreeMap::new()).ok()?;
-        let unable = !announced.is_empty() && description.client_auth(has_secret).is_none();
-        unable.then(|| {
+        if announced.is_empty() || description.client_auth(app.proofs()).is_some() {
+            return None;
+        }
+        let remedy = if announced.iter().any(|name| name == "private_key_jwt") {
             format!(
-                "By its metadata the server takes only {} as client authentication, which Bowline does not speak: have the server allow client_secret_basic or client_secret_post for this client, or set overlay.clientAuth if the metadata is wrong.",
-                announced.join(", ")
+                "put a private key in PEM into the key {PRIVATE_KEY} of the app Secret, and its id into key_id"
             )
-        })
+        } else {
+            "have the server allow client_secret_basic or client_secret_post for this client".to_owned()
+        };
+        Some(format!(
+            "By its metadata the server takes only {} as client authentication: {remedy}; or set overlay.clientAuth if the metadata is wrong.",
+            announced.join(", ")
+        ))
     }
 
     /// The provider for a connection with these parameters. Errors name what does not fit, never a value.

@@ -7,6 +7,7 @@ use k8s_openapi::ByteString;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::assertion::SigningKey;
 use crate::catalog::Description;
 
 /// Key of the client id in an app Secret.
@@ -15,6 +16,11 @@ pub(crate) const CLIENT_ID: &str = "client_id";
 pub const CLIENT_SECRET: &str = "client_secret";
 /// Key of the former client secret, while it is being replaced.
 pub(crate) const CLIENT_SECRET_PREVIOUS: &str = "client_secret_previous";
+
+/// Key of a private key in PEM, for providers that take a signed assertion instead of a secret.
+pub const PRIVATE_KEY: &str = "private_key";
+/// Key of the id under which the provider knows that key.
+pub(crate) const KEY_ID: &str = "key_id";
 
 /// Key of the names of the `IntegrationProvider`s that it is for.
 pub const PROVIDERS: &str = "providers";
@@ -25,6 +31,15 @@ pub const HOSTS: &str = "hosts";
 const MOST_WORDS: usize = 64;
 const LONGEST_WORD: usize = 253;
 
+/// How a client can prove itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proofs {
+    /// With a client secret.
+    pub secret: bool,
+    /// With a private key.
+    pub private_key: bool,
+}
+
 /// Client id and secrets. Its `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -34,6 +49,8 @@ pub struct App {
     pub client_secret: Option<SecretString>,
     /// The former secret: tried once if the provider refuses the current one.
     pub client_secret_previous: Option<SecretString>,
+    /// Signs assertions in place of a secret (RFC 7523 §2.2).
+    pub private_key: Option<SigningKey>,
     /// What it may be used for.
     pub purpose: AppPurpose,
     /// Which version of which Secret it was read from first: `<uid>/<resourceVersion>`. Distinguishes registrations without
@@ -80,6 +97,10 @@ pub enum AppError {
     NoPurpose,
     #[error("the key {0} is missing")]
     Missing(&'static str),
+    #[error(
+        "the value of {PRIVATE_KEY} cannot sign: it must be a private key in PEM, RSA of 2048 bits or more, P-256 or Ed25519"
+    )]
+    NoKey,
     /// The value is not text of printable characters.
     #[error("the value of {0} is not plain text")]
     NotText(&'static str),
@@ -105,6 +126,7 @@ impl App {
             client_id: value(data, CLIENT_ID)?.ok_or(AppError::Missing(CLIENT_ID))?.to_owned(),
             client_secret: value(data, CLIENT_SECRET)?.map(SecretString::from),
             client_secret_previous: value(data, CLIENT_SECRET_PREVIOUS)?.map(SecretString::from),
+            private_key: private_key(data)?,
             purpose,
             version: None,
         })
@@ -117,6 +139,11 @@ impl App {
         self
     }
 
+    /// How the client can prove itself.
+    pub fn proofs(&self) -> Proofs {
+        Proofs { secret: self.client_secret.is_some(), private_key: self.private_key.is_some() }
+    }
+
     /// The secrets to try, the current one first; one `None` for a public client.
     pub(super) fn secrets(&self) -> Vec<(WhichSecret, Option<&SecretString>)> {
         let current = self.client_secret.as_ref();
@@ -127,6 +154,15 @@ impl App {
         let previous = previous.map(|previous| (WhichSecret::Previous, Some(previous)));
         std::iter::once((WhichSecret::Current, current)).chain(previous).collect()
     }
+}
+
+fn private_key(data: &BTreeMap<String, ByteString>) -> Result<Option<SigningKey>, AppError> {
+    let Some(ByteString(bytes)) = data.get(PRIVATE_KEY).filter(|value| !value.0.is_empty()) else {
+        return Ok(None);
+    };
+    let pem = std::str::from_utf8(bytes).map_err(|_| AppError::NotText(PRIVATE_KEY))?;
+    let key_id = value(data, KEY_ID)?.map(str::to_owned);
+    SigningKey::read(pem, key_id).map(Some).map_err(|_| AppError::NoKey)
 }
 
 fn value<'a>(data: &'a BTreeMap<String, ByteString>, key: &'static str) -> Result<Option<&'a str>, AppError> {

@@ -155,7 +155,7 @@ fn pushed(
     parameters: &[(&str, String)],
 ) -> Result<Request, RequestError> {
     // Authenticating the client adds its id if the provider does not read it from the header.
-    let in_header = client.description.client_auth(client.secret.is_some()) == Some(ClientAuth::Basic);
+    let in_header = client.way() == Some(ClientAuth::Basic);
     let fields = parameters.iter().map(|(name, value)| (*name, value.as_str()));
     let fields: Vec<_> = fields.filter(|(name, _)| in_header || *name != "client_id").collect();
     client.proven(endpoint, &fields, Encoding::Form)

@@ -54,6 +54,7 @@ async fn bench(change: impl FnOnce(&mut RealmConfig)) -> Bench {
         client_id: client.id,
         client_secret: client.secret.map(SecretString::from),
         client_secret_previous: None,
+        private_key: None,
         purpose: AppPurpose::default(),
         version: None,
     };

@@ -125,7 +125,7 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
         checked.map_err(|refused| DiscoveryError::RefusedEndpoint { name, refused })?;
         Ok(Some(url))
     };
-    let (client_auth, client_auth_unsupported) = client_auth(document);
+    let (client_auth, client_auth_announced) = client_auth(document);
     Ok(DiscoveredEndpoints {
         endpoints: ProviderEndpoints {
             authorization: endpoint("authorization_endpoint")?,
@@ -137,7 +137,7 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
             ..ProviderEndpoints::default()
         },
         client_auth,
-        client_auth_unsupported,
+        client_auth_announced,
         issuer_in_callback: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
         pkce: pkce(document),
@@ -154,7 +154,7 @@ fn pkce(document: &Value) -> Pkce {
     }
 }
 
-/// The methods that we support, or the names of the others if there is none. An absent list means Basic (RFC 8414 §2).
+/// The methods that we support, and the names of all. An absent list means Basic (RFC 8414 §2).
 fn client_auth(document: &Value) -> (Vec<ClientAuth>, Vec<String>) {
     let Some(listed) = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array) else {
         return (vec![ClientAuth::Basic], Vec::new());
@@ -162,6 +162,7 @@ fn client_auth(document: &Value) -> (Vec<ClientAuth>, Vec<String>) {
     let known = |method: &Value| match method.as_str()? {
         "client_secret_basic" => Some(ClientAuth::Basic),
         "client_secret_post" => Some(ClientAuth::Post),
+        "private_key_jwt" => Some(ClientAuth::PrivateKeyJwt),
         "none" => Some(ClientAuth::None),
         _ => None,
     };
@@ -172,9 +173,7 @@ fn client_auth(document: &Value) -> (Vec<ClientAuth>, Vec<String>) {
         }
     }
     let names = listed.iter().filter_map(Value::as_str).filter(|name| classify::is_plain(name));
-    let others =
-        if methods.is_empty() { names.take(MAX_METHODS).map(str::to_owned).collect() } else { Vec::new() };
-    (methods, others)
+    (methods, names.take(MAX_METHODS).map(str::to_owned).collect())
 }
 
 #[cfg(test)]

@@ -79,7 +79,13 @@ impl ClientRequest<'_> {
     ) -> Result<(T, WhichSecret), Failure> {
         let mut refused: Option<Failure> = None;
         for (which, secret) in self.app.secrets() {
-            let client = Client { description: self.description, id: &self.app.client_id, secret };
+            let client = Client {
+                description: self.description,
+                id: &self.app.client_id,
+                secret,
+                private_key: self.app.private_key.as_ref(),
+                now: self.now,
+            };
             let received = self.http.send(build(&client)?).await?;
             let echo = secret.map_or("", |secret| secret.expose_secret());
             match judge(received).map_err(|failure| failure.without_echo(echo)) {

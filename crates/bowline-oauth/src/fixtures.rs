@@ -67,6 +67,7 @@ pub(crate) fn app() -> App {
         client_id: "client".to_owned(),
         client_secret: Some(SecretString::from("s:e+c%r t")),
         client_secret_previous: None,
+        private_key: None,
         purpose: AppPurpose::default(),
         version: None,
     }

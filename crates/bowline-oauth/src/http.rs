@@ -261,6 +261,9 @@ impl HttpClient {
         let mut request = reqwest::Request::try_from(request.map(guarded)).map_err(|_| SendError::BadUrl)?;
         let accept = http::HeaderValue::from_static("application/json");
         request.headers_mut().entry(http::header::ACCEPT).or_insert(accept);
+        // Some servers compress all the same, so that is understood.
+        let plain = http::HeaderValue::from_static("identity");
+        request.headers_mut().insert(http::header::ACCEPT_ENCODING, plain);
         let sent = self.inner.execute(request).await;
         let mut response = sent.map_err(|error| failed(error.without_url(), host))?;
         let status = response.status();

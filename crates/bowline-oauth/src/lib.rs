@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod app;
+pub mod assertion;
 pub mod authorize;
 pub mod callback;
 pub mod catalog;

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
     use crate::app::WhichSecret;
     use crate::catalog::errors::Class;
-    use crate::catalog::protocol::{ClientAuth, Encoding};
+    use crate::catalog::protocol::{AssertionAudience, ClientAuth, Encoding};
     use crate::fixtures::{Script, answer, app, description};
     use crate::http::Sent;
 
@@ -117,6 +117,38 @@ mod tests {
         let script = Script::new([]);
         let failure = spend(&script, &post, &public).await.unwrap_err();
         assert_eq!((failure.class, failure.sent), (Class::Config, Sent::NotSent));
+    }
+
+    #[tokio::test]
+    async fn a_private_key_proves_the_client_where_the_provider_takes_it() {
+        let keyed = App { private_key: Some(crate::assertion::tests::key()), ..app() };
+        let mut jwt = description();
+        jwt.core.client_auth = vec![ClientAuth::PrivateKeyJwt, ClientAuth::Basic];
+        let audience = |script: &Script| {
+            let assertion = field(&script.body(), "client_assertion").unwrap();
+            crate::claims::payload(&assertion).unwrap()["aud"].clone()
+        };
+        let script = Script::of(200, ANSWER);
+        spend(&script, &jwt, &keyed).await.unwrap();
+        assert!(!script.requests()[0].headers().contains_key(AUTHORIZATION));
+        let kind = field(&script.body(), "client_assertion_type").unwrap();
+        assert_eq!(kind, "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+        assert_eq!(field(&script.body(), "client_secret"), None);
+        assert_eq!(field(&script.body(), "client_id").unwrap(), "client");
+        assert_eq!(audience(&script), "https://provider.example.com/token", "no issuer is known");
+
+        jwt.core.endpoints.issuer = Some("https://id.example.com/realm".parse().unwrap());
+        let script = Script::of(200, ANSWER);
+        spend(&script, &jwt, &keyed).await.unwrap();
+        assert_eq!(audience(&script), "https://id.example.com/realm");
+        jwt.core.token_request.assertion_audience = AssertionAudience::TokenEndpoint;
+        let script = Script::of(200, ANSWER);
+        spend(&script, &jwt, &keyed).await.unwrap();
+        assert_eq!(audience(&script), "https://provider.example.com/token");
+
+        let script = Script::of(200, ANSWER);
+        spend(&script, &jwt, &app()).await.unwrap();
+        assert!(script.requests()[0].headers().contains_key(AUTHORIZATION), "without a key, with the secret");
     }
 
     #[tokio::test]

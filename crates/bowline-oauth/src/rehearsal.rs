@@ -48,6 +48,7 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
         client_id: CLIENT_ID.to_owned(),
         client_secret: Some(SecretString::from(CLIENT_SECRET)),
         client_secret_previous: None,
+        private_key: None,
         purpose: AppPurpose::default(),
         version: None,
     };

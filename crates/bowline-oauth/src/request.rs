@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
+use super::app::Proofs;
+use super::assertion::SigningKey;
 use super::http::Request;
 use crate::catalog::Description;
 use crate::catalog::calls::Verb;
@@ -39,6 +42,8 @@ pub enum RequestError {
     BadRedirectUri,
     #[error("the operating system gave no random bytes")]
     NoRandomness,
+    #[error("the private key of the app Secret signed nothing")]
+    Unsigned,
     #[error("the request cannot be built")]
     Unbuildable,
 }
@@ -49,6 +54,9 @@ pub(crate) struct Client<'a> {
     pub(crate) description: &'a Description,
     pub(crate) id: &'a str,
     pub(crate) secret: Option<&'a SecretString>,
+    /// Signs an assertion instead, where the provider takes that.
+    pub(crate) private_key: Option<&'a SigningKey>,
+    pub(crate) now: Timestamp,
 }
 
 impl Client<'_> {
@@ -89,13 +97,18 @@ impl Client<'_> {
         fields: &[(&str, &str)],
         encoding: Encoding,
     ) -> Result<Request, RequestError> {
-        let way = self.description.client_auth(self.secret.is_some()).ok_or(RequestError::NoClientAuth)?;
+        let way = self.way().ok_or(RequestError::NoClientAuth)?;
+        let assertion = if way == ClientAuth::PrivateKeyJwt { Some(self.assertion()?) } else { None };
         let mut fields = fields.to_vec();
         if way != ClientAuth::Basic {
             fields.push(("client_id", self.id));
         }
         if way == ClientAuth::Post {
             fields.push(("client_secret", self.secret.ok_or(RequestError::NoClientAuth)?.expose_secret()));
+        }
+        if let Some(assertion) = &assertion {
+            fields.push(("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
+            fields.push(("client_assertion", assertion.expose_secret()));
         }
         let mut request = match encoding {
             Encoding::Form => form(url, &fields)?,
@@ -107,12 +120,23 @@ impl Client<'_> {
         Ok(request)
     }
 
+    /// How the client proves itself.
+    pub(crate) fn way(&self) -> Option<ClientAuth> {
+        let proofs = Proofs { secret: self.secret.is_some(), private_key: self.private_key.is_some() };
+        self.description.client_auth(proofs)
+    }
+
+    fn assertion(&self) -> Result<SecretString, RequestError> {
+        let audience = self.description.assertion_audience().ok_or(RequestError::NoTokenEndpoint)?;
+        self.private_key.ok_or(RequestError::NoClientAuth)?.of_client(self.id, audience, self.now)
+    }
+
     /// Whether encoding changes what Basic authentication sends.
     pub(crate) fn is_changed_by_basic(&self) -> bool {
         let encoded =
             |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>() != text;
-        let is_basic = self.description.client_auth(self.secret.is_some()) == Some(ClientAuth::Basic);
-        is_basic && (encoded(self.id) || self.secret.is_some_and(|secret| encoded(secret.expose_secret())))
+        self.way() == Some(ClientAuth::Basic)
+            && (encoded(self.id) || self.secret.is_some_and(|secret| encoded(secret.expose_secret())))
     }
 
     /// Id and secret in the Authorization header, form-encoded first (RFC 6749 §2.3.1).
@@ -126,11 +150,13 @@ fn own_fields<'a>(
     params: &'a BTreeMap<String, String>,
     scopes: Option<&'a str>,
 ) -> Result<Vec<(&'a str, &'a str)>, RequestError> {
-    const STANDARD: [&str; 8] = [
+    const STANDARD: [&str; 10] = [
         "grant_type",
         "refresh_token",
         "client_id",
         "client_secret",
+        "client_assertion",
+        "client_assertion_type",
         "code",
         "redirect_uri",
         "code_verifier",

@@ -112,6 +112,26 @@ async fn an_answer_is_read_with_status_headers_and_body() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_compressed_unasked_is_understood_and_bounded_by_what_it_contains() {
+    let compressed = |bytes: &'static [u8]| {
+        any(move |request: Incoming| async move {
+            assert_eq!(request.headers()["accept-encoding"], "identity");
+            let answer = Response::builder().header("content-encoding", "gzip");
+            answer.header("content-type", "application/json").body(Body::from(bytes)).unwrap()
+        })
+    };
+    let router = Router::new()
+        .route("/small", compressed(include_bytes!("samples/answer.json.gz")))
+        .route("/large", compressed(include_bytes!("samples/two-mebibytes.json.gz")));
+    let address = serve(router).await;
+    let client = insecure(RequestLimits::default());
+    let received = client.send(post(&format!("{address}/small"))).await.unwrap();
+    assert_eq!(received.body, br#"{"access_token":"at","refresh_token":"rt2","expires_in":60}"#);
+    let error = failure(&client, &format!("{address}/large")).await;
+    assert!(matches!(error, SendError::TooLarge { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_redirect_is_handed_back_and_not_followed() {
     let hits = Arc::new(AtomicUsize::new(0));
     let counted = hits.clone();

@@ -86,6 +86,7 @@ mod tests {
             client_id: "our-app".to_owned(),
             client_secret: Some(SecretString::from("s")),
             client_secret_previous: None,
+            private_key: None,
             purpose: AppPurpose::default(),
             version: None,
         };

@@ -9,7 +9,9 @@ use url::Url;
 
 use super::calls::{Identity, IdentitySource, RevokeStyle};
 use super::entry::{Pkce, ProviderEndpoints, ThirdParty};
-use super::protocol::ClientAuth;
+use super::protocol::{AssertionAudience, ClientAuth};
+use crate::app::Proofs;
+use crate::issuer;
 
 /// All that the protocol needs to know of one provider for one connection: a [`CatalogEntry`](super::CatalogEntry) with what
 /// the provider object states and the connection's parameters filled in. It holds no secret, no placeholder, and none of
@@ -41,8 +43,8 @@ pub struct DiscoveredEndpoints {
     pub(crate) endpoints: ProviderEndpoints<Option<Url>>,
     /// `token_endpoint_auth_methods_supported`, those we support.
     pub(crate) client_auth: Vec<ClientAuth>,
-    /// The names that it lists, if we support none of them.
-    pub client_auth_unsupported: Vec<String>,
+    /// The names that it lists, as far as they are plain.
+    pub client_auth_announced: Vec<String>,
     /// `authorization_response_iss_parameter_supported` (RFC 9207 §3).
     pub(crate) issuer_in_callback: bool,
     /// What `code_challenge_methods_supported` says about S256 (RFC 8414 §2). Absent is not known.
@@ -87,9 +89,9 @@ impl Description {
             self.core.authorize.pkce = metadata.pkce;
         }
         if self.client_auth.len() > 1 {
-            // Not all servers announce public clients, which have no secret to use.
-            let is_public =
-                |way: &ClientAuth| *way == ClientAuth::None && metadata.client_auth_unsupported.is_empty();
+            // Not all servers that take secrets announce public clients too.
+            let takes_secrets = metadata.client_auth.iter().any(|way| *way != ClientAuth::PrivateKeyJwt);
+            let is_public = |way: &ClientAuth| *way == ClientAuth::None && takes_secrets;
             self.core.client_auth.retain(|way| is_public(way) || metadata.client_auth.contains(way));
         }
         self.discovered = true;
@@ -111,10 +113,24 @@ impl Description {
         }
     }
 
-    /// How to authenticate the client, given whether we have a secret. `None`: there is no method without one.
-    pub fn client_auth(&self, has_secret: bool) -> Option<ClientAuth> {
-        let with_secret = self.client_auth.iter().find(|way| has_secret && **way != ClientAuth::None);
-        with_secret.or_else(|| self.client_auth.iter().find(|way| **way == ClientAuth::None)).copied()
+    /// How to authenticate the client, given what it can prove itself with: the first way that is possible, and as a public
+    /// client only if there is no other. `None`: there is no way.
+    pub fn client_auth(&self, proofs: Proofs) -> Option<ClientAuth> {
+        let is_possible = |way: &&ClientAuth| match way {
+            ClientAuth::Basic | ClientAuth::Post => proofs.secret,
+            ClientAuth::PrivateKeyJwt => proofs.private_key,
+            ClientAuth::None => false,
+        };
+        let ways = &self.client_auth;
+        ways.iter().find(is_possible).or_else(|| ways.iter().find(|way| **way == ClientAuth::None)).copied()
+    }
+
+    /// Whom an assertion that authenticates the client is meant for.
+    pub(crate) fn assertion_audience(&self) -> Option<&str> {
+        let ThirdParty { endpoints, token_request, .. } = &self.core;
+        let issuer = endpoints.issuer.as_ref().map(issuer::text);
+        let issuer = issuer.filter(|_| token_request.assertion_audience == AssertionAudience::Issuer);
+        issuer.or(endpoints.token.as_ref().map(Url::as_str))
     }
 
     /// Where a revocation is sent, with the client id in the path if the style needs it. `None`: no request can do it.

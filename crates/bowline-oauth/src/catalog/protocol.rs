@@ -21,6 +21,19 @@ pub enum ClientAuth {
     Post,
     /// Only the id in the body: a public client.
     None,
+    /// A signed assertion (RFC 7523 §2.2, `private_key_jwt`), with the key `private_key` of the app Secret.
+    #[serde(rename = "PrivateKeyJWT")]
+    PrivateKeyJwt,
+}
+
+/// Whom an assertion that authenticates the client is meant for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub(crate) enum AssertionAudience {
+    /// The issuer identifier, or the token endpoint if no issuer is known.
+    #[default]
+    Issuer,
+    /// The token endpoint: only for providers that take nothing else, with a key that is used nowhere else.
+    TokenEndpoint,
 }
 
 /// How the body of a token request is written.
@@ -44,6 +57,8 @@ pub(crate) struct TokenRequest {
     pub(crate) headers: BTreeMap<String, String>,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
     pub(crate) params: BTreeMap<String, String>,
+    /// Whom an assertion that authenticates the client is meant for.
+    pub(crate) assertion_audience: AssertionAudience,
 }
 
 /// Where a token answer has its parts. The paths start at the first of `roots` that leads to an access token.

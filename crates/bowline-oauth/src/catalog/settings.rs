@@ -46,6 +46,7 @@ fn choice(value: &str) -> &str {
         "basic" => "Basic",
         "post" => "Post",
         "none" => "None",
+        "private_key_jwt" => "PrivateKeyJWT",
         "form" => "Form",
         "json" => "JSON",
         "scope" => "Scope",

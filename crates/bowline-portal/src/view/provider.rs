@@ -88,7 +88,8 @@ fn about(provider: &IntegrationProvider, entry: &CatalogEntry) -> String {
     let host = || {
         let description = catalog::sketch(entry, &provider.spec, &provider.name_any()).ok()?;
         let endpoints = &description.endpoints;
-        let known = endpoints.issuer.as_ref().or(endpoints.authorization.as_ref()).or(endpoints.token.as_ref())?;
+        let known =
+            endpoints.issuer.as_ref().or(endpoints.authorization.as_ref()).or(endpoints.token.as_ref())?;
         known.host_str().map(|host| format!("At {host}."))
     };
     let generic = is_anybodys(provider, entry, "about").then(host).flatten();

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use url::Url;
 
 use super::*;
+use crate::app::Proofs;
 use crate::catalog::entry::ProviderEndpoints;
 use crate::catalog::parameter::Rule;
 use crate::catalog::protocol::{ClientAuth, Encoding};
@@ -370,8 +371,12 @@ fn metadata_fills_only_what_is_absent() {
     assert_eq!(token_url(&description), "https://id.example.com/token");
     assert_eq!(description.endpoints.revocation, url("https://own.example.com/revoke"));
     assert_eq!(description.authority(), "https://id.example.com/realm");
-    assert_eq!(description.client_auth(true), Some(ClientAuth::Post), "the server does not know basic");
-    assert_eq!(description.client_auth(false), Some(ClientAuth::None));
+    assert_eq!(
+        description.client_auth(Proofs { secret: true, private_key: true }),
+        Some(ClientAuth::Post),
+        "the server does not know basic"
+    );
+    assert_eq!(description.client_auth(Proofs::default()), Some(ClientAuth::None));
 }
 
 #[test]

@@ -1,0 +1,194 @@
+//! Signed assertions (RFC 7521, RFC 7523): our client proves itself with a private key instead of a secret.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bowline_api::opaque::random_text;
+use k8s_openapi::jiff::Timestamp;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use super::request::RequestError;
+
+/// How long an assertion is valid: it is used at once.
+const LIVES: Duration = Duration::from_mins(2);
+/// How far it is dated back, for servers whose clock is behind.
+const DATED_BACK: Duration = Duration::from_secs(10);
+
+/// A private key in PEM, with the id under which the provider knows it. `Debug` shows neither.
+#[derive(Clone)]
+pub struct SigningKey {
+    pem: SecretString,
+    key_id: Option<String>,
+}
+
+/// A key that cannot sign. Repeats nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not a private key in PEM that can sign: RSA of 2048 bits or more, P-256 or Ed25519")]
+pub struct KeyError;
+
+enum KeyPair {
+    Rsa(Box<RsaKeyPair>),
+    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey")
+    }
+}
+
+impl PartialEq for SigningKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.key_id == other.key_id && self.pem.expose_secret() == other.pem.expose_secret()
+    }
+}
+
+impl SigningKey {
+    /// A key in PEM: PKCS #8, or PKCS #1 for RSA.
+    pub fn read(pem: &str, key_id: Option<String>) -> Result<Self, KeyError> {
+        let key = Self { pem: pem.into(), key_id };
+        key.pair().map(|_| key)
+    }
+
+    fn pair(&self) -> Result<KeyPair, KeyError> {
+        let der = PrivateKeyDer::from_pem_slice(self.pem.expose_secret().as_bytes()).map_err(|_| KeyError)?;
+        match &der {
+            PrivateKeyDer::Pkcs1(der) => {
+                let pair = RsaKeyPair::from_der(der.secret_pkcs1_der()).map_err(|_| KeyError)?;
+                Ok(KeyPair::Rsa(Box::new(pair)))
+            }
+            PrivateKeyDer::Pkcs8(der) => {
+                let der = der.secret_pkcs8_der();
+                let rsa = RsaKeyPair::from_pkcs8(der).map(|pair| KeyPair::Rsa(Box::new(pair)));
+                let p256 = || {
+                    let random = SystemRandom::new();
+                    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &random)
+                        .map(KeyPair::P256)
+                };
+                let ed25519 = || Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(KeyPair::Ed25519);
+                rsa.or_else(|_| p256()).or_else(|_| ed25519()).map_err(|_| KeyError)
+            }
+            _ => Err(KeyError),
+        }
+    }
+
+    /// An assertion that authenticates the client at `audience` (RFC 7523 §3), used once.
+    pub(crate) fn of_client(
+        &self,
+        client_id: &str,
+        audience: &str,
+        now: Timestamp,
+    ) -> Result<SecretString, RequestError> {
+        let identifier = random_text().map_err(|_| RequestError::NoRandomness)?;
+        let issued = now.as_second() - i64::try_from(DATED_BACK.as_secs()).unwrap_or_default();
+        let expires = now.as_second() + i64::try_from(LIVES.as_secs()).unwrap_or_default();
+        let claims = json!({"iss": client_id, "sub": client_id, "aud": audience, "iat": issued, "exp": expires,
+            "jti": identifier.expose_secret()});
+        self.sign(&claims)
+    }
+
+    /// A JWT with these claims (RFC 7519, RFC 7515 §3.1).
+    fn sign(&self, claims: &Value) -> Result<SecretString, RequestError> {
+        let pair = self.pair().map_err(|_| RequestError::Unsigned)?;
+        let algorithm = match &pair {
+            KeyPair::Rsa(_) => "RS256",
+            KeyPair::P256(_) => "ES256",
+            KeyPair::Ed25519(_) => "EdDSA",
+        };
+        let mut header: Map<String, Value> =
+            [("alg".to_owned(), algorithm.into()), ("typ".to_owned(), "JWT".into())].into_iter().collect();
+        header.extend(self.key_id.clone().map(|id| ("kid".to_owned(), id.into())));
+        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = Zeroizing::new(format!("{}.{}", part(&Value::Object(header)), part(claims)));
+        let signature = signature(&pair, message.as_bytes()).ok_or(RequestError::Unsigned)?;
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
+        Ok(SecretString::from(format!("{}.{signature}", *message)))
+    }
+}
+
+fn signature(pair: &KeyPair, message: &[u8]) -> Option<Vec<u8>> {
+    let random = SystemRandom::new();
+    match pair {
+        KeyPair::Rsa(pair) => {
+            let mut signature = vec![0; pair.public().modulus_len()];
+            pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).ok()?;
+            Some(signature)
+        }
+        KeyPair::P256(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
+        KeyPair::Ed25519(pair) => Some(pair.sign(message).as_ref().to_vec()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod tests {
+    use base64::prelude::BASE64_STANDARD;
+    use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, KeyPair as _, UnparsedPublicKey};
+
+    use super::*;
+
+    fn pem(der: &[u8]) -> String {
+        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64_STANDARD.encode(der))
+    }
+
+    /// A new P-256 key.
+    pub(crate) fn key() -> SigningKey {
+        let pkcs8 =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+        SigningKey::read(&pem(pkcs8.as_ref()), Some("key-1".to_owned())).unwrap()
+    }
+
+    fn parts(jwt: &str) -> (Value, Value, String, Vec<u8>) {
+        let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).unwrap();
+        let (message, signature) = jwt.rsplit_once('.').unwrap();
+        let (header, claims) = message.split_once('.').unwrap();
+        let read = |part| serde_json::from_slice(&decode(part)).unwrap();
+        (read(header), read(claims), message.to_owned(), decode(signature))
+    }
+
+    #[test]
+    fn an_assertion_names_the_client_and_its_one_audience_and_is_signed() {
+        let key = key();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let one = key.of_client("client", "https://id.example.com", now).unwrap();
+        let other = key.of_client("client", "https://id.example.com", now).unwrap();
+        let (header, claims, message, signature) = parts(one.expose_secret());
+        assert_eq!(header, json!({"alg": "ES256", "typ": "JWT", "kid": "key-1"}));
+        assert_eq!((&claims["iss"], &claims["sub"]), (&json!("client"), &json!("client")));
+        assert_eq!(claims["aud"], "https://id.example.com");
+        assert_eq!((&claims["iat"], &claims["exp"]), (&json!(1_799_999_990), &json!(1_800_000_120)));
+        assert_ne!(claims["jti"], parts(other.expose_secret()).1["jti"], "each is used once");
+        let KeyPair::P256(pair) = key.pair().unwrap() else { unreachable!() };
+        let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref());
+        public.verify(message.as_bytes(), &signature).unwrap();
+        assert!(!format!("{key:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn an_ed25519_key_signs_too_and_what_is_no_key_is_refused() {
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let key = SigningKey::read(&pem(pkcs8.as_ref()), None).unwrap();
+        let jwt = key.sign(&json!({"a": 1})).unwrap();
+        let (header, _, message, signature) = parts(jwt.expose_secret());
+        assert_eq!(header, json!({"alg": "EdDSA", "typ": "JWT"}));
+        let KeyPair::Ed25519(pair) = key.pair().unwrap() else { unreachable!() };
+        let public = UnparsedPublicKey::new(&ED25519, pair.public_key().as_ref());
+        public.verify(message.as_bytes(), &signature).unwrap();
+        for text in
+            ["", "key", &pem(b"nonsense"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+        {
+            assert_eq!(SigningKey::read(text, None).unwrap_err(), KeyError, "{text}");
+        }
+    }
+}
