@@ -209,7 +209,7 @@ mod tests {
         let script = Script::new([Ok(answer(404, &[], "")), Ok(answer(200, &[], &metadata().to_string()))]);
         let found = discovered(&script, ISSUER).await.unwrap();
         assert_eq!(found.endpoints.token.unwrap().as_str(), "https://tokens.example.com/token");
-        assert_eq!(found.client_auth, [ClientAuth::Post]);
+        assert_eq!(found.client_auth, [ClientAuth::PrivateKeyJwt, ClientAuth::Post]);
         assert_eq!(
             asked(&script),
             [

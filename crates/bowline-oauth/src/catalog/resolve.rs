@@ -87,10 +87,12 @@ fn describe(
     let mut json = entry.json.clone();
     if own_issuer {
         drop_addresses(&mut json);
-        merge(&mut json, &entry.stated);
     }
+    // What the overlay states counts before a default, and what a parameter is set to counts before both.
+    settings::apply(&mut json, entry, values, false);
+    merge(&mut json, &entry.stated);
     merge(&mut json, &stated(spec));
-    settings::apply(&mut json, entry, values);
+    settings::apply(&mut json, entry, values, true);
     let json = values.filled(json)?;
     let core: ThirdParty<_> = read(json).map_err(|error| ResolveError::Misfit { flaw: error.to_string() })?;
     let (provider, entry) = (provider.to_owned(), spec.type_.clone());

@@ -80,7 +80,11 @@ fn structural(schema: &Value, definitions: &Value, absence: Absence) -> Value {
             structural.insert("maxLength".to_owned(), LONGEST_TEXT.into());
             structural.extend(fields.get("pattern").map(|pattern| ("pattern".to_owned(), pattern.clone())));
         }
-        "string" => _ = structural.insert("enum".to_owned(), names.into()),
+        "string" => {
+            // The API server compares `null` with the values too.
+            let null = structural.get("nullable").map(|_| Value::Null);
+            structural.insert("enum".to_owned(), names.into_iter().chain(null).collect());
+        }
         "integer" => {
             let bounds = ["minimum", "maximum"].into_iter();
             structural

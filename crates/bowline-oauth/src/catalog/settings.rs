@@ -7,9 +7,18 @@ use super::load::merge;
 use super::parameter::Setting;
 use super::values::ParameterValues;
 
-/// Lays the parameters that decide a setting over the entry's data. What an entry does not have is not set.
-pub(super) fn apply(json: &mut Map<String, Value>, entry: &CatalogEntry, values: &ParameterValues<'_>) {
+/// Lays the parameters that decide a setting over the entry's data: those that somebody set, or else the defaults of the others.
+/// What an entry does not have is not set.
+pub(super) fn apply(
+    json: &mut Map<String, Value>,
+    entry: &CatalogEntry,
+    values: &ParameterValues<'_>,
+    chosen: bool,
+) {
     for (name, parameter) in &entry.parameters {
+        if values.is_chosen(name) != chosen {
+            continue;
+        }
         if let (Some(setting), Some(value)) = (parameter.sets, values.actual.get(name)) {
             let Value::Object(mut overlay) = overlay(setting, value) else { continue };
             overlay.retain(|key, _| json.contains_key(key));

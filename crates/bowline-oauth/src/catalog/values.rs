@@ -1,6 +1,6 @@
 //! The values of an entry's parameters for one connection, and the addresses they are filled into.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bowline_api::provider::IntegrationProviderSpec;
 use serde_json::{Map, Value};
@@ -20,6 +20,8 @@ const STAND_IN: &str = "bowline-stand-in";
 pub(super) struct ParameterValues<'a> {
     entry: &'a CatalogEntry,
     pub(super) actual: BTreeMap<String, String>,
+    /// Those that somebody set.
+    chosen: BTreeSet<String>,
     /// The same with the connection's values replaced by a placeholder value.
     neutral: BTreeMap<String, String>,
     allow_http: bool,
@@ -49,8 +51,14 @@ impl<'a> ParameterValues<'a> {
             actual.insert(name.clone(), value.clone());
             neutral.insert(name.clone(), STAND_IN.to_owned());
         }
+        let chosen = spec.parameters.keys().chain(connection.keys()).cloned().collect();
         let allow_http = spec.network.as_ref().and_then(|network| network.allow_http).unwrap_or_default();
-        Ok(Self { entry, actual, neutral, allow_http })
+        Ok(Self { entry, actual, chosen, neutral, allow_http })
+    }
+
+    /// Whether somebody set it.
+    pub(super) fn is_chosen(&self, name: &str) -> bool {
+        self.chosen.contains(name)
     }
 
     /// Uses a placeholder value where a connection would set one, to check a provider object alone.

@@ -508,6 +508,27 @@ fn an_overlay_states_what_an_entry_can() {
 }
 
 #[test]
+fn an_overlay_counts_before_a_parameters_default_and_after_what_somebody_set() {
+    let account =
+        json!({"identity": {"account": {"id": ["/user/id"], "name": "/user/name"}}, "clientAuth": ["Post"]});
+    let of = |parameters: Value| {
+        let of = json!({"type": "generic-oauth2", "overlay": account, "parameters": parameters,
+            "endpoints": {"token": "https://id.example.com/t"}});
+        let spec = spec(&of);
+        resolve(&entry_of(&spec).unwrap(), &spec, "p", &BTreeMap::new()).unwrap()
+    };
+    let document = json!({"sub": "1", "user": {"id": "7", "name": "Ann"}, "login": "ann"});
+    let named = |description: &Description| {
+        let account = description.identity.as_ref().unwrap().account.read(&document).unwrap().unwrap();
+        (account.id, account.name)
+    };
+    assert_eq!(named(&of(json!({}))), ("7".to_owned(), Some("Ann".to_owned())));
+    let chosen = of(json!({"account_name": "/login", "client_auth": "basic"}));
+    assert_eq!(named(&chosen), ("7".to_owned(), Some("ann".to_owned())));
+    assert_eq!(chosen.core.client_auth, [ClientAuth::Basic]);
+}
+
+#[test]
 fn an_overlay_of_another_issuer_keeps_its_own_addresses_and_none_of_the_entrys() {
     let of = json!({"type": "gmail", "overlay": {"endpoints": {
         "issuer": "https://id.example.com", "token": "https://id.example.com/token"}}});
