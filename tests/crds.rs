@@ -285,6 +285,8 @@ fn manifests(folder: &str) -> Vec<(PathBuf, Value)> {
     {
         found.extend(documents(&path, &fs::read_to_string(&path).unwrap()));
     }
+    // What kustomize reads is no object.
+    found.retain(|(_, object)| object.get("nameReference").is_none());
     found
 }
 
