@@ -2,6 +2,7 @@
 
 pub(crate) mod history;
 pub(crate) mod managed;
+pub(crate) mod mark;
 pub(crate) mod provider;
 pub(crate) mod row;
 pub(crate) mod scopes;

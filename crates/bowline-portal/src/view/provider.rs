@@ -1,10 +1,11 @@
-//! A provider's name and mark: initials on a colour, no third-party logo.
+//! A provider as pages show it: its name and mark, and whether it can be used.
 
 use bowline_api::connection::Method;
 use bowline_api::provider::Overlay;
 use bowline_api::{IntegrationConnection, IntegrationProvider};
 use kube::ResourceExt;
 
+use super::mark::{Mark, initials};
 use bowline_oauth::catalog::look::Group;
 use bowline_oauth::catalog::{self, CatalogEntry, Description};
 
@@ -12,9 +13,7 @@ use bowline_oauth::catalog::{self, CatalogEntry, Description};
 pub(crate) struct Card {
     pub(crate) name: String,
     pub(crate) title: String,
-    pub(crate) initials: String,
-    /// CSS class of the mark's colour; empty for types outside the catalogue.
-    pub(crate) mark: String,
+    pub(crate) mark: Mark,
     pub(crate) group: Group,
     /// What it is useful for, in one line.
     pub(crate) about: String,
@@ -39,8 +38,7 @@ impl Card {
         let allows_codes =
             provider.spec.allow.as_ref().and_then(|allow| allow.device_flow).unwrap_or_default();
         Self {
-            initials: initials(&title),
-            mark: entry.map_or_else(String::new, |_| mark(&provider.spec.type_)),
+            mark: Mark::of(&provider.spec.type_, entry, &title),
             group: entry.map_or(Group::Generic, |entry| entry.group),
             about: entry.map(|entry| about(provider, entry)).unwrap_or_default(),
             ready: ready.is_some_and(|ready| ready.status == "True"),
@@ -58,7 +56,7 @@ impl Card {
         Self {
             name: name.to_owned(),
             title: name.to_owned(),
-            initials: initials(name),
+            mark: Mark::letters(&initials(name)),
             message: "There is no provider of this name.".to_owned(),
             ..Self::default()
         }
@@ -118,10 +116,6 @@ pub(crate) fn description(
     exact.or_else(|| catalog::sketch(&entry, &provider.spec, &name).ok())
 }
 
-pub(crate) fn mark(entry: &str) -> String {
-    format!("mark-{entry}")
-}
-
 pub(crate) fn heading(group: Group) -> &'static str {
     match group {
         Group::Mail => "Mail",
@@ -134,13 +128,6 @@ pub(crate) fn heading(group: Group) -> &'static str {
         Group::Account => "Accounts",
         Group::Generic => "Other services",
     }
-}
-
-fn initials(title: &str) -> String {
-    let letters = |word: &str| word.chars().find(|c| c.is_alphanumeric());
-    let mut words = title.split(|c: char| c.is_whitespace() || c == '(' || c == '-').filter_map(letters);
-    let both: String = words.by_ref().take(2).collect();
-    both.to_uppercase()
 }
 
 #[cfg(test)]
@@ -165,14 +152,5 @@ mod tests {
         assert_eq!(card(json!({"type": "github"})).title, "GitHub");
         assert_eq!(card(json!({"type": "generic-api-key"})).title, "crm");
         assert_eq!(card(json!({"type": "generic-api-key", "displayName": "Keys"})).title, "Keys");
-    }
-
-    #[test]
-    fn a_mark_has_one_or_two_letters() {
-        for (title, letters) in
-            [("GitHub", "G"), ("Google Calendar", "GC"), ("slack", "S"), ("Trello (EU) x", "TE"), ("…", "")]
-        {
-            assert_eq!(initials(title), letters);
-        }
     }
 }
