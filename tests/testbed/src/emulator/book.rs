@@ -1,0 +1,241 @@
+//! What a provider remembers: codes, grants and tokens.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use super::asked::Wrong;
+use super::data::{EmulatedApp, Extent, PkceHabit, RefreshTokens, Renewal, Values};
+use super::template::{as_text, fill};
+
+/// What a person consented to.
+#[derive(Clone)]
+pub(super) struct Consent {
+    /// Client id.
+    pub client: String,
+    pub account: String,
+    pub scopes: Vec<String>,
+    /// The parameters of the authorization request, and what the family makes of them.
+    pub values: Values,
+}
+
+struct Grant {
+    consent: Consent,
+    refreshes: u32,
+    ended: bool,
+}
+
+struct Code {
+    consent: Consent,
+    used: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TokenKind {
+    Access,
+    Refresh,
+}
+
+struct Token {
+    kind: TokenKind,
+    grant: usize,
+    serial: u32,
+    expires_at: Option<i64>,
+    /// Until when a replaced token still works.
+    replaced_until: Option<i64>,
+    ended: bool,
+}
+
+/// Tokens as they go to the client.
+pub(super) struct Issued {
+    pub access: String,
+    pub refresh: Option<String>,
+}
+
+/// All that was issued.
+pub(super) struct Book {
+    /// Seconds since 1970.
+    pub now: i64,
+    serial: u32,
+    codes: BTreeMap<String, Code>,
+    grants: Vec<Grant>,
+    tokens: BTreeMap<String, Token>,
+}
+
+impl Book {
+    pub fn new(now: i64) -> Self {
+        Self { now, serial: 0, codes: BTreeMap::new(), grants: Vec::new(), tokens: BTreeMap::new() }
+    }
+
+    /// A code for what was consented to.
+    pub fn code(&mut self, consent: Consent) -> String {
+        self.serial += 1;
+        let code = format!("code-{:04}", self.serial);
+        self.codes.insert(code.clone(), Code { consent, used: false });
+        code
+    }
+
+    /// Uses a code, once (RFC 6749 §4.1.3, RFC 7636 §4.6). Returns its grant.
+    pub fn redeem(&mut self, fields: &Values, client: &str, pkce: PkceHabit) -> Result<usize, Wrong> {
+        let text = |name: &str| fields.get(name).map(as_text).unwrap_or_default();
+        let found = self.codes.get_mut(&text("code")).filter(|code| code.consent.client == client);
+        let code = found.ok_or(Wrong::Code("the app has no such code"))?;
+        if code.used {
+            return Err(Wrong::Code("it was used before"));
+        }
+        let asked = |name: &str| code.consent.values.get(name).map(as_text).unwrap_or_default();
+        if asked("redirect_uri") != text("redirect_uri") {
+            return Err(Wrong::Code("it was sent to another address"));
+        }
+        let (challenge, verifier) = (asked("code_challenge"), text("code_verifier"));
+        let proven = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
+        match pkce {
+            PkceHabit::Ignored => {}
+            PkceHabit::Refused if verifier.is_empty() => {}
+            PkceHabit::Checked if challenge.is_empty() && verifier.is_empty() => {}
+            PkceHabit::Checked if challenge == proven && asked("code_challenge_method") == "S256" => {}
+            _ => return Err(Wrong::Code("the verifier is not that of the challenge")),
+        }
+        code.used = true;
+        self.grants.push(Grant { consent: code.consent.clone(), refreshes: 0, ended: false });
+        Ok(self.grants.len() - 1)
+    }
+
+    /// What a grant consented to.
+    pub fn consent(&self, grant: usize) -> &Consent {
+        &self.grants[grant].consent
+    }
+
+    /// The first tokens of a grant.
+    pub fn first(&mut self, grant: usize, app: &EmulatedApp) -> Issued {
+        let refresh = app.refresh.as_ref().filter(|refresh| self.is_offline(grant, refresh));
+        let refresh =
+            refresh.map(|habits| self.issue(TokenKind::Refresh, grant, &habits.prefix, habits.lifetime));
+        self.with_access(grant, app, refresh)
+    }
+
+    fn is_offline(&self, grant: usize, habits: &RefreshTokens) -> bool {
+        let values = &self.grants[grant].consent.values;
+        let given = |name: &str| values.get(name).map(as_text).unwrap_or_default();
+        habits.only_with.iter().all(|(name, word)| given(name).split(' ').any(|given| given == word))
+    }
+
+    /// The grant of a refresh token that may be used.
+    pub fn judge_refresh(
+        &mut self,
+        token: &str,
+        client: &str,
+        habits: &RefreshTokens,
+    ) -> Result<usize, Wrong> {
+        let found = self.tokens.get(token).filter(|token| token.kind == TokenKind::Refresh);
+        let found = found.ok_or(Wrong::Refresh("it is unknown"))?;
+        let (grant, was_replaced) = (found.grant, found.replaced_until.is_some());
+        if self.grants[grant].consent.client != client {
+            return Err(Wrong::Refresh("it is another app's"));
+        }
+        if self.is_alive(token) {
+            return Ok(grant);
+        }
+        if was_replaced && habits.reuse_ends_grant {
+            self.end_grant(grant);
+        }
+        Err(Wrong::Refresh(if was_replaced { "it was used before" } else { "it does not work any more" }))
+    }
+
+    /// Uses a refresh token that was judged.
+    pub fn refresh(
+        &mut self,
+        token: &str,
+        grant: usize,
+        app: &EmulatedApp,
+        habits: &RefreshTokens,
+    ) -> Issued {
+        if habits.ends_access {
+            self.end(|token| token.kind == TokenKind::Access && token.grant == grant);
+        }
+        self.grants[grant].refreshes += 1;
+        let replaces = match habits.renewal {
+            Renewal::None => false,
+            Renewal::Optional => self.grants[grant].refreshes.is_multiple_of(2),
+            Renewal::Sliding | Renewal::SingleUse => true,
+        };
+        let until = self.now + i64::from(habits.grace);
+        if let Some(old) =
+            self.tokens.get_mut(token).filter(|_| replaces && habits.renewal != Renewal::Sliding)
+        {
+            old.replaced_until.get_or_insert(until);
+        }
+        let new = replaces.then(|| self.issue(TokenKind::Refresh, grant, &habits.prefix, habits.lifetime));
+        self.with_access(grant, app, new)
+    }
+
+    fn with_access(&mut self, grant: usize, app: &EmulatedApp, refresh: Option<String>) -> Issued {
+        let access = self.issue(TokenKind::Access, grant, &app.access.prefix, app.access.lifetime);
+        if let Some(most) = app.access.most {
+            let mine =
+                |token: &&Token| token.kind == TokenKind::Access && token.grant == grant && !token.ended;
+            let mut serials: Vec<_> = self.tokens.values().filter(mine).map(|token| token.serial).collect();
+            serials.sort_unstable_by(|one, other| other.cmp(one));
+            let kept = serials.get(most - 1).copied().unwrap_or_default();
+            self.end(|token| token.kind == TokenKind::Access && token.grant == grant && token.serial < kept);
+        }
+        Issued { access, refresh }
+    }
+
+    fn issue(&mut self, kind: TokenKind, grant: usize, prefix: &str, lifetime: Option<u32>) -> String {
+        self.serial += 1;
+        let prefix = fill(&prefix.into(), &self.grants[grant].consent.values).map(|prefix| as_text(&prefix));
+        let text = format!("{}{:06}", prefix.unwrap_or_default(), self.serial);
+        let expires_at = lifetime.map(|seconds| self.now + i64::from(seconds));
+        let token =
+            Token { kind, grant, serial: self.serial, expires_at, replaced_until: None, ended: false };
+        self.tokens.insert(text.clone(), token);
+        text
+    }
+
+    /// The grant of an access token that works; of any token with `or_refresh`.
+    pub fn holder(&self, token: &str, or_refresh: bool) -> Option<usize> {
+        let found = self.tokens.get(token)?;
+        let fits = or_refresh || found.kind == TokenKind::Access;
+        (fits && self.is_alive(token)).then_some(found.grant)
+    }
+
+    pub fn revoke(&mut self, token: &str, extent: Extent) {
+        let Some(grant) = self.tokens.get(token).map(|token| token.grant) else { return };
+        let Consent { client, account, .. } = self.grants[grant].consent.clone();
+        match extent {
+            Extent::Token => drop(self.tokens.get_mut(token).map(|token| token.ended = true)),
+            Extent::Grant => self.end_grant(grant),
+            Extent::Account => {
+                for other in 0..self.grants.len() {
+                    let consent = &self.grants[other].consent;
+                    if consent.client == client && consent.account == account {
+                        self.end_grant(other);
+                    }
+                }
+            }
+        }
+    }
+
+    fn end_grant(&mut self, grant: usize) {
+        self.grants[grant].ended = true;
+        self.end(|token| token.grant == grant);
+    }
+
+    fn end(&mut self, which: impl Fn(&Token) -> bool) {
+        self.tokens.values_mut().filter(|token| which(token)).for_each(|token| token.ended = true);
+    }
+
+    pub fn is_alive(&self, token: &str) -> bool {
+        let later = |until: i64| self.now < until;
+        self.tokens.get(token).is_some_and(|token| {
+            !token.ended && token.expires_at.is_none_or(later) && token.replaced_until.is_none_or(later)
+        })
+    }
+
+    pub fn grants_alive(&self) -> usize {
+        self.grants.iter().filter(|grant| !grant.ended).count()
+    }
+}

@@ -1,0 +1,379 @@
+//! The data files: what one provider documents. Every answer names its source; `believed` marks what none says.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Values with placeholders, by name.
+pub(super) type Values = Map<String, Value>;
+
+/// Where a request may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// A browser asks for consent.
+    Authorize,
+    /// A code becomes tokens.
+    Exchange,
+    /// A refresh token is used.
+    Refresh,
+    /// The account is read, with an access token.
+    Account,
+    /// A grant or token is revoked.
+    Revoke,
+}
+
+/// One provider.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Family {
+    /// Its hosts.
+    pub hosts: Vec<String>,
+    /// Registered apps; those that behave differently stand for the provider's settings.
+    pub apps: BTreeMap<String, EmulatedApp>,
+    /// People or workspaces: values for placeholders in answers.
+    pub accounts: BTreeMap<String, Values>,
+    /// How scopes are written.
+    #[serde(default)]
+    pub(super) scopes: ScopeHabits,
+    pub(super) authorize: AuthorizePage,
+    pub(super) token: TokenEndpoint,
+    /// Calls that name the account.
+    #[serde(default)]
+    pub(super) account: Vec<ApiCall>,
+    pub(super) revoke: Option<RevokeEndpoint>,
+    pub(super) id_token: Option<IdToken>,
+    /// How refusals look, unless they say otherwise.
+    pub(super) shapes: BTreeMap<Operation, Shape>,
+    /// Which refusals the engine itself gives.
+    pub(super) says: Says,
+    /// Where refusals are documented, unless they say otherwise.
+    #[allow(dead_code, reason = "for readers of the file")]
+    pub(super) refusals_from: String,
+    /// What a test can ask for, by name. `{error}` in a shape is the name, unless the refusal has another value for it.
+    pub refusals: BTreeMap<String, Refusal>,
+    /// What there is to prove.
+    pub proves: Vec<Run>,
+    /// What no run can show, and why: a column of the proof, or the class of a refusal that the provider does not give.
+    #[serde(default)]
+    pub lacks: BTreeMap<String, String>,
+}
+
+/// An app registration, and what its settings make of grants.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmulatedApp {
+    /// Client id.
+    pub client_id: String,
+    /// Client secret; none for a public client.
+    pub client_secret: Option<String>,
+    pub(super) access: AccessTokens,
+    pub(super) refresh: Option<RefreshTokens>,
+    /// What a revocation ends.
+    pub revocation: Option<Extent>,
+    #[allow(dead_code, reason = "for readers of the file")]
+    pub(super) source: String,
+    #[serde(default)]
+    #[allow(dead_code, reason = "for readers of the file")]
+    pub(super) believed: bool,
+}
+
+impl EmulatedApp {
+    /// Seconds for which an access token works; `None`: it does not expire.
+    pub fn access_lifetime(&self) -> Option<u32> {
+        self.access.lifetime
+    }
+
+    /// What a refresh does to the refresh token; `None`: there are no refresh tokens.
+    pub fn renewal(&self) -> Option<Renewal> {
+        self.refresh.as_ref().map(|refresh| refresh.renewal)
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccessTokens {
+    /// What tokens begin with; with placeholders of the grant.
+    pub prefix: String,
+    pub lifetime: Option<u32>,
+    /// How many of one grant work at once: one more ends the oldest.
+    pub most: Option<usize>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefreshTokens {
+    pub prefix: String,
+    pub renewal: Renewal,
+    pub lifetime: Option<u32>,
+    /// Seconds for which a replaced token still works.
+    #[serde(default)]
+    pub grace: u32,
+    /// A refresh ends the access tokens in use.
+    #[serde(default)]
+    pub ends_access: bool,
+    /// A replaced token that is used again ends the grant.
+    #[serde(default)]
+    pub reuse_ends_grant: bool,
+    /// Parameters of the authorization request, and a word that each must contain, without which none is issued.
+    #[serde(default)]
+    pub only_with: BTreeMap<String, String>,
+}
+
+/// What a refresh does to the refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Renewal {
+    /// It never changes.
+    None,
+    /// Every second refresh replaces it.
+    Optional,
+    /// A new one comes each time and the old one still works.
+    Sliding,
+    /// A new one comes each time and the old one does not work any more.
+    SingleUse,
+}
+
+/// What a revocation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// The token alone.
+    Token,
+    /// The tokens of one consent.
+    Grant,
+    /// All grants between the account and the app.
+    Account,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ScopeHabits {
+    /// Parameters that request them.
+    pub parameters: Vec<String>,
+    pub separator: String,
+    /// Between scopes in an answer.
+    pub answered: String,
+    /// What a scope is called in an answer.
+    pub renamed: BTreeMap<String, String>,
+    /// Granted, and not named in an answer.
+    pub unnamed: Vec<String>,
+}
+
+impl Default for ScopeHabits {
+    fn default() -> Self {
+        Self {
+            parameters: vec!["scope".to_owned()],
+            separator: " ".to_owned(),
+            answered: " ".to_owned(),
+            renamed: BTreeMap::new(),
+            unnamed: Vec::new(),
+        }
+    }
+}
+
+/// What a request must be like.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Takes {
+    /// How the body is written. Absent: there must be none.
+    pub body: Option<BodyEncoding>,
+    /// Fields or parameters that must be there.
+    pub needs: Vec<String>,
+    /// Fields or parameters that must not be there.
+    pub forbids: Vec<String>,
+    /// Headers that must be there, with this value unless it is `*`.
+    pub headers: BTreeMap<String, String>,
+    /// Ways in which the client proves itself. Empty: it does not.
+    pub client: Vec<ClientProof>,
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyEncoding {
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `application/json`.
+    Json,
+}
+
+/// How a client proves itself (RFC 6749 §2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientProof {
+    /// Id and secret in the Authorization header, form-encoded first.
+    Basic,
+    /// Id and secret in the body.
+    Post,
+    /// Only the id: a public client.
+    None,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuthorizePage {
+    /// Address, with placeholders for segments.
+    pub at: String,
+    #[serde(default)]
+    pub takes: Takes,
+    pub pkce: PkceHabit,
+    /// Further values of a grant, for each parameter of the request that is there.
+    #[serde(default)]
+    pub values: BTreeMap<String, Values>,
+    /// What the browser returns with.
+    pub callback: Values,
+    #[allow(dead_code, reason = "for readers of the file")]
+    pub source: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PkceHabit {
+    /// S256 is checked if the challenge was sent.
+    Checked,
+    /// The parameters have no effect.
+    Ignored,
+    /// The parameters break the request.
+    Refused,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenEndpoint {
+    pub at: String,
+    pub takes: Takes,
+    /// The first that fits is given.
+    pub exchange: Vec<Reply>,
+    #[serde(default)]
+    pub refresh: Vec<Reply>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiCall {
+    pub at: String,
+    #[serde(default)]
+    pub takes: Takes,
+    pub replies: Vec<Reply>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevokeEndpoint {
+    pub at: String,
+    #[serde(default)]
+    pub takes: Takes,
+    /// Where the token is: `bearer`, or names of fields.
+    pub token: Vec<String>,
+    /// Whether refresh tokens are taken, too.
+    #[serde(default)]
+    pub refresh_tokens: bool,
+    pub reply: Reply,
+}
+
+/// An answer to a request that succeeds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reply {
+    /// A parameter of the authorization request with which this is the answer. Absent: always.
+    pub when: Option<String>,
+    #[serde(default = "ok")]
+    pub status: u16,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    pub body: Option<Value>,
+    #[allow(dead_code, reason = "for readers of the file")]
+    pub source: String,
+    #[serde(default)]
+    #[allow(dead_code, reason = "for readers of the file")]
+    pub believed: bool,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IdToken {
+    /// The scope that requests it.
+    pub scope: String,
+    pub claims: Value,
+    #[allow(dead_code, reason = "for readers of the file")]
+    pub source: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shape {
+    pub status: u16,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    pub body: Option<Value>,
+}
+
+/// The refusals that the engine gives by itself, by name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Says {
+    /// Unknown client, wrong secret, or a way to prove it that is not accepted.
+    pub client: String,
+    /// A request that is not as it must be.
+    pub request: String,
+    /// A code that is unknown, used or another app's.
+    pub code: String,
+    /// A refresh token that does not work.
+    pub refresh: String,
+    /// An access token that does not work.
+    pub access: String,
+    /// A revocation of what does not work any more. Absent: as if it had worked.
+    pub gone: Option<String>,
+}
+
+/// A documented refusal.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// Where it can come.
+    pub on: Vec<Operation>,
+    /// What it means, in the words of the catalogue.
+    pub class: String,
+    /// HTTP status, if it is not the shape's.
+    pub status: Option<u16>,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Values for the shape.
+    #[serde(default)]
+    pub values: Map<String, Value>,
+    /// The body, if it is not the shape's.
+    pub body: Option<Value>,
+    /// Where it is documented. Absent: where the family's refusals are.
+    pub source: Option<String>,
+    /// No document says so.
+    #[serde(default)]
+    pub believed: bool,
+}
+
+/// One thing to prove: an entry of the catalogue, with an app and parameters.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Name of the entry.
+    pub entry: String,
+    /// Which app.
+    pub app: String,
+    /// Parameters of the provider object.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// The account that must come out, part by part: `id`, `name`, `email`.
+    pub account: BTreeMap<String, String>,
+    /// The values beside the token that must come out.
+    #[serde(default)]
+    pub extras: BTreeMap<String, String>,
+    /// As in [`Family::lacks`], for this run.
+    #[serde(default)]
+    pub lacks: BTreeMap<String, String>,
+}
