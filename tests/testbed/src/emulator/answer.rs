@@ -6,7 +6,7 @@ use std::io;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 
 use super::data::Values;
@@ -103,9 +103,12 @@ impl Answer {
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let body = if self.is_cut {
-            // An error in the middle closes the connection without the last chunk.
-            let parts = [Ok(Bytes::from(self.body)), Err(io::Error::other("cut"))];
-            Body::from_stream(stream::iter(parts))
+            // An error in the middle closes the connection without the last chunk. It comes when the rest is on its way.
+            let cut = stream::once(async {
+                tokio::task::yield_now().await;
+                Err(io::Error::other("cut"))
+            });
+            Body::from_stream(stream::iter([Ok(Bytes::from(self.body))]).chain(cut))
         } else {
             Body::from(self.body)
         };

@@ -119,11 +119,7 @@ impl Asked {
     }
 
     /// The app that the request proves itself as, in one of these ways and in no second one (RFC 6749 §2.3).
-    pub fn client<'a>(
-        &self,
-        family: &'a Family,
-        ways: &[ClientProof],
-    ) -> Result<(&'a str, &'a EmulatedApp), Wrong> {
+    pub fn client<'a>(&self, family: &'a Family, ways: &[ClientProof]) -> Result<&'a EmulatedApp, Wrong> {
         let (id, secret) = (self.text("client_id"), self.text("client_secret"));
         let basic = self.headers.get(header::AUTHORIZATION).map(|value| basic(value.as_bytes()));
         let (way, id, secret) = match (basic, id, secret) {
@@ -138,10 +134,7 @@ impl Asked {
             return Err(Wrong::Client("this way is not accepted"));
         }
         let found = family.app_of(&id).ok_or(Wrong::Client("it is unknown"))?;
-        if found.1.client_secret != secret {
-            return Err(Wrong::Client("the secret is wrong"));
-        }
-        Ok(found)
+        if found.client_secret == secret { Ok(found) } else { Err(Wrong::Client("the secret is wrong")) }
     }
 
     /// The fields as text.

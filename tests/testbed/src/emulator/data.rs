@@ -1,4 +1,5 @@
 //! The data files: what one provider documents. Every answer names its source; `believed` marks what none says.
+#![allow(dead_code, reason = "sources are for readers of the files")]
 
 use std::collections::BTreeMap;
 
@@ -49,7 +50,6 @@ pub struct Family {
     /// Which refusals the engine itself gives.
     pub(super) says: Says,
     /// Where refusals are documented, unless they say otherwise.
-    #[allow(dead_code, reason = "for readers of the file")]
     pub(super) refusals_from: String,
     /// What a test can ask for, by name. `{error}` in a shape is the name, unless the refusal has another value for it.
     pub refusals: BTreeMap<String, Refusal>,
@@ -71,11 +71,12 @@ pub struct EmulatedApp {
     pub(super) access: AccessTokens,
     pub(super) refresh: Option<RefreshTokens>,
     /// What a revocation ends.
-    pub revocation: Option<Extent>,
-    #[allow(dead_code, reason = "for readers of the file")]
+    pub(super) revocation: Option<Extent>,
+    /// Further values of its grants.
+    #[serde(default)]
+    pub(super) values: Values,
     pub(super) source: String,
     #[serde(default)]
-    #[allow(dead_code, reason = "for readers of the file")]
     pub(super) believed: bool,
 }
 
@@ -83,6 +84,11 @@ impl EmulatedApp {
     /// Seconds for which an access token works; `None`: it does not expire.
     pub fn access_lifetime(&self) -> Option<u32> {
         self.access.lifetime
+    }
+
+    /// The same for its refresh tokens.
+    pub fn refresh_lifetime(&self) -> Option<u32> {
+        self.refresh.as_ref()?.lifetime
     }
 
     /// What a refresh does to the refresh token; `None`: there are no refresh tokens.
@@ -138,7 +144,7 @@ pub enum Renewal {
 /// What a revocation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Extent {
+pub(super) enum Extent {
     /// The token alone.
     Token,
     /// The tokens of one consent.
@@ -192,7 +198,7 @@ pub(super) struct Takes {
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum BodyEncoding {
+pub(super) enum BodyEncoding {
     /// `application/x-www-form-urlencoded`.
     Form,
     /// `application/json`.
@@ -202,7 +208,7 @@ pub enum BodyEncoding {
 /// How a client proves itself (RFC 6749 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ClientProof {
+pub(super) enum ClientProof {
     /// Id and secret in the Authorization header, form-encoded first.
     Basic,
     /// Id and secret in the body.
@@ -224,7 +230,6 @@ pub(super) struct AuthorizePage {
     pub values: BTreeMap<String, Values>,
     /// What the browser returns with.
     pub callback: Values,
-    #[allow(dead_code, reason = "for readers of the file")]
     pub source: String,
 }
 
@@ -277,17 +282,15 @@ pub(super) struct RevokeEndpoint {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Reply {
-    /// A parameter of the authorization request with which this is the answer. Absent: always.
+    /// A value of the grant, such as a parameter of the authorization request, with which this is the answer. Absent: always.
     pub when: Option<String>,
     #[serde(default = "ok")]
     pub status: u16,
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     pub body: Option<Value>,
-    #[allow(dead_code, reason = "for readers of the file")]
     pub source: String,
     #[serde(default)]
-    #[allow(dead_code, reason = "for readers of the file")]
     pub believed: bool,
 }
 
@@ -301,7 +304,6 @@ pub(super) struct IdToken {
     /// The scope that requests it.
     pub scope: String,
     pub claims: Value,
-    #[allow(dead_code, reason = "for readers of the file")]
     pub source: String,
 }
 
@@ -338,7 +340,7 @@ pub(super) struct Says {
 pub struct Refusal {
     /// Where it can come.
     pub on: Vec<Operation>,
-    /// What it means, in the words of the catalogue.
+    /// What it means, in the words of the catalogue; on a revocation also `gone`.
     pub class: String,
     /// HTTP status, if it is not the shape's.
     pub status: Option<u16>,
@@ -368,6 +370,9 @@ pub struct Run {
     /// Parameters of the provider object.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// Who consents. Empty: every account of the family.
+    #[serde(default)]
+    pub accounts: Vec<String>,
     /// The account that must come out, part by part: `id`, `name`, `email`.
     pub account: BTreeMap<String, String>,
     /// The values beside the token that must come out.

@@ -9,74 +9,62 @@ use super::template::{as_text, fill};
 
 /// A data file that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum DataError {
-    /// It cannot be read.
-    #[error("{}", .file.display())]
-    Unreadable {
-        /// The file or folder.
-        file: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+#[error("{}", .file.display())]
+pub struct DataError {
+    /// The file or folder.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub source: DataFlaw,
+}
+
+/// What is wrong with a data file.
+#[derive(Debug, thiserror::Error)]
+pub enum DataFlaw {
+    /// The system cannot read it.
+    #[error(transparent)]
+    Unreadable(#[from] io::Error),
     /// It is not what the schema says.
-    #[error("{}", .file.display())]
-    Shape {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        source: serde_yaml::Error,
-    },
+    #[error(transparent)]
+    Shape(#[from] serde_yaml::Error),
     /// It names something that it does not have.
-    #[error("{}: {flaw}", .file.display())]
-    Flawed {
-        /// The file.
-        file: PathBuf,
-        /// What is missing.
-        flaw: String,
-    },
+    #[error("there is no {0}")]
+    Missing(String),
 }
 
 impl Family {
     /// All families, by the names of their files.
     pub fn all() -> Result<BTreeMap<String, Self>, DataError> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("emulator");
-        let unreadable = |source| DataError::Unreadable { file: folder.clone(), source };
         let files = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let files = files.map_err(unreadable)?.into_iter().map(|file| file.path());
+        let files = files.map_err(|error| DataError { file: folder, source: error.into() })?;
         let named = |file: PathBuf| Some((file.file_stem()?.to_str()?.to_owned(), file));
-        files.filter_map(named).map(|(name, file)| Ok((name, Self::read(&file)?))).collect()
+        let files = files.into_iter().filter_map(|file| named(file.path()));
+        let read = |file: &Path| {
+            fs::read_to_string(file).map_err(DataFlaw::from).and_then(|text| Self::parse(&text))
+        };
+        let family = |file: PathBuf| read(&file).map_err(|source| DataError { file, source });
+        files.map(|(name, file)| Ok((name, family(file)?))).collect()
     }
 
-    fn read(file: &Path) -> Result<Self, DataError> {
-        match fs::read_to_string(file) {
-            Ok(text) => Self::parse(file, &text),
-            Err(source) => Err(DataError::Unreadable { file: file.to_owned(), source }),
-        }
-    }
-
-    pub(super) fn parse(file: &Path, text: &str) -> Result<Self, DataError> {
-        let file = file.to_owned();
-        match serde_yaml::from_str::<Self>(text).map(|family| (family.flaw(), family)) {
-            Err(source) => Err(DataError::Shape { file, source }),
-            Ok((Some(flaw), _)) => Err(DataError::Flawed { file, flaw }),
-            Ok((None, family)) => Ok(family),
-        }
+    pub(super) fn parse(text: &str) -> Result<Self, DataFlaw> {
+        let family: Self = serde_yaml::from_str(text)?;
+        family.missing().map_or(Ok(family), |name| Err(DataFlaw::Missing(name)))
     }
 
     /// A name that refers to nothing.
-    fn flaw(&self) -> Option<String> {
+    fn missing(&self) -> Option<String> {
         let Says { client, request, code, refresh, access, gone } = &self.says;
         let said = [client, request, code, refresh, access].into_iter().chain(gone);
         let refusal =
-            said.filter(|name| !self.refusals.contains_key(*name)).map(|name| format!("no refusal {name}"));
+            said.filter(|name| !self.refusals.contains_key(*name)).map(|name| format!("refusal {name}"));
         let app = self.proves.iter().filter(|run| !self.apps.contains_key(&run.app));
-        let app = app.map(|run| format!("no app {}", run.app));
+        let app = app.map(|run| format!("app {}", run.app));
         let shapeless = self.refusals.iter().filter(|(_, refusal)| {
             refusal.body.is_none() && refusal.on.iter().any(|on| !self.shapes.contains_key(on))
         });
-        let few = (self.accounts.len() < 2).then(|| "fewer than two accounts".to_owned());
-        let shapeless = shapeless.map(|(name, _)| format!("the refusal {name} has no shape"));
-        refusal.chain(app).chain(shapeless).chain(few).next()
+        let shapeless = shapeless.map(|(name, _)| format!("shape for the refusal {name}"));
+        let second = (self.accounts.len() < 2).then(|| "second account".to_owned());
+        refusal.chain(app).chain(shapeless).chain(second).next()
     }
 
     /// A text with placeholders, as it is for an account; `None` if a placeholder has no value.
@@ -89,9 +77,8 @@ impl Family {
         self.says.gone.is_some()
     }
 
-    /// The app with this client id, and its name.
-    pub(super) fn app_of(&self, client_id: &str) -> Option<(&str, &EmulatedApp)> {
-        let app = self.apps.iter().find(|(_, app)| app.client_id == client_id)?;
-        Some((app.0.as_str(), app.1))
+    /// The app with this client id.
+    pub(super) fn app_of(&self, client_id: &str) -> Option<&EmulatedApp> {
+        self.apps.values().find(|app| app.client_id == client_id)
     }
 }

@@ -36,8 +36,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 pub use answer::Spoil;
-pub use data::{BodyEncoding, ClientProof, EmulatedApp, Extent, Family, Operation, Refusal, Renewal, Run};
-pub use load::DataError;
+pub use data::{EmulatedApp, Family, Operation, Refusal, Renewal, Run};
+pub use load::{DataError, DataFlaw};
 
 use asked::Asked;
 use proxy::{Host, Proxy};

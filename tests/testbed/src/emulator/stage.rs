@@ -136,8 +136,8 @@ impl Stage {
     /// RFC 6749 §4.1.2. What is wrong with the request itself is told on a page, never by a redirect.
     fn authorize(&self, turn: &Turn<'_>, refusal: Option<&str>, play: &mut Play) -> Result<Answer, Wrong> {
         let (page, asked) = (&self.data.authorize, turn.asked);
-        let client = asked.text("client_id").filter(|id| self.data.app_of(id).is_some());
-        let client = client.ok_or(Wrong::Client("it is unknown"))?.to_owned();
+        let app = asked.text("client_id").and_then(|id| self.data.app_of(id));
+        let app = app.ok_or(Wrong::Client("it is unknown"))?;
         if asked.text("response_type") != Some("code") {
             return Err(Wrong::Request("response_type is not code".to_owned()));
         }
@@ -148,12 +148,14 @@ impl Stage {
         let mut back = back.ok_or_else(|| Wrong::Request("redirect_uri is no address".to_owned()))?;
         let mut values = asked.fields.clone();
         values.extend(turn.route.bound.clone());
+        values.extend(app.values.clone());
         let further = page.values.iter().filter(|(parameter, _)| asked.text(parameter).is_some());
         values.extend(further.flat_map(|(_, more)| more.clone()).collect::<Values>());
         let callback = if let Some(name) = refusal {
             self.refusal_parameters(name, &values)
         } else {
             let (account, scopes) = (play.account.clone(), self.scopes(asked, play.narrowed.as_deref()));
+            let client = app.client_id.clone();
             let code = play.book.code(Consent { client, account, scopes, values: values.clone() });
             values.insert("code".to_owned(), code.into());
             fill(&page.callback.clone().into(), &values)
@@ -182,7 +184,7 @@ impl Stage {
 
     fn exchange(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
         let (asked, token) = (turn.asked, &self.data.token);
-        let (_, app) = asked.client(&self.data, &token.takes.client)?;
+        let app = asked.client(&self.data, &token.takes.client)?;
         if asked.text("grant_type") != Some("authorization_code") {
             return Err(Wrong::Request("the grant type is unknown".to_owned()));
         }
@@ -193,7 +195,7 @@ impl Stage {
 
     fn refresh(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
         let (asked, token) = (turn.asked, &self.data.token);
-        let (_, app) = asked.client(&self.data, &token.takes.client)?;
+        let app = asked.client(&self.data, &token.takes.client)?;
         let habits = app.refresh.as_ref().ok_or(Wrong::Refresh("the app has none"))?;
         let text = asked.text("refresh_token").ok_or(Wrong::Refresh("it is missing"))?;
         let grant = play.book.judge_refresh(text, &app.client_id, habits)?;
@@ -210,7 +212,7 @@ impl Stage {
         issued: Issued,
     ) -> Result<Answer, Wrong> {
         let consent = play.book.consent(grant);
-        let (_, app) = self.data.app_of(&consent.client).ok_or(Wrong::Nowhere)?;
+        let app = self.data.app_of(&consent.client).ok_or(Wrong::Nowhere)?;
         let mut values = self.values(consent, turn.as_other);
         values.extend(self.issued(app, consent, issued));
         values.insert("now".to_owned(), play.book.now.into());
@@ -262,7 +264,7 @@ impl Stage {
         let RevokeEndpoint { takes, token, refresh_tokens, reply: done, .. } =
             self.data.revoke.as_ref().ok_or(Wrong::Nowhere)?;
         if !takes.client.is_empty() {
-            let (_, app) = turn.asked.client(&self.data, &takes.client)?;
+            let app = turn.asked.client(&self.data, &takes.client)?;
             if turn.route.bound.get("client_id").is_some_and(|id| *id != app.client_id) {
                 return Err(Wrong::Client("the address names another"));
             }
@@ -280,7 +282,7 @@ impl Stage {
             };
         };
         let consent = play.book.consent(grant);
-        let extent = self.data.app_of(&consent.client).and_then(|(_, app)| app.revocation);
+        let extent = self.data.app_of(&consent.client).and_then(|app| app.revocation);
         play.book.revoke(text, extent.unwrap_or(Extent::Token));
         reply([done], &Values::new())
     }
