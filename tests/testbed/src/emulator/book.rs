@@ -10,6 +10,9 @@ use super::asked::Wrong;
 use super::data::{EmulatedApp, Extent, PkceHabit, RefreshTokens, Renewal, Values};
 use super::template::{as_text, fill};
 
+/// How long a code works (RFC 6749 §4.1.2: ten minutes at most).
+const CODE_SECONDS: i64 = 600;
+
 /// What a person consented to.
 #[derive(Clone)]
 pub(super) struct Consent {
@@ -29,6 +32,7 @@ struct Grant {
 
 struct Code {
     consent: Consent,
+    expires_at: i64,
     used: bool,
 }
 
@@ -73,7 +77,7 @@ impl Book {
     pub fn code(&mut self, consent: Consent) -> String {
         self.serial += 1;
         let code = format!("code-{:04}", self.serial);
-        self.codes.insert(code.clone(), Code { consent, used: false });
+        self.codes.insert(code.clone(), Code { consent, expires_at: self.now + CODE_SECONDS, used: false });
         code
     }
 
@@ -82,8 +86,8 @@ impl Book {
         let text = |name: &str| fields.get(name).map(as_text).unwrap_or_default();
         let found = self.codes.get_mut(&text("code")).filter(|code| code.consent.client == client);
         let code = found.ok_or(Wrong::Code("the app has no such code"))?;
-        if code.used {
-            return Err(Wrong::Code("it was used before"));
+        if code.used || self.now >= code.expires_at {
+            return Err(Wrong::Code("it was used before, or has expired"));
         }
         let asked = |name: &str| code.consent.values.get(name).map(as_text).unwrap_or_default();
         if asked("redirect_uri") != text("redirect_uri") {

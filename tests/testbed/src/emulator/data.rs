@@ -55,7 +55,8 @@ pub struct Family {
     pub refusals: BTreeMap<String, Refusal>,
     /// What there is to prove.
     pub proves: Vec<Run>,
-    /// What no run can show, and why: a column of the proof, or the class of a refusal that the provider does not give.
+    /// What no run can show, and why: a column of the proof, or a class of refusals that the provider does not give (`token
+    /// class policy`, `api class consent`).
     #[serde(default)]
     pub lacks: BTreeMap<String, String>,
 }
@@ -342,6 +343,11 @@ pub struct Refusal {
     pub on: Vec<Operation>,
     /// What it means, in the words of the catalogue; on a revocation also `gone`.
     pub class: String,
+    /// It proves that somebody withdrew the grant.
+    #[serde(default)]
+    pub revoked: bool,
+    /// Seconds to wait at least, as the answer says or as is documented for it.
+    pub waits: Option<u64>,
     /// HTTP status, if it is not the shape's.
     pub status: Option<u16>,
     /// Further headers.

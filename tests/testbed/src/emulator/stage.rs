@@ -190,7 +190,7 @@ impl Stage {
         }
         let grant = play.book.redeem(&asked.fields, &app.client_id, self.data.authorize.pkce)?;
         let issued = play.book.first(grant, app);
-        self.tokens(&token.exchange, turn, play, grant, issued)
+        self.tokens(&token.exchange, turn, play, grant, &issued)
     }
 
     fn refresh(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
@@ -200,7 +200,7 @@ impl Stage {
         let text = asked.text("refresh_token").ok_or(Wrong::Refresh("it is missing"))?;
         let grant = play.book.judge_refresh(text, &app.client_id, habits)?;
         let issued = play.book.refresh(text, grant, app, habits);
-        self.tokens(&token.refresh, turn, play, grant, issued)
+        self.tokens(&token.refresh, turn, play, grant, &issued)
     }
 
     fn tokens(
@@ -209,7 +209,7 @@ impl Stage {
         turn: &Turn<'_>,
         play: &Play,
         grant: usize,
-        issued: Issued,
+        issued: &Issued,
     ) -> Result<Answer, Wrong> {
         let consent = play.book.consent(grant);
         let app = self.data.app_of(&consent.client).ok_or(Wrong::Nowhere)?;
@@ -224,7 +224,7 @@ impl Stage {
         reply(replies, &values)
     }
 
-    fn issued(&self, app: &EmulatedApp, consent: &Consent, issued: Issued) -> Values {
+    fn issued(&self, app: &EmulatedApp, consent: &Consent, issued: &Issued) -> Values {
         let habits = &self.data.scopes;
         let named = consent.scopes.iter().filter(|scope| !habits.unnamed.contains(scope));
         let named: Vec<_> = named.map(|scope| habits.renamed.get(scope).unwrap_or(scope).as_str()).collect();

@@ -99,6 +99,9 @@ async fn a_code_becomes_tokens_once_and_only_at_its_own_address() {
     assert!(bench.linear.is_alive(&pair(&answer).0));
     assert_eq!(bench.exchange(&code).await.1["error"], "invalid_grant");
     assert_eq!(bench.linear.grants_alive(), 1);
+    let late = bench.code().await;
+    bench.linear.advance(Duration::from_mins(10));
+    assert_eq!(bench.exchange(&late).await.1["error"], "invalid_grant");
 }
 
 #[tokio::test]
