@@ -243,3 +243,84 @@ impl Book {
         self.grants.iter().filter(|grant| !grant.ended).count()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn app(text: &str) -> EmulatedApp {
+        let usual =
+            "client_id: app\nclient_secret: x\nsource: none\naccess: {prefix: a-, lifetime: 60, most: 2}\n";
+        serde_yaml::from_str(&format!("{usual}{text}")).unwrap()
+    }
+
+    fn grant(book: &mut Book, app: &EmulatedApp) -> (usize, Issued) {
+        let (client, account) = (app.client_id.clone(), "ana".to_owned());
+        let code = book.code(Consent { client, account, scopes: Vec::new(), values: Values::new() });
+        let fields = Values::from_iter([("code".to_owned(), code.into())]);
+        let grant = book.redeem(&fields, "app", PkceHabit::Checked).unwrap();
+        (grant, book.first(grant, app))
+    }
+
+    /// Whether the old refresh token works after one refresh and after two, and whether each gave a new one.
+    fn renewed(habits: &str) -> [bool; 4] {
+        let app = app(&format!("refresh: {{prefix: r-, {habits}}}"));
+        let (mut book, habits) = (Book::new(0), app.refresh.as_ref().unwrap());
+        let (grant, first) = grant(&mut book, &app);
+        let old = first.refresh.unwrap();
+        let one = book.refresh(&old, grant, &app, habits).refresh;
+        let after_one = book.is_alive(&old);
+        let two = book.refresh(one.as_ref().unwrap_or(&old), grant, &app, habits).refresh;
+        [after_one, book.is_alive(&old), one.is_some(), two.is_some()]
+    }
+
+    #[test]
+    fn refresh_tokens_are_renewed_in_four_ways() {
+        assert_eq!(renewed("renewal: none"), [true, true, false, false]);
+        assert_eq!(renewed("renewal: optional"), [true, false, false, true]);
+        assert_eq!(renewed("renewal: sliding"), [true, true, true, true]);
+        assert_eq!(renewed("renewal: single_use"), [false, false, true, true]);
+        assert_eq!(renewed("renewal: single_use, grace: 10"), [true, true, true, true]);
+    }
+
+    #[test]
+    fn grace_passes_and_reuse_after_it_ends_the_grant() {
+        let app = app("refresh: {prefix: r-, renewal: single_use, grace: 10, reuse_ends_grant: true}");
+        let (mut book, habits) = (Book::new(0), app.refresh.as_ref().unwrap());
+        let (grant, first) = grant(&mut book, &app);
+        let old = first.refresh.unwrap();
+        book.refresh(&old, grant, &app, habits);
+        book.now = 9;
+        assert!(book.judge_refresh(&old, "app", habits).is_ok());
+        book.now = 10;
+        assert!(book.judge_refresh(&old, "app", habits).is_err());
+        assert_eq!((book.grants_alive(), book.is_alive(&first.access)), (0, false));
+    }
+
+    #[test]
+    fn the_oldest_access_token_goes_when_there_are_too_many() {
+        let app = app("refresh: {prefix: r-, renewal: none}");
+        let (mut book, habits) = (Book::new(0), app.refresh.as_ref().unwrap());
+        let (grant, first) = grant(&mut book, &app);
+        let mut access = vec![first.access];
+        for _ in 0..2 {
+            access.push(book.refresh(first.refresh.as_ref().unwrap(), grant, &app, habits).access);
+        }
+        let alive: Vec<_> = access.iter().map(|token| book.is_alive(token)).collect();
+        assert_eq!(alive, [false, true, true]);
+    }
+
+    #[test]
+    fn a_revocation_ends_as_much_as_the_provider_says() {
+        let alive = |extent| {
+            let (app, mut book) = (app("refresh: {prefix: r-, renewal: none}"), Book::new(0));
+            let ((_, first), (_, second)) = (grant(&mut book, &app), grant(&mut book, &app));
+            book.revoke(&first.access, extent);
+            [&first.access, &first.refresh.unwrap(), &second.access].map(|token| book.is_alive(token))
+        };
+        assert_eq!(alive(Extent::Token), [false, true, true]);
+        assert_eq!(alive(Extent::Grant), [false, false, true]);
+        assert_eq!(alive(Extent::Account), [false, false, false]);
+    }
+}

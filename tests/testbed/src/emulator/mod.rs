@@ -5,6 +5,8 @@
 //! refused and noted: nothing ever leaves the machine. Each file in `tests/testbed/emulator` is a [`Family`]: hosts, apps,
 //! accounts, endpoints, what they answer, and every refusal that a test may ask for. The engine knows no provider.
 //!
+//! To add a provider, add a file: read [`Family`] beside `tests/testbed/emulator/linear.yaml`, which is close to the standard.
+//!
 //! The emulator checks requests as strictly as the documents allow, and keeps a book of codes, grants and tokens, which
 //! tests read through a [`FamilyHandle`]. What it proves is that Bowline fits the documents; of the live service it knows
 //! nothing.

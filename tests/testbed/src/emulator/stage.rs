@@ -14,7 +14,7 @@ use super::book::{Book, Consent, Issued};
 use super::data::{
     ApiCall, EmulatedApp, Extent, Family, Operation, PkceHabit, Reply, RevokeEndpoint, Takes, Values,
 };
-use super::template::{bindings, fill};
+use super::template::{as_text, bindings, fill};
 
 /// What changes while a family is played.
 pub(super) struct Play {
@@ -161,8 +161,7 @@ impl Stage {
             fill(&page.callback.clone().into(), &values)
         };
         let callback = callback.as_ref().and_then(Value::as_object).into_iter().flatten();
-        back.query_pairs_mut()
-            .extend_pairs(callback.map(|(name, value)| (name, super::template::as_text(value))));
+        back.query_pairs_mut().extend_pairs(callback.map(|(name, value)| (name, as_text(value))));
         Ok(Answer::redirect(back.as_str()))
     }
 
@@ -233,6 +232,7 @@ impl Stage {
             ("access_token", json!(issued.access)),
             ("refresh_token", json!(issued.refresh)),
             ("expires_in", json!(app.access.lifetime)),
+            ("expires_in_text", json!(app.access.lifetime.map(|lifetime| lifetime.to_string()))),
             ("refresh_expires_in", json!(refresh_lifetime.filter(|_| issued.refresh.is_some()))),
             ("scope", json!(named.join(&habits.answered))),
             ("scopes", json!(named)),
