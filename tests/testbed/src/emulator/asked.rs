@@ -8,29 +8,24 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 
-use super::data::{BodyEncoding, ClientProof, EmulatedApp, Family, Takes, Values};
+use super::data::{BodyEncoding, ClientProof, EmulatedApp, Family, Takes, Values, Violation};
 use super::template::as_text;
 
 /// The largest body that is read.
 const MAX_BODY: usize = 64 * 1024;
 
-/// What is wrong with a request: which of the family's refusals it gets, and why.
+/// What is wrong with a request, and why.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Wrong {
-    #[error("the client: {0}")]
-    Client(&'static str),
-    #[error("the request: {0}")]
-    Request(String),
-    #[error("the code: {0}")]
-    Code(&'static str),
-    #[error("the refresh token: {0}")]
-    Refresh(&'static str),
-    #[error("the access token: {0}")]
-    Access(&'static str),
-    #[error("there is nothing left to revoke")]
-    Gone,
-    #[error("there is nothing at this address")]
-    Nowhere,
+#[error("{what:?}: {why}")]
+pub(super) struct Wrong {
+    pub what: Violation,
+    why: String,
+}
+
+impl Violation {
+    pub fn because(self, why: impl Into<String>) -> Wrong {
+        Wrong { what: self, why: why.into() }
+    }
 }
 
 /// A request with its whole body.
@@ -115,7 +110,7 @@ impl Asked {
             .or(missing.map(|name| format!("{name} is missing")))
             .or(forbidden.map(|name| format!("{name} must not be there")))
             .or(header.map(|(name, _)| format!("the header {name} is not as demanded")));
-        flaw.map_or(Ok(()), |flaw| Err(Wrong::Request(flaw)))
+        flaw.map_or(Ok(()), |flaw| Err(Violation::Request.because(flaw)))
     }
 
     /// The app that the request proves itself as, in one of these ways and in no second one (RFC 6749 §2.3).
@@ -123,18 +118,22 @@ impl Asked {
         let (id, secret) = (self.text("client_id"), self.text("client_secret"));
         let basic = self.headers.get(header::AUTHORIZATION).map(|value| basic(value.as_bytes()));
         let (way, id, secret) = match (basic, id, secret) {
-            (Some(_), _, Some(_)) => return Err(Wrong::Client("it proves itself twice")),
-            (Some(None), ..) => return Err(Wrong::Client("the header cannot be read")),
+            (Some(_), _, Some(_)) => return Err(Violation::Client.because("it proves itself twice")),
+            (Some(None), ..) => return Err(Violation::Client.because("the header cannot be read")),
             (Some(Some((id, secret))), ..) => (ClientProof::Basic, id, Some(secret)),
             (None, Some(id), Some(secret)) => (ClientProof::Post, id.to_owned(), Some(secret.to_owned())),
             (None, Some(id), None) => (ClientProof::None, id.to_owned(), None),
-            (None, None, _) => return Err(Wrong::Client("it does not name itself")),
+            (None, None, _) => return Err(Violation::Client.because("it does not name itself")),
         };
         if !ways.contains(&way) {
-            return Err(Wrong::Client("this way is not accepted"));
+            return Err(Violation::Client.because("this way is not accepted"));
         }
-        let found = family.app_of(&id).ok_or(Wrong::Client("it is unknown"))?;
-        if found.client_secret == secret { Ok(found) } else { Err(Wrong::Client("the secret is wrong")) }
+        let found = family.app_of(&id).ok_or_else(|| Violation::Client.because("it is unknown"))?;
+        if found.client_secret == secret {
+            Ok(found)
+        } else {
+            Err(Violation::Client.because("the secret is wrong"))
+        }
     }
 
     /// The fields as text.

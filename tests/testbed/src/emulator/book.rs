@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::asked::Wrong;
-use super::data::{EmulatedApp, Extent, PkceHabit, RefreshTokens, Renewal, Values};
+use super::data::{EmulatedApp, Extent, PkceHabit, RefreshTokens, Renewal, Values, Violation};
 use super::template::{as_text, fill};
 
 /// How long a code works (RFC 6749 §4.1.2: ten minutes at most).
@@ -81,17 +81,22 @@ impl Book {
         code
     }
 
-    /// Uses a code, once (RFC 6749 §4.1.3, RFC 7636 §4.6). Returns its grant.
-    pub fn redeem(&mut self, fields: &Values, client: &str, pkce: PkceHabit) -> Result<usize, Wrong> {
+    /// Uses a code, once (RFC 6749 §4.1.3, RFC 7636 §4.6). Returns its grant and the first tokens.
+    pub fn redeem(
+        &mut self,
+        fields: &Values,
+        app: &EmulatedApp,
+        pkce: PkceHabit,
+    ) -> Result<(usize, Issued), Wrong> {
         let text = |name: &str| fields.get(name).map(as_text).unwrap_or_default();
-        let found = self.codes.get_mut(&text("code")).filter(|code| code.consent.client == client);
-        let code = found.ok_or(Wrong::Code("the app has no such code"))?;
+        let found = self.codes.get_mut(&text("code")).filter(|code| code.consent.client == app.client_id);
+        let code = found.ok_or_else(|| Violation::Code.because("the app has no such code"))?;
         if code.used || self.now >= code.expires_at {
-            return Err(Wrong::Code("it was used before, or has expired"));
+            return Err(Violation::Code.because("it was used before, or has expired"));
         }
         let asked = |name: &str| code.consent.values.get(name).map(as_text).unwrap_or_default();
         if asked("redirect_uri") != text("redirect_uri") {
-            return Err(Wrong::Code("it was sent to another address"));
+            return Err(Violation::Code.because("it was sent to another address"));
         }
         let (challenge, verifier) = (asked("code_challenge"), text("code_verifier"));
         let proven = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
@@ -100,24 +105,19 @@ impl Book {
             PkceHabit::Refused if verifier.is_empty() => {}
             PkceHabit::Checked if challenge.is_empty() && verifier.is_empty() => {}
             PkceHabit::Checked if challenge == proven && asked("code_challenge_method") == "S256" => {}
-            _ => return Err(Wrong::Code("the verifier is not that of the challenge")),
+            _ => return Err(Violation::Code.because("the verifier is not that of the challenge")),
         }
         code.used = true;
+        let grant = self.grants.len();
         self.grants.push(Grant { consent: code.consent.clone(), refreshes: 0, ended: false });
-        Ok(self.grants.len() - 1)
+        let refresh = app.refresh.as_ref().filter(|habits| self.is_offline(grant, habits));
+        let refresh = refresh.map(|habits| self.issue_refresh(grant, habits));
+        Ok((grant, self.with_access(grant, app, refresh)))
     }
 
     /// What a grant consented to.
     pub fn consent(&self, grant: usize) -> &Consent {
         &self.grants[grant].consent
-    }
-
-    /// The first tokens of a grant.
-    pub fn first(&mut self, grant: usize, app: &EmulatedApp) -> Issued {
-        let refresh = app.refresh.as_ref().filter(|refresh| self.is_offline(grant, refresh));
-        let refresh =
-            refresh.map(|habits| self.issue(TokenKind::Refresh, grant, &habits.prefix, habits.lifetime));
-        self.with_access(grant, app, refresh)
     }
 
     fn is_offline(&self, grant: usize, habits: &RefreshTokens) -> bool {
@@ -126,39 +126,30 @@ impl Book {
         habits.only_with.iter().all(|(name, word)| given(name).split(' ').any(|given| given == word))
     }
 
-    /// The grant of a refresh token that may be used.
-    pub fn judge_refresh(
-        &mut self,
-        token: &str,
-        client: &str,
-        habits: &RefreshTokens,
-    ) -> Result<usize, Wrong> {
+    /// Uses a refresh token (RFC 6749 §6). Returns its grant and the new tokens.
+    pub fn refresh(&mut self, token: &str, app: &EmulatedApp) -> Result<(usize, Issued), Wrong> {
+        let habits = app.refresh.as_ref().ok_or_else(|| Violation::Refresh.because("the app has none"))?;
         let found = self.tokens.get(token).filter(|token| token.kind == TokenKind::Refresh);
-        let found = found.ok_or(Wrong::Refresh("it is unknown"))?;
+        let found = found.ok_or_else(|| Violation::Refresh.because("it is unknown"))?;
         let (grant, was_replaced) = (found.grant, found.replaced_until.is_some());
-        if self.grants[grant].consent.client != client {
-            return Err(Wrong::Refresh("it is another app's"));
+        if self.grants[grant].consent.client != app.client_id {
+            return Err(Violation::Refresh.because("it is another app's"));
         }
-        if self.is_alive(token) {
-            return Ok(grant);
+        if !self.is_alive(token) {
+            if was_replaced && habits.reuse_ends_grant {
+                self.end_grant(grant);
+            }
+            return Err(Violation::Refresh.because("it does not work any more"));
         }
-        if was_replaced && habits.reuse_ends_grant {
-            self.end_grant(grant);
-        }
-        Err(Wrong::Refresh(if was_replaced { "it was used before" } else { "it does not work any more" }))
-    }
-
-    /// Uses a refresh token that was judged.
-    pub fn refresh(
-        &mut self,
-        token: &str,
-        grant: usize,
-        app: &EmulatedApp,
-        habits: &RefreshTokens,
-    ) -> Issued {
         if habits.ends_access {
             self.end(|token| token.kind == TokenKind::Access && token.grant == grant);
         }
+        let replacement = self.replace(token, grant, habits);
+        Ok((grant, self.with_access(grant, app, replacement)))
+    }
+
+    /// The new refresh token, if there is to be one.
+    fn replace(&mut self, token: &str, grant: usize, habits: &RefreshTokens) -> Option<String> {
         self.grants[grant].refreshes += 1;
         let replaces = match habits.renewal {
             Renewal::None => false,
@@ -166,24 +157,24 @@ impl Book {
             Renewal::Sliding | Renewal::SingleUse => true,
         };
         let until = self.now + i64::from(habits.grace);
-        if let Some(old) =
-            self.tokens.get_mut(token).filter(|_| replaces && habits.renewal != Renewal::Sliding)
-        {
+        let ends = replaces && habits.renewal != Renewal::Sliding;
+        if let Some(old) = self.tokens.get_mut(token).filter(|_| ends) {
             old.replaced_until.get_or_insert(until);
         }
-        let new = replaces.then(|| self.issue(TokenKind::Refresh, grant, &habits.prefix, habits.lifetime));
-        self.with_access(grant, app, new)
+        replaces.then(|| self.issue_refresh(grant, habits))
+    }
+
+    fn issue_refresh(&mut self, grant: usize, habits: &RefreshTokens) -> String {
+        self.issue(TokenKind::Refresh, grant, &habits.prefix, habits.lifetime)
     }
 
     fn with_access(&mut self, grant: usize, app: &EmulatedApp, refresh: Option<String>) -> Issued {
         let access = self.issue(TokenKind::Access, grant, &app.access.prefix, app.access.lifetime);
         if let Some(most) = app.access.most {
-            let mine =
-                |token: &&Token| token.kind == TokenKind::Access && token.grant == grant && !token.ended;
-            let mut serials: Vec<_> = self.tokens.values().filter(mine).map(|token| token.serial).collect();
-            serials.sort_unstable_by(|one, other| other.cmp(one));
-            let kept = serials.get(most - 1).copied().unwrap_or_default();
-            self.end(|token| token.kind == TokenKind::Access && token.grant == grant && token.serial < kept);
+            let mine = |token: &&mut Token| token.kind == TokenKind::Access && token.grant == grant;
+            let mut tokens: Vec<_> = self.tokens.values_mut().filter(mine).collect();
+            tokens.sort_unstable_by_key(|token| std::cmp::Reverse(token.serial));
+            tokens.into_iter().skip(most).for_each(|token| token.ended = true);
         }
         Issued { access, refresh }
     }
@@ -255,23 +246,22 @@ mod tests {
         serde_yaml::from_str(&format!("{usual}{text}")).unwrap()
     }
 
-    fn grant(book: &mut Book, app: &EmulatedApp) -> (usize, Issued) {
+    fn grant(book: &mut Book, app: &EmulatedApp) -> Issued {
         let (client, account) = (app.client_id.clone(), "ana".to_owned());
         let code = book.code(Consent { client, account, scopes: Vec::new(), values: Values::new() });
         let fields = Values::from_iter([("code".to_owned(), code.into())]);
-        let grant = book.redeem(&fields, "app", PkceHabit::Checked).unwrap();
-        (grant, book.first(grant, app))
+        book.redeem(&fields, app, PkceHabit::Checked).unwrap().1
     }
 
     /// Whether the old refresh token works after one refresh and after two, and whether each gave a new one.
     fn renewed(habits: &str) -> [bool; 4] {
         let app = app(&format!("refresh: {{prefix: r-, {habits}}}"));
-        let (mut book, habits) = (Book::new(0), app.refresh.as_ref().unwrap());
-        let (grant, first) = grant(&mut book, &app);
-        let old = first.refresh.unwrap();
-        let one = book.refresh(&old, grant, &app, habits).refresh;
+        let mut book = Book::new(0);
+        let old = grant(&mut book, &app).refresh.unwrap();
+        let refresh = |book: &mut Book, token: &str| book.refresh(token, &app).unwrap().1.refresh;
+        let one = refresh(&mut book, &old);
         let after_one = book.is_alive(&old);
-        let two = book.refresh(one.as_ref().unwrap_or(&old), grant, &app, habits).refresh;
+        let two = refresh(&mut book, one.as_ref().unwrap_or(&old));
         [after_one, book.is_alive(&old), one.is_some(), two.is_some()]
     }
 
@@ -287,25 +277,25 @@ mod tests {
     #[test]
     fn grace_passes_and_reuse_after_it_ends_the_grant() {
         let app = app("refresh: {prefix: r-, renewal: single_use, grace: 10, reuse_ends_grant: true}");
-        let (mut book, habits) = (Book::new(0), app.refresh.as_ref().unwrap());
-        let (grant, first) = grant(&mut book, &app);
+        let mut book = Book::new(0);
+        let first = grant(&mut book, &app);
         let old = first.refresh.unwrap();
-        book.refresh(&old, grant, &app, habits);
+        book.refresh(&old, &app).unwrap();
         book.now = 9;
-        assert!(book.judge_refresh(&old, "app", habits).is_ok());
+        assert!(book.refresh(&old, &app).is_ok());
         book.now = 10;
-        assert!(book.judge_refresh(&old, "app", habits).is_err());
+        assert!(book.refresh(&old, &app).is_err());
         assert_eq!((book.grants_alive(), book.is_alive(&first.access)), (0, false));
     }
 
     #[test]
     fn the_oldest_access_token_goes_when_there_are_too_many() {
         let app = app("refresh: {prefix: r-, renewal: none}");
-        let (mut book, habits) = (Book::new(0), app.refresh.as_ref().unwrap());
-        let (grant, first) = grant(&mut book, &app);
-        let mut access = vec![first.access];
+        let mut book = Book::new(0);
+        let Issued { access, refresh } = grant(&mut book, &app);
+        let mut access = vec![access];
         for _ in 0..2 {
-            access.push(book.refresh(first.refresh.as_ref().unwrap(), grant, &app, habits).access);
+            access.push(book.refresh(refresh.as_ref().unwrap(), &app).unwrap().1.access);
         }
         let alive: Vec<_> = access.iter().map(|token| book.is_alive(token)).collect();
         assert_eq!(alive, [false, true, true]);
@@ -315,7 +305,7 @@ mod tests {
     fn a_revocation_ends_as_much_as_the_provider_says() {
         let alive = |extent| {
             let (app, mut book) = (app("refresh: {prefix: r-, renewal: none}"), Book::new(0));
-            let ((_, first), (_, second)) = (grant(&mut book, &app), grant(&mut book, &app));
+            let (first, second) = (grant(&mut book, &app), grant(&mut book, &app));
             book.revoke(&first.access, extent);
             [&first.access, &first.refresh.unwrap(), &second.access].map(|token| book.is_alive(token))
         };

@@ -25,6 +25,24 @@ pub enum Operation {
     Revoke,
 }
 
+/// What the engine finds wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Violation {
+    /// Unknown client, wrong secret, or a way to prove it that is not accepted.
+    Client,
+    /// It is not as it must be.
+    Request,
+    /// A code that is unknown, used or another app's.
+    Code,
+    /// A refresh token that does not work.
+    Refresh,
+    /// An access token that does not work.
+    Access,
+    /// There is nothing left to revoke.
+    Gone,
+}
+
 /// One provider.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,9 +64,9 @@ pub struct Family {
     pub(super) revoke: Option<RevokeEndpoint>,
     pub(super) id_token: Option<IdToken>,
     /// How refusals look, unless they say otherwise.
-    pub(super) shapes: BTreeMap<Operation, Shape>,
-    /// Which refusals the engine itself gives.
-    pub(super) says: Says,
+    pub(super) shapes: BTreeMap<Operation, Reply>,
+    /// Which refusals the engine itself gives. Without one for `gone`, the answer is that of a success.
+    pub(super) says: BTreeMap<Violation, String>,
     /// Where refusals are documented, unless they say otherwise.
     pub(super) refusals_from: String,
     /// What a test can ask for, by name. `{error}` in a shape is the name, unless the refusal has another value for it.
@@ -279,7 +297,7 @@ pub(super) struct RevokeEndpoint {
     pub reply: Reply,
 }
 
-/// An answer to a request that succeeds.
+/// An answer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Reply {
@@ -290,7 +308,8 @@ pub(super) struct Reply {
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     pub body: Option<Value>,
-    pub source: String,
+    /// Absent for the shapes of refusals, which have their own.
+    pub source: Option<String>,
     #[serde(default)]
     pub believed: bool,
 }
@@ -306,33 +325,6 @@ pub(super) struct IdToken {
     pub scope: String,
     pub claims: Value,
     pub source: String,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Shape {
-    pub status: u16,
-    #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    pub body: Option<Value>,
-}
-
-/// The refusals that the engine gives by itself, by name.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Says {
-    /// Unknown client, wrong secret, or a way to prove it that is not accepted.
-    pub client: String,
-    /// A request that is not as it must be.
-    pub request: String,
-    /// A code that is unknown, used or another app's.
-    pub code: String,
-    /// A refresh token that does not work.
-    pub refresh: String,
-    /// An access token that does not work.
-    pub access: String,
-    /// A revocation of what does not work any more. Absent: as if it had worked.
-    pub gone: Option<String>,
 }
 
 /// A documented refusal.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::data::{EmulatedApp, Family, Says};
+use super::data::{EmulatedApp, Family, Violation};
 use super::template::{as_text, fill};
 
 /// A data file that cannot be used.
@@ -53,10 +53,12 @@ impl Family {
 
     /// A name that refers to nothing.
     fn missing(&self) -> Option<String> {
-        let Says { client, request, code, refresh, access, gone } = &self.says;
-        let said = [client, request, code, refresh, access].into_iter().chain(gone);
-        let refusal =
-            said.filter(|name| !self.refusals.contains_key(*name)).map(|name| format!("refusal {name}"));
+        let said = self.says.values().filter(|name| !self.refusals.contains_key(*name));
+        let said = said.map(|name| format!("refusal {name}"));
+        let replies = self.token.exchange.iter().chain(&self.token.refresh);
+        let replies = replies.chain(self.account.iter().flat_map(|call| &call.replies));
+        let mut replies = replies.chain(self.revoke.iter().map(|revoke| &revoke.reply));
+        let unsourced = replies.any(|reply| reply.source.is_none()).then(|| "source of a reply".to_owned());
         let app = self.proves.iter().filter(|run| !self.apps.contains_key(&run.app));
         let app = app.map(|run| format!("app {}", run.app));
         let shapeless = self.refusals.iter().filter(|(_, refusal)| {
@@ -64,7 +66,7 @@ impl Family {
         });
         let shapeless = shapeless.map(|(name, _)| format!("shape for the refusal {name}"));
         let second = (self.accounts.len() < 2).then(|| "second account".to_owned());
-        refusal.chain(app).chain(shapeless).chain(second).next()
+        said.chain(app).chain(shapeless).chain(second).chain(unsourced).next()
     }
 
     /// A text with placeholders, as it is for an account; `None` if a placeholder has no value.
@@ -74,7 +76,7 @@ impl Family {
 
     /// Whether a revocation of what is gone already is told from one that did something.
     pub fn tells_gone(&self) -> bool {
-        self.says.gone.is_some()
+        self.says.contains_key(&Violation::Gone)
     }
 
     /// The app with this client id.

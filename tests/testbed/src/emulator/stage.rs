@@ -1,5 +1,6 @@
 //! One family at work: which address a request is for, whether it is as documented, and what the book makes of it.
 
+use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
@@ -11,9 +12,7 @@ use super::SeenRequest;
 use super::answer::{Answer, Spoil};
 use super::asked::{Asked, Wrong};
 use super::book::{Book, Consent, Issued};
-use super::data::{
-    ApiCall, EmulatedApp, Extent, Family, Operation, PkceHabit, Reply, RevokeEndpoint, Takes, Values,
-};
+use super::data::{EmulatedApp, Extent, Family, Operation, PkceHabit, Reply, Takes, Values, Violation};
 use super::template::{as_text, bindings, fill};
 
 /// What changes while a family is played.
@@ -34,19 +33,15 @@ pub(super) struct Stage {
     play: Mutex<Play>,
 }
 
-/// Where a request goes.
-struct Route<'a> {
-    operation: Operation,
-    takes: &'a Takes,
-    /// The values of placeholders in the address.
-    bound: Values,
-    call: Option<&'a ApiCall>,
-}
-
 /// A request on its way through the stage.
 struct Turn<'a> {
     asked: &'a Asked,
-    route: &'a Route<'a>,
+    operation: Operation,
+    takes: &'a Takes,
+    /// What is answered when all is well.
+    replies: &'a [Reply],
+    /// The values of placeholders in the address.
+    bound: Values,
     /// Answer with the values of another account.
     as_other: bool,
 }
@@ -76,12 +71,12 @@ impl Stage {
 
     pub fn answer(&self, asked: &Asked) -> Answer {
         let mut play = self.lock();
-        let route = self.route(asked);
-        let operation = route.as_ref().map(|route| route.operation);
+        let turn = self.turn(asked);
+        let operation = turn.as_ref().map(|turn| turn.operation);
         let spoil = operation.and_then(|operation| take(&mut play.spoils, operation));
-        let outcome = route.as_ref().map_or(Err(Wrong::Nowhere), |route| {
-            self.act(&Turn { asked, route, as_other: spoil == Some(Spoil::OtherAccount) }, &mut play)
-        });
+        let turn = turn.map(|turn| Turn { as_other: spoil == Some(Spoil::OtherAccount), ..turn });
+        let turn = turn.ok_or_else(|| Violation::Request.because("there is nothing at this address"));
+        let outcome = turn.and_then(|turn| self.act(&turn, &mut play));
         play.seen.push(SeenRequest {
             operation,
             method: asked.method.to_string(),
@@ -97,34 +92,36 @@ impl Stage {
         }
     }
 
-    fn route<'a>(&'a self, asked: &Asked) -> Option<Route<'a>> {
+    /// What a request is for; `None`: there is nothing at its address.
+    fn turn<'a>(&'a self, asked: &'a Asked) -> Option<Turn<'a>> {
         let address = &asked.url[url::Position::BeforeScheme..url::Position::AfterPath];
         let line = format!("{} {address}", asked.method);
         let Family { authorize, token, account, revoke, .. } = &self.data;
-        let granted = match asked.text("grant_type") {
-            Some("refresh_token") => Operation::Refresh,
-            _ => Operation::Exchange,
+        let (granted, replies) = match asked.text("grant_type") {
+            Some("refresh_token") => (Operation::Refresh, &token.refresh),
+            _ => (Operation::Exchange, &token.exchange),
         };
-        let page = (&authorize.at, Operation::Authorize, &authorize.takes, None);
-        let tokens = (&token.at, granted, &token.takes, None);
-        let calls = account.iter().map(|call| (&call.at, Operation::Account, &call.takes, Some(call)));
-        let revoke = revoke.iter().map(|revoke| (&revoke.at, Operation::Revoke, &revoke.takes, None));
+        let page = (&authorize.at, Operation::Authorize, &authorize.takes, [].as_slice());
+        let tokens = (&token.at, granted, &token.takes, replies.as_slice());
+        let calls = account.iter();
+        let calls = calls.map(|call| (&call.at, Operation::Account, &call.takes, call.replies.as_slice()));
+        let revoke = revoke.iter();
+        let revoke = revoke.map(|it| (&it.at, Operation::Revoke, &it.takes, slice::from_ref(&it.reply)));
         let mut all = [page, tokens].into_iter().chain(calls).chain(revoke);
-        all.find_map(|(at, operation, takes, call)| {
-            Some(Route { operation, takes, bound: bindings(at, &line)?, call })
+        all.find_map(|(at, operation, takes, replies)| {
+            Some(Turn { asked, operation, takes, replies, bound: bindings(at, &line)?, as_other: false })
         })
     }
 
     fn act(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
-        let Route { operation, takes, .. } = turn.route;
-        turn.asked.check(takes)?;
-        let refusal = take(&mut play.refusals, *operation);
+        turn.asked.check(turn.takes)?;
+        let refusal = take(&mut play.refusals, turn.operation);
         if let Some(name) = &refusal
-            && *operation != Operation::Authorize
+            && turn.operation != Operation::Authorize
         {
-            return Ok(self.refusal(*operation, name));
+            return Ok(self.refusal(turn.operation, name));
         }
-        match operation {
+        match turn.operation {
             Operation::Authorize => self.authorize(turn, refusal.as_deref(), play),
             Operation::Exchange => self.exchange(turn, play),
             Operation::Refresh => self.refresh(turn, play),
@@ -137,17 +134,17 @@ impl Stage {
     fn authorize(&self, turn: &Turn<'_>, refusal: Option<&str>, play: &mut Play) -> Result<Answer, Wrong> {
         let (page, asked) = (&self.data.authorize, turn.asked);
         let app = asked.text("client_id").and_then(|id| self.data.app_of(id));
-        let app = app.ok_or(Wrong::Client("it is unknown"))?;
+        let app = app.ok_or_else(|| Violation::Client.because("it is unknown"))?;
         if asked.text("response_type") != Some("code") {
-            return Err(Wrong::Request("response_type is not code".to_owned()));
+            return Err(Violation::Request.because("response_type is not code"));
         }
         if page.pkce == PkceHabit::Refused && asked.text("code_challenge").is_some() {
-            return Err(Wrong::Request("code_challenge must not be there".to_owned()));
+            return Err(Violation::Request.because("code_challenge must not be there"));
         }
         let back = asked.text("redirect_uri").and_then(|back| Url::parse(back).ok());
-        let mut back = back.ok_or_else(|| Wrong::Request("redirect_uri is no address".to_owned()))?;
+        let mut back = back.ok_or_else(|| Violation::Request.because("redirect_uri is no address"))?;
         let mut values = asked.fields.clone();
-        values.extend(turn.route.bound.clone());
+        values.extend(turn.bound.clone());
         values.extend(app.values.clone());
         let further = page.values.iter().filter(|(parameter, _)| asked.text(parameter).is_some());
         values.extend(further.flat_map(|(_, more)| more.clone()).collect::<Values>());
@@ -182,36 +179,26 @@ impl Stage {
     }
 
     fn exchange(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
-        let (asked, token) = (turn.asked, &self.data.token);
-        let app = asked.client(&self.data, &token.takes.client)?;
-        if asked.text("grant_type") != Some("authorization_code") {
-            return Err(Wrong::Request("the grant type is unknown".to_owned()));
+        let app = turn.asked.client(&self.data, &turn.takes.client)?;
+        if turn.asked.text("grant_type") != Some("authorization_code") {
+            return Err(Violation::Request.because("the grant type is unknown"));
         }
-        let grant = play.book.redeem(&asked.fields, &app.client_id, self.data.authorize.pkce)?;
-        let issued = play.book.first(grant, app);
-        self.tokens(&token.exchange, turn, play, grant, &issued)
+        let (grant, issued) = play.book.redeem(&turn.asked.fields, app, self.data.authorize.pkce)?;
+        self.tokens(turn, play, grant, &issued)
     }
 
     fn refresh(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
-        let (asked, token) = (turn.asked, &self.data.token);
-        let app = asked.client(&self.data, &token.takes.client)?;
-        let habits = app.refresh.as_ref().ok_or(Wrong::Refresh("the app has none"))?;
-        let text = asked.text("refresh_token").ok_or(Wrong::Refresh("it is missing"))?;
-        let grant = play.book.judge_refresh(text, &app.client_id, habits)?;
-        let issued = play.book.refresh(text, grant, app, habits);
-        self.tokens(&token.refresh, turn, play, grant, &issued)
+        let app = turn.asked.client(&self.data, &turn.takes.client)?;
+        let text =
+            turn.asked.text("refresh_token").ok_or_else(|| Violation::Refresh.because("it is missing"))?;
+        let (grant, issued) = play.book.refresh(text, app)?;
+        self.tokens(turn, play, grant, &issued)
     }
 
-    fn tokens(
-        &self,
-        replies: &[Reply],
-        turn: &Turn<'_>,
-        play: &Play,
-        grant: usize,
-        issued: &Issued,
-    ) -> Result<Answer, Wrong> {
+    fn tokens(&self, turn: &Turn<'_>, play: &Play, grant: usize, issued: &Issued) -> Result<Answer, Wrong> {
         let consent = play.book.consent(grant);
-        let app = self.data.app_of(&consent.client).ok_or(Wrong::Nowhere)?;
+        let app = self.data.app_of(&consent.client);
+        let app = app.ok_or_else(|| Violation::Client.because("it is unknown"))?;
         let mut values = self.values(consent, turn.as_other);
         values.extend(self.issued(app, consent, issued));
         values.insert("now".to_owned(), play.book.now.into());
@@ -220,7 +207,7 @@ impl Stage {
         if let Some(claims) = id_token.and_then(|it| fill(&it.claims, &values)) {
             values.insert("id_token".to_owned(), jwt(&claims).into());
         }
-        reply(replies, &values)
+        reply(turn.replies, &values)
     }
 
     fn issued(&self, app: &EmulatedApp, consent: &Consent, issued: &Issued) -> Values {
@@ -251,56 +238,46 @@ impl Stage {
     }
 
     fn account(&self, turn: &Turn<'_>, play: &Play) -> Result<Answer, Wrong> {
-        let token = turn.asked.bearer().ok_or(Wrong::Access("it is missing"))?;
-        let grant = play.book.holder(token, false).ok_or(Wrong::Access("it does not work"))?;
-        let replies = turn.route.call.map(|call| call.replies.as_slice()).unwrap_or_default();
+        let token = turn.asked.bearer().ok_or_else(|| Violation::Access.because("it is missing"))?;
+        let grant =
+            play.book.holder(token, false).ok_or_else(|| Violation::Access.because("it does not work"))?;
         let consent = play.book.consent(grant);
         let mut values = self.values(consent, turn.as_other);
         values.insert("scope".to_owned(), consent.scopes.join(&self.data.scopes.answered).into());
-        reply(replies, &values)
+        reply(turn.replies, &values)
     }
 
     fn revoke(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
-        let RevokeEndpoint { takes, token, refresh_tokens, reply: done, .. } =
-            self.data.revoke.as_ref().ok_or(Wrong::Nowhere)?;
-        if !takes.client.is_empty() {
-            let app = turn.asked.client(&self.data, &takes.client)?;
-            if turn.route.bound.get("client_id").is_some_and(|id| *id != app.client_id) {
-                return Err(Wrong::Client("the address names another"));
+        let revoke = self.data.revoke.as_ref();
+        let revoke = revoke.ok_or_else(|| Violation::Request.because("nothing can be revoked"))?;
+        if !turn.takes.client.is_empty() {
+            let app = turn.asked.client(&self.data, &turn.takes.client)?;
+            if turn.bound.get("client_id").is_some_and(|id| *id != app.client_id) {
+                return Err(Violation::Client.because("the address names another"));
             }
         }
         let given = |place: &String| match place.as_str() {
             "bearer" => turn.asked.bearer(),
             name => turn.asked.text(name),
         };
-        let text = token.iter().find_map(given).ok_or(Wrong::Access("it is missing"))?;
-        let Some(grant) = play.book.holder(text, *refresh_tokens) else {
-            return if self.data.says.gone.is_some() {
-                Err(Wrong::Gone)
-            } else {
-                reply([done], &Values::new())
-            };
+        let text =
+            revoke.token.iter().find_map(given).ok_or_else(|| Violation::Access.because("it is missing"))?;
+        let Some(grant) = play.book.holder(text, revoke.refresh_tokens) else {
+            let gone = Err(Violation::Gone.because("it does not work any more"));
+            return if self.data.tells_gone() { gone } else { reply(turn.replies, &Values::new()) };
         };
-        let consent = play.book.consent(grant);
-        let extent = self.data.app_of(&consent.client).and_then(|app| app.revocation);
+        let extent = self.data.app_of(&play.book.consent(grant).client).and_then(|app| app.revocation);
         play.book.revoke(text, extent.unwrap_or(Extent::Token));
-        reply([done], &Values::new())
+        reply(turn.replies, &Values::new())
     }
 
     fn wrong(&self, operation: Option<Operation>, wrong: &Wrong) -> Answer {
-        let says = &self.data.says;
-        let Some(operation) = operation.filter(|operation| *operation != Operation::Authorize) else {
-            return Answer::page(404, &wrong.to_string());
-        };
-        let name = match wrong {
-            Wrong::Client(_) => &says.client,
-            Wrong::Code(_) => &says.code,
-            Wrong::Refresh(_) => &says.refresh,
-            Wrong::Access(_) => &says.access,
-            Wrong::Gone => says.gone.as_ref().unwrap_or(&says.access),
-            Wrong::Request(_) | Wrong::Nowhere => &says.request,
-        };
-        self.refusal(operation, name)
+        match (operation, self.data.says.get(&wrong.what)) {
+            (Some(operation), Some(name)) if operation != Operation::Authorize => {
+                self.refusal(operation, name)
+            }
+            _ => Answer::page(404, &wrong.to_string()),
+        }
     }
 
     fn refusal(&self, operation: Operation, name: &str) -> Answer {
@@ -319,9 +296,9 @@ impl Stage {
 }
 
 /// The first answer that fits.
-fn reply<'a>(replies: impl IntoIterator<Item = &'a Reply>, values: &Values) -> Result<Answer, Wrong> {
+fn reply(replies: &[Reply], values: &Values) -> Result<Answer, Wrong> {
     let fits = |reply: &&Reply| reply.when.as_ref().is_none_or(|when| values.contains_key(when));
-    let found = replies.into_iter().find(fits).ok_or(Wrong::Nowhere)?;
+    let found = replies.iter().find(fits).ok_or_else(|| Violation::Request.because("no answer fits"))?;
     Ok(Answer::filled(found.status, &found.headers, found.body.as_ref(), values))
 }
 
