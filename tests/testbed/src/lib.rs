@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod control_plane;
 pub mod demo;
 pub mod deploy;
+pub mod emulator;
 pub mod error;
 pub mod health;
 pub mod npm;

@@ -1,0 +1,224 @@
+//! One thing to prove, and a whole connection of it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use bowline_testbed::emulator::{Emulator, FamilyHandle, Renewal, Run};
+use k8s_openapi::jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+
+use crate::answer::TokenAnswer;
+use crate::app::{App, AppPurpose};
+use crate::authorize::{AuthorizationRequest, begin};
+use crate::callback::callback_issuer;
+use crate::catalog::protocol::ProviderAccount;
+use crate::catalog::{Description, get, resolve};
+use crate::classify::Failure;
+use crate::exchange::{Code, exchange};
+use crate::guard::system_lookup;
+use crate::http::{HttpClient, RequestLimits};
+use crate::network::Network;
+use crate::revoke::{self, Revocation, Tokens};
+use crate::{identity, refresh};
+
+pub(super) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+const BACK: &str = "https://bowline.example.com/callback/provider";
+pub(super) const COLUMNS: [&str; 7] =
+    ["connect", "account", "extras", "refresh", "refusals", "spoiled answers", "revocation"];
+
+/// What came of one column for one run.
+pub(super) enum Cell {
+    Proved(String),
+    /// It cannot be proved, for the reason in the family's file.
+    Impossible(String),
+    Failed(Vec<String>),
+}
+
+impl Cell {
+    pub(super) fn of(flaws: Vec<String>, count: usize) -> Self {
+        if flaws.is_empty() { Self::Proved(format!("{count}/{count}")) } else { Self::Failed(flaws) }
+    }
+
+    pub(super) fn yes(outcome: Result<(), String>) -> Self {
+        outcome.map_or_else(|flaw| Self::Failed(vec![flaw]), |()| Self::Proved("yes".to_owned()))
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proved(what) => f.pad(what),
+            Self::Impossible(_) => f.pad("n/a"),
+            Self::Failed(_) => f.pad("FAILED"),
+        }
+    }
+}
+
+/// `Err` with what is wrong, unless the claim holds.
+pub(super) fn claim(holds: bool, flaw: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(flaw()) }
+}
+
+/// One thing to prove: an entry with an app and parameters, and the emulator that plays its provider.
+pub(super) struct Bench {
+    pub(super) emulator: Emulator,
+    pub(super) family: FamilyHandle,
+    pub(super) run: Run,
+    pub(super) http: HttpClient,
+    pub(super) browser: reqwest::Client,
+    pub(super) description: Description,
+    pub(super) app: App,
+}
+
+/// A connection as it stands.
+pub(super) struct Connected {
+    pub(super) answer: TokenAnswer,
+    pub(super) account: ProviderAccount,
+}
+
+impl Connected {
+    pub(super) fn access(&self) -> &SecretString {
+        self.answer.access_token.as_ref().unwrap()
+    }
+}
+
+impl Bench {
+    pub(super) async fn of(family: &str, run: &Run) -> Self {
+        // Another test of this process may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let emulator = Emulator::start(NOW).await.unwrap();
+        let family = emulator.family(family).unwrap();
+        let authority = emulator.authority().as_bytes().to_vec();
+        let browser = reqwest::Client::builder()
+            .proxy(reqwest::Proxy::all(emulator.proxy()).unwrap())
+            .tls_certs_merge([reqwest::Certificate::from_pem(&authority).unwrap()])
+            .redirect(reqwest::redirect::Policy::none());
+        let proxy = Some(emulator.proxy().parse().unwrap());
+        let network = Network { proxy, ca_certificates: Some(authority), ..Network::default() };
+        let spec = json!({"type": run.entry, "parameters": run.parameters});
+        let spec = serde_json::from_value(spec).unwrap();
+        let description = resolve(get(&run.entry).unwrap(), &spec, &run.entry, &[].into()).unwrap();
+        let app = &family.data().apps[&run.app];
+        let app = App {
+            client_id: app.client_id.clone(),
+            client_secret: app.client_secret.clone().map(SecretString::from),
+            client_secret_previous: None,
+            private_key: None,
+            purpose: AppPurpose::default(),
+            version: None,
+        };
+        // No test depends on the speed of this machine.
+        let patient = Duration::from_mins(5);
+        let limits = RequestLimits { total: patient, connect: patient, ..RequestLimits::default() };
+        let http = HttpClient::with(network, system_lookup(), limits).unwrap();
+        let browser = browser.build().unwrap();
+        Self { emulator, family, run: run.clone(), http, browser, description, app }
+    }
+
+    /// Entry, app and parameters.
+    pub(super) fn row(&self) -> String {
+        let settings = self.run.parameters.iter().map(|(name, value)| format!(" {name}={value}"));
+        format!("{} ({}{})", self.run.entry, self.run.app, settings.collect::<String>())
+    }
+
+    pub(super) fn lacks(&self, what: &str) -> Option<&String> {
+        self.run.lacks.get(what).or_else(|| self.family.data().lacks.get(what))
+    }
+
+    pub(super) fn renewal(&self) -> Option<Renewal> {
+        self.family.data().apps[&self.run.app].renewal()
+    }
+
+    pub(super) fn is_alive(&self, token: &SecretString) -> bool {
+        self.family.is_alive(token.expose_secret())
+    }
+
+    /// What a connection requests that names no scopes.
+    pub(super) fn scopes(&self) -> Vec<String> {
+        let rules = &self.description.scopes;
+        let more = rules.required.iter().filter(|scope| !rules.default.contains(scope));
+        rules.default.iter().chain(more).cloned().collect()
+    }
+
+    /// From the request to what the browser returns with, and the verifier.
+    pub(super) async fn consent(&self) -> Result<(HashMap<String, String>, SecretString), String> {
+        let (state, scopes) = (SecretString::from("the-state"), self.scopes());
+        let request =
+            AuthorizationRequest { redirect_uri: BACK, state: &state, scopes: &scopes, expected: None };
+        let begun = begin(&self.http, &self.description, &self.app, &request, NOW).await;
+        let begun = begun.map_err(|failure| format!("no authorization request: {failure}"))?;
+        let page = self.browser.get(begun.address).send().await.map_err(|error| format!("{error:?}"))?;
+        let location = page.headers().get("location").and_then(|location| location.to_str().ok());
+        let location = location.filter(|location| location.starts_with(BACK));
+        let location = location.ok_or_else(|| format!("no way back: {}", self.last_flaw()))?;
+        let came: HashMap<_, _> = url::Url::parse(location)
+            .map_err(|error| error.to_string())?
+            .query_pairs()
+            .into_owned()
+            .collect();
+        claim(came.get("state").is_some_and(|state| state == "the-state"), || "another state".to_owned())?;
+        callback_issuer(&self.description, came.get("iss").map(String::as_str))
+            .map_err(|error| error.to_string())?;
+        Ok((came, begun.verifier))
+    }
+
+    /// The answer to a new code.
+    pub(super) async fn exchange(&self) -> Result<Result<TokenAnswer, Failure>, String> {
+        let (came, verifier) = self.consent().await?;
+        let code = came.get("code").ok_or("no code")?;
+        let (code, scopes) = (SecretString::from(code.clone()), self.scopes());
+        let sent = Code { code: &code, verifier: &verifier, redirect_uri: BACK, scopes: &scopes };
+        let granted = exchange(&self.http, &self.description, &self.app, sent, NOW).await;
+        Ok(granted.map(|granted| granted.answer))
+    }
+
+    pub(super) async fn read_account(&self, answer: &TokenAnswer) -> Result<ProviderAccount, Failure> {
+        if let Some(account) = &answer.account {
+            return Ok(account.clone());
+        }
+        let token = answer.access_token.as_ref().unwrap();
+        let info = identity::user_info(&self.http, &self.description, token, NOW).await?;
+        Ok(info.account.expect("the entry has a way to name the account"))
+    }
+
+    /// A whole connection of an account.
+    pub(super) async fn connect(&self, account: &str) -> Result<Connected, String> {
+        self.family.consent_as(account);
+        let answer = self.exchange().await?.map_err(|failure| self.explained("exchange", &failure))?;
+        let read = self.read_account(&answer).await;
+        let account = read.map_err(|failure| self.explained("account", &failure))?;
+        Ok(Connected { answer, account })
+    }
+
+    pub(super) async fn refresh(&self, token: &SecretString) -> Result<TokenAnswer, Failure> {
+        refresh::refresh(&self.http, &self.description, &self.app, token, &[], NOW)
+            .await
+            .map(|granted| granted.answer)
+    }
+
+    pub(super) async fn revoke(&self, connected: &Connected) -> Result<Revocation, Failure> {
+        let Connected { answer: TokenAnswer { refresh_token, access_token, .. }, .. } = connected;
+        let tokens = Tokens { refresh: refresh_token.as_ref(), access: access_token.as_ref() };
+        revoke::revoke(&self.http, &self.description, &self.app, tokens, NOW).await
+    }
+
+    pub(super) fn last_flaw(&self) -> String {
+        self.family.requests().last().and_then(|seen| seen.flaw.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn explained(&self, what: &str, failure: &Failure) -> String {
+        format!("{what}: {failure} {:?} {}", failure.code, self.last_flaw())
+    }
+
+    /// Who consents, at least two.
+    pub(super) fn accounts(&self) -> Vec<&str> {
+        let all = || self.family.data().accounts.keys().map(String::as_str).collect();
+        if self.run.accounts.is_empty() {
+            all()
+        } else {
+            self.run.accounts.iter().map(String::as_str).collect()
+        }
+    }
+}

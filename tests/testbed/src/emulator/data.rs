@@ -1,0 +1,382 @@
+//! The data files: what one provider documents. Every answer names its source; `believed` marks what none says.
+#![allow(dead_code, reason = "sources are for readers of the files")]
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Values with placeholders, by name.
+pub(super) type Values = Map<String, Value>;
+
+/// Where a request may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// A browser asks for consent.
+    Authorize,
+    /// A code becomes tokens.
+    Exchange,
+    /// A refresh token is used.
+    Refresh,
+    /// The account is read, with an access token.
+    Account,
+    /// A grant or token is revoked.
+    Revoke,
+}
+
+/// What the engine finds wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Violation {
+    /// Unknown client, wrong secret, or a way to prove it that is not accepted.
+    Client,
+    /// It is not as it must be.
+    Request,
+    /// A code that is unknown, used or another app's.
+    Code,
+    /// A refresh token that does not work.
+    Refresh,
+    /// An access token that does not work.
+    Access,
+    /// There is nothing left to revoke.
+    Gone,
+}
+
+/// One provider.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Family {
+    /// Its hosts.
+    pub hosts: Vec<String>,
+    /// Registered apps; those that behave differently stand for the provider's settings.
+    pub apps: BTreeMap<String, EmulatedApp>,
+    /// People or workspaces: values for placeholders in answers.
+    pub accounts: BTreeMap<String, Values>,
+    /// How scopes are written.
+    #[serde(default)]
+    pub(super) scopes: ScopeHabits,
+    pub(super) authorize: AuthorizePage,
+    pub(super) token: TokenEndpoint,
+    /// Calls that name the account.
+    #[serde(default)]
+    pub(super) account: Vec<ApiCall>,
+    pub(super) revoke: Option<RevokeEndpoint>,
+    pub(super) id_token: Option<IdToken>,
+    /// How refusals look, unless they say otherwise.
+    pub(super) shapes: BTreeMap<Operation, Reply>,
+    /// Which refusals the engine itself gives. Without one for `gone`, the answer is that of a success.
+    pub(super) says: BTreeMap<Violation, String>,
+    /// Where refusals are documented, unless they say otherwise.
+    pub(super) refusals_from: String,
+    /// What a test can ask for, by name. `{error}` in a shape is the name, unless the refusal has another value for it.
+    pub refusals: BTreeMap<String, Refusal>,
+    /// What there is to prove.
+    pub proves: Vec<Run>,
+    /// What no run can show, and why: a column of the proof, or a class of refusals that the provider does not give (`token
+    /// class policy`, `api class consent`).
+    #[serde(default)]
+    pub lacks: BTreeMap<String, String>,
+}
+
+/// An app registration, and what its settings make of grants.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmulatedApp {
+    /// Client id.
+    pub client_id: String,
+    /// Client secret; none for a public client.
+    pub client_secret: Option<String>,
+    pub(super) access: AccessTokens,
+    pub(super) refresh: Option<RefreshTokens>,
+    /// What a revocation ends.
+    pub(super) revocation: Option<Extent>,
+    /// Further values of its grants.
+    #[serde(default)]
+    pub(super) values: Values,
+    pub(super) source: String,
+    #[serde(default)]
+    pub(super) believed: bool,
+}
+
+impl EmulatedApp {
+    /// Seconds for which an access token works; `None`: it does not expire.
+    pub fn access_lifetime(&self) -> Option<u32> {
+        self.access.lifetime
+    }
+
+    /// The same for its refresh tokens.
+    pub fn refresh_lifetime(&self) -> Option<u32> {
+        self.refresh.as_ref()?.lifetime
+    }
+
+    /// What a refresh does to the refresh token; `None`: there are no refresh tokens.
+    pub fn renewal(&self) -> Option<Renewal> {
+        self.refresh.as_ref().map(|refresh| refresh.renewal)
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccessTokens {
+    /// What tokens begin with; with placeholders of the grant.
+    pub prefix: String,
+    pub lifetime: Option<u32>,
+    /// How many of one grant work at once: one more ends the oldest.
+    pub most: Option<usize>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefreshTokens {
+    pub prefix: String,
+    pub renewal: Renewal,
+    pub lifetime: Option<u32>,
+    /// Seconds for which a replaced token still works.
+    #[serde(default)]
+    pub grace: u32,
+    /// A refresh ends the access tokens in use.
+    #[serde(default)]
+    pub ends_access: bool,
+    /// A replaced token that is used again ends the grant.
+    #[serde(default)]
+    pub reuse_ends_grant: bool,
+    /// Parameters of the authorization request, and a word that each must contain, without which none is issued.
+    #[serde(default)]
+    pub only_with: BTreeMap<String, String>,
+}
+
+/// What a refresh does to the refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Renewal {
+    /// It never changes.
+    None,
+    /// Every second refresh replaces it.
+    Optional,
+    /// A new one comes each time and the old one still works.
+    Sliding,
+    /// A new one comes each time and the old one does not work any more.
+    SingleUse,
+}
+
+/// What a revocation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Extent {
+    /// The token alone.
+    Token,
+    /// The tokens of one consent.
+    Grant,
+    /// All grants between the account and the app.
+    Account,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ScopeHabits {
+    /// Parameters that request them.
+    pub parameters: Vec<String>,
+    pub separator: String,
+    /// Between scopes in an answer.
+    pub answered: String,
+    /// What a scope is called in an answer.
+    pub renamed: BTreeMap<String, String>,
+    /// Granted, and not named in an answer.
+    pub unnamed: Vec<String>,
+}
+
+impl Default for ScopeHabits {
+    fn default() -> Self {
+        Self {
+            parameters: vec!["scope".to_owned()],
+            separator: " ".to_owned(),
+            answered: " ".to_owned(),
+            renamed: BTreeMap::new(),
+            unnamed: Vec::new(),
+        }
+    }
+}
+
+/// What a request must be like.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Takes {
+    /// How the body is written. Absent: there must be none.
+    pub body: Option<BodyEncoding>,
+    /// Fields or parameters that must be there.
+    pub needs: Vec<String>,
+    /// Fields or parameters that must not be there.
+    pub forbids: Vec<String>,
+    /// Headers that must be there, with this value unless it is `*`.
+    pub headers: BTreeMap<String, String>,
+    /// Ways in which the client proves itself. Empty: it does not.
+    pub client: Vec<ClientProof>,
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum BodyEncoding {
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `application/json`.
+    Json,
+}
+
+/// How a client proves itself (RFC 6749 §2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ClientProof {
+    /// Id and secret in the Authorization header, form-encoded first.
+    Basic,
+    /// Id and secret in the body.
+    Post,
+    /// Only the id: a public client.
+    None,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuthorizePage {
+    /// Address, with placeholders for segments.
+    pub at: String,
+    #[serde(default)]
+    pub takes: Takes,
+    pub pkce: PkceHabit,
+    /// Further values of a grant, for each parameter of the request that is there.
+    #[serde(default)]
+    pub values: BTreeMap<String, Values>,
+    /// What the browser returns with.
+    pub callback: Values,
+    pub source: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PkceHabit {
+    /// S256 is checked if the challenge was sent.
+    Checked,
+    /// The parameters have no effect.
+    Ignored,
+    /// The parameters break the request.
+    Refused,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenEndpoint {
+    pub at: String,
+    pub takes: Takes,
+    /// The first that fits is given.
+    pub exchange: Vec<Reply>,
+    #[serde(default)]
+    pub refresh: Vec<Reply>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiCall {
+    pub at: String,
+    #[serde(default)]
+    pub takes: Takes,
+    pub replies: Vec<Reply>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevokeEndpoint {
+    pub at: String,
+    #[serde(default)]
+    pub takes: Takes,
+    /// Where the token is: `bearer`, or names of fields.
+    pub token: Vec<String>,
+    /// Whether refresh tokens are taken, too.
+    #[serde(default)]
+    pub refresh_tokens: bool,
+    pub reply: Reply,
+}
+
+/// An answer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reply {
+    /// A value of the grant, such as a parameter of the authorization request, with which this is the answer. Absent: always.
+    pub when: Option<String>,
+    #[serde(default = "ok")]
+    pub status: u16,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    pub body: Option<Value>,
+    /// Absent for the shapes of refusals, which have their own.
+    pub source: Option<String>,
+    #[serde(default)]
+    pub believed: bool,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IdToken {
+    /// The scope that requests it.
+    pub scope: String,
+    pub claims: Value,
+    pub source: String,
+}
+
+/// A documented refusal.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// Where it can come.
+    pub on: Vec<Operation>,
+    /// What it means, in the words of the catalogue; on a revocation also `gone`.
+    pub class: String,
+    /// It proves that somebody withdrew the grant.
+    #[serde(default)]
+    pub revoked: bool,
+    /// Seconds to wait at least, as the answer says or as is documented for it.
+    pub waits: Option<u64>,
+    /// HTTP status, if it is not the shape's.
+    pub status: Option<u16>,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Values for the shape.
+    #[serde(default)]
+    pub values: Map<String, Value>,
+    /// The body, if it is not the shape's.
+    pub body: Option<Value>,
+    /// Where it is documented. Absent: where the family's refusals are.
+    pub source: Option<String>,
+    /// No document says so.
+    #[serde(default)]
+    pub believed: bool,
+}
+
+/// One thing to prove: an entry of the catalogue, with an app and parameters.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Name of the entry.
+    pub entry: String,
+    /// Which app.
+    pub app: String,
+    /// Parameters of the provider object.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// Who consents. Empty: every account of the family.
+    #[serde(default)]
+    pub accounts: Vec<String>,
+    /// The account that must come out, part by part: `id`, `name`, `email`.
+    pub account: BTreeMap<String, String>,
+    /// The values beside the token that must come out.
+    #[serde(default)]
+    pub extras: BTreeMap<String, String>,
+    /// As in [`Family::lacks`], for this run.
+    #[serde(default)]
+    pub lacks: BTreeMap<String, String>,
+}

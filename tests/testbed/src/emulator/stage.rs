@@ -1,0 +1,314 @@
+//! One family at work: which address a request is for, whether it is as documented, and what the book makes of it.
+
+use std::slice;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::SeenRequest;
+use super::answer::{Answer, Spoil};
+use super::asked::{Asked, Wrong};
+use super::book::{Book, Consent, Issued};
+use super::data::{EmulatedApp, Extent, Family, Operation, PkceHabit, Reply, Takes, Values, Violation};
+use super::template::{as_text, bindings, fill};
+
+/// What changes while a family is played.
+pub(super) struct Play {
+    pub book: Book,
+    /// Who consents.
+    pub account: String,
+    /// The most that is granted.
+    pub narrowed: Option<Vec<String>>,
+    pub refusals: Vec<(Operation, String)>,
+    pub spoils: Vec<(Operation, Spoil)>,
+    pub seen: Vec<SeenRequest>,
+}
+
+/// A family and its state.
+pub(super) struct Stage {
+    pub data: Family,
+    play: Mutex<Play>,
+}
+
+/// A request on its way through the stage.
+struct Turn<'a> {
+    asked: &'a Asked,
+    operation: Operation,
+    takes: &'a Takes,
+    /// What is answered when all is well.
+    replies: &'a [Reply],
+    /// The values of placeholders in the address.
+    bound: Values,
+    /// Answer with the values of another account.
+    as_other: bool,
+}
+
+/// Removes the first of a list that is for this operation.
+fn take<T>(list: &mut Vec<(Operation, T)>, operation: Operation) -> Option<T> {
+    let found = list.iter().position(|(on, _)| *on == operation)?;
+    Some(list.remove(found).1)
+}
+
+impl Stage {
+    pub fn new(data: Family, now: i64) -> Self {
+        let play = Play {
+            book: Book::new(now),
+            account: data.accounts.keys().next().cloned().unwrap_or_default(),
+            narrowed: None,
+            refusals: Vec::new(),
+            spoils: Vec::new(),
+            seen: Vec::new(),
+        };
+        Self { data, play: Mutex::new(play) }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Play> {
+        self.play.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn answer(&self, asked: &Asked) -> Answer {
+        let mut play = self.lock();
+        let turn = self.turn(asked);
+        let operation = turn.as_ref().map(|turn| turn.operation);
+        let spoil = operation.and_then(|operation| take(&mut play.spoils, operation));
+        let turn = turn.map(|turn| Turn { as_other: spoil == Some(Spoil::OtherAccount), ..turn });
+        let turn = turn.ok_or_else(|| Violation::Request.because("there is nothing at this address"));
+        let outcome = turn.and_then(|turn| self.act(&turn, &mut play));
+        play.seen.push(SeenRequest {
+            operation,
+            method: asked.method.to_string(),
+            url: asked.url.clone(),
+            headers: asked.headers.keys().map(ToString::to_string).collect(),
+            fields: asked.texts().collect(),
+            flaw: outcome.as_ref().err().map(ToString::to_string),
+        });
+        let answer = outcome.unwrap_or_else(|wrong| self.wrong(operation, &wrong));
+        match spoil {
+            Some(spoil) => answer.spoiled(spoil),
+            None => answer,
+        }
+    }
+
+    /// What a request is for; `None`: there is nothing at its address.
+    fn turn<'a>(&'a self, asked: &'a Asked) -> Option<Turn<'a>> {
+        let address = &asked.url[url::Position::BeforeScheme..url::Position::AfterPath];
+        let line = format!("{} {address}", asked.method);
+        let Family { authorize, token, account, revoke, .. } = &self.data;
+        let (granted, replies) = match asked.text("grant_type") {
+            Some("refresh_token") => (Operation::Refresh, &token.refresh),
+            _ => (Operation::Exchange, &token.exchange),
+        };
+        let page = (&authorize.at, Operation::Authorize, &authorize.takes, [].as_slice());
+        let tokens = (&token.at, granted, &token.takes, replies.as_slice());
+        let calls = account.iter();
+        let calls = calls.map(|call| (&call.at, Operation::Account, &call.takes, call.replies.as_slice()));
+        let revoke = revoke.iter();
+        let revoke = revoke.map(|it| (&it.at, Operation::Revoke, &it.takes, slice::from_ref(&it.reply)));
+        let mut all = [page, tokens].into_iter().chain(calls).chain(revoke);
+        all.find_map(|(at, operation, takes, replies)| {
+            Some(Turn { asked, operation, takes, replies, bound: bindings(at, &line)?, as_other: false })
+        })
+    }
+
+    fn act(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
+        turn.asked.check(turn.takes)?;
+        let refusal = take(&mut play.refusals, turn.operation);
+        if let Some(name) = &refusal
+            && turn.operation != Operation::Authorize
+        {
+            return Ok(self.refusal(turn.operation, name));
+        }
+        match turn.operation {
+            Operation::Authorize => self.authorize(turn, refusal.as_deref(), play),
+            Operation::Exchange => self.exchange(turn, play),
+            Operation::Refresh => self.refresh(turn, play),
+            Operation::Account => self.account(turn, play),
+            Operation::Revoke => self.revoke(turn, play),
+        }
+    }
+
+    /// RFC 6749 §4.1.2. What is wrong with the request itself is told on a page, never by a redirect.
+    fn authorize(&self, turn: &Turn<'_>, refusal: Option<&str>, play: &mut Play) -> Result<Answer, Wrong> {
+        let (page, asked) = (&self.data.authorize, turn.asked);
+        let app = asked.text("client_id").and_then(|id| self.data.app_of(id));
+        let app = app.ok_or_else(|| Violation::Client.because("it is unknown"))?;
+        if asked.text("response_type") != Some("code") {
+            return Err(Violation::Request.because("response_type is not code"));
+        }
+        if page.pkce == PkceHabit::Refused && asked.text("code_challenge").is_some() {
+            return Err(Violation::Request.because("code_challenge must not be there"));
+        }
+        let back = asked.text("redirect_uri").and_then(|back| Url::parse(back).ok());
+        let mut back = back.ok_or_else(|| Violation::Request.because("redirect_uri is no address"))?;
+        let mut values = asked.fields.clone();
+        values.extend(turn.bound.clone());
+        values.extend(app.values.clone());
+        let further = page.values.iter().filter(|(parameter, _)| asked.text(parameter).is_some());
+        values.extend(further.flat_map(|(_, more)| more.clone()).collect::<Values>());
+        let callback = if let Some(name) = refusal {
+            self.refusal_parameters(name, &values)
+        } else {
+            let (account, scopes) = (play.account.clone(), self.scopes(asked, play.narrowed.as_deref()));
+            let client = app.client_id.clone();
+            let code = play.book.code(Consent { client, account, scopes, values: values.clone() });
+            values.insert("code".to_owned(), code.into());
+            fill(&page.callback.clone().into(), &values)
+        };
+        let callback = callback.as_ref().and_then(Value::as_object).into_iter().flatten();
+        back.query_pairs_mut().extend_pairs(callback.map(|(name, value)| (name, as_text(value))));
+        Ok(Answer::redirect(back.as_str()))
+    }
+
+    /// A refusal as the browser returns with it.
+    fn refusal_parameters(&self, name: &str, values: &Values) -> Option<Value> {
+        let (refusal, shape) = (self.data.refusals.get(name)?, self.data.shapes.get(&Operation::Authorize)?);
+        let mut values = values.clone();
+        values.insert("error".to_owned(), name.into());
+        values.extend(refusal.values.clone());
+        fill(refusal.body.as_ref().or(shape.body.as_ref())?, &values)
+    }
+
+    fn scopes(&self, asked: &Asked, narrowed: Option<&[String]>) -> Vec<String> {
+        let habits = &self.data.scopes;
+        let texts = habits.parameters.iter().filter_map(|name| asked.text(name));
+        let scopes = texts.flat_map(|text| text.split(habits.separator.as_str())).map(ToOwned::to_owned);
+        scopes.filter(|scope| narrowed.is_none_or(|most| most.contains(scope))).collect()
+    }
+
+    fn exchange(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
+        let app = turn.asked.client(&self.data, &turn.takes.client)?;
+        if turn.asked.text("grant_type") != Some("authorization_code") {
+            return Err(Violation::Request.because("the grant type is unknown"));
+        }
+        let (grant, issued) = play.book.redeem(&turn.asked.fields, app, self.data.authorize.pkce)?;
+        self.tokens(turn, play, grant, &issued)
+    }
+
+    fn refresh(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
+        let app = turn.asked.client(&self.data, &turn.takes.client)?;
+        let text =
+            turn.asked.text("refresh_token").ok_or_else(|| Violation::Refresh.because("it is missing"))?;
+        let (grant, issued) = play.book.refresh(text, app)?;
+        self.tokens(turn, play, grant, &issued)
+    }
+
+    fn tokens(&self, turn: &Turn<'_>, play: &Play, grant: usize, issued: &Issued) -> Result<Answer, Wrong> {
+        let consent = play.book.consent(grant);
+        let app = self.data.app_of(&consent.client);
+        let app = app.ok_or_else(|| Violation::Client.because("it is unknown"))?;
+        let mut values = self.values(consent, turn.as_other);
+        values.extend(self.issued(app, consent, issued));
+        values.insert("now".to_owned(), play.book.now.into());
+        values.insert("in_an_hour".to_owned(), (play.book.now + 3600).into());
+        let id_token = self.data.id_token.as_ref().filter(|it| consent.scopes.contains(&it.scope));
+        if let Some(claims) = id_token.and_then(|it| fill(&it.claims, &values)) {
+            values.insert("id_token".to_owned(), jwt(&claims).into());
+        }
+        reply(turn.replies, &values)
+    }
+
+    fn issued(&self, app: &EmulatedApp, consent: &Consent, issued: &Issued) -> Values {
+        let habits = &self.data.scopes;
+        let named = consent.scopes.iter().filter(|scope| !habits.unnamed.contains(scope));
+        let named: Vec<_> = named.map(|scope| habits.renamed.get(scope).unwrap_or(scope).as_str()).collect();
+        let refresh_lifetime = app.refresh.as_ref().and_then(|refresh| refresh.lifetime);
+        let values = [
+            ("access_token", json!(issued.access)),
+            ("refresh_token", json!(issued.refresh)),
+            ("expires_in", json!(app.access.lifetime)),
+            ("expires_in_text", json!(app.access.lifetime.map(|lifetime| lifetime.to_string()))),
+            ("refresh_expires_in", json!(refresh_lifetime.filter(|_| issued.refresh.is_some()))),
+            ("scope", json!(named.join(&habits.answered))),
+            ("scopes", json!(named)),
+        ];
+        let there = values.into_iter().filter(|(_, value)| !value.is_null());
+        there.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// The values of a grant and its account.
+    fn values(&self, consent: &Consent, as_other: bool) -> Values {
+        let mut values = consent.values.clone();
+        let other = || self.data.accounts.iter().find(|(name, _)| **name != consent.account);
+        let account = self.data.accounts.get_key_value(&consent.account).filter(|_| !as_other).or_else(other);
+        values.extend(account.map(|(_, account)| account.clone()).unwrap_or_default());
+        values
+    }
+
+    fn account(&self, turn: &Turn<'_>, play: &Play) -> Result<Answer, Wrong> {
+        let token = turn.asked.bearer().ok_or_else(|| Violation::Access.because("it is missing"))?;
+        let grant =
+            play.book.holder(token, false).ok_or_else(|| Violation::Access.because("it does not work"))?;
+        let consent = play.book.consent(grant);
+        let mut values = self.values(consent, turn.as_other);
+        values.insert("scope".to_owned(), consent.scopes.join(&self.data.scopes.answered).into());
+        reply(turn.replies, &values)
+    }
+
+    fn revoke(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
+        let revoke = self.data.revoke.as_ref();
+        let revoke = revoke.ok_or_else(|| Violation::Request.because("nothing can be revoked"))?;
+        if !turn.takes.client.is_empty() {
+            let app = turn.asked.client(&self.data, &turn.takes.client)?;
+            if turn.bound.get("client_id").is_some_and(|id| *id != app.client_id) {
+                return Err(Violation::Client.because("the address names another"));
+            }
+        }
+        let given = |place: &String| match place.as_str() {
+            "bearer" => turn.asked.bearer(),
+            name => turn.asked.text(name),
+        };
+        let text =
+            revoke.token.iter().find_map(given).ok_or_else(|| Violation::Access.because("it is missing"))?;
+        let Some(grant) = play.book.holder(text, revoke.refresh_tokens) else {
+            let gone = Err(Violation::Gone.because("it does not work any more"));
+            return if self.data.tells_gone() { gone } else { reply(turn.replies, &Values::new()) };
+        };
+        let extent = self.data.app_of(&play.book.consent(grant).client).and_then(|app| app.revocation);
+        play.book.revoke(text, extent.unwrap_or(Extent::Token));
+        reply(turn.replies, &Values::new())
+    }
+
+    fn wrong(&self, operation: Option<Operation>, wrong: &Wrong) -> Answer {
+        match (operation, self.data.says.get(&wrong.what)) {
+            (Some(operation), Some(name)) if operation != Operation::Authorize => {
+                self.refusal(operation, name)
+            }
+            _ => Answer::page(404, &wrong.to_string()),
+        }
+    }
+
+    fn refusal(&self, operation: Operation, name: &str) -> Answer {
+        let Some(refusal) = self.data.refusals.get(name) else {
+            return Answer::page(500, "no such refusal");
+        };
+        let shape = self.data.shapes.get(&operation);
+        let mut values = Values::from_iter([("error".to_owned(), name.into())]);
+        values.extend(refusal.values.clone());
+        let status = refusal.status.or(shape.map(|shape| shape.status)).unwrap_or(400);
+        let mut headers = shape.map(|shape| shape.headers.clone()).unwrap_or_default();
+        headers.extend(refusal.headers.clone());
+        let body = refusal.body.as_ref().or_else(|| shape?.body.as_ref());
+        Answer::filled(status, &headers, body, &values)
+    }
+}
+
+/// The first answer that fits.
+fn reply(replies: &[Reply], values: &Values) -> Result<Answer, Wrong> {
+    let fits = |reply: &&Reply| reply.when.as_ref().is_none_or(|when| values.contains_key(when));
+    let found = replies.iter().find(fits).ok_or_else(|| Violation::Request.because("no answer fits"))?;
+    Ok(Answer::filled(found.status, &found.headers, found.body.as_ref(), values))
+}
+
+/// A compact JWS; nobody checks its signature, because it comes over TLS (`OpenID` Connect Core §3.1.3.7).
+fn jwt(claims: &Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!(
+        "{}.{}.{}",
+        part(&json!({"alg": "RS256", "kid": "1"})),
+        part(claims),
+        URL_SAFE_NO_PAD.encode("signature")
+    )
+}
