@@ -33,16 +33,21 @@ pub(super) enum Cell {
     Proved(String),
     /// It cannot be proved, for the reason in the family's file.
     Impossible(String),
-    Failed(Vec<String>),
+    /// How much is proved, and what is wrong.
+    Failed(String, Vec<String>),
 }
 
 impl Cell {
     pub(super) fn of(flaws: Vec<String>, count: usize) -> Self {
-        if flaws.is_empty() { Self::Proved(format!("{count}/{count}")) } else { Self::Failed(flaws) }
+        let proved = format!("{}/{count}", count.saturating_sub(flaws.len()));
+        if flaws.is_empty() { Self::Proved(proved) } else { Self::Failed(proved, flaws) }
     }
 
     pub(super) fn yes(outcome: Result<(), String>) -> Self {
-        outcome.map_or_else(|flaw| Self::Failed(vec![flaw]), |()| Self::Proved("yes".to_owned()))
+        outcome.map_or_else(
+            |flaw| Self::Failed("no".to_owned(), vec![flaw]),
+            |()| Self::Proved("yes".to_owned()),
+        )
     }
 }
 
@@ -51,7 +56,7 @@ impl fmt::Display for Cell {
         match self {
             Self::Proved(what) => f.pad(what),
             Self::Impossible(_) => f.pad("n/a"),
-            Self::Failed(_) => f.pad("FAILED"),
+            Self::Failed(proved, _) => f.pad(&format!("{proved} FAILED")),
         }
     }
 }

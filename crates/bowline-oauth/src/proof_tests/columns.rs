@@ -217,7 +217,7 @@ impl Bench {
     async fn prove_refusals(&self) -> Cell {
         let connected = match self.connect(self.accounts()[0]).await {
             Ok(connected) => connected,
-            Err(flaw) => return Cell::Failed(vec![flaw]),
+            Err(flaw) => return Cell::yes(Err(flaw)),
         };
         let (mut count, mut flaws, mut classes) = (0, Vec::new(), BTreeSet::new());
         for (name, refusal) in &self.family.data().refusals {
@@ -344,9 +344,11 @@ impl Bench {
 
     pub(super) async fn prove(&mut self, column: &str) -> Cell {
         if let Some(reason) = self.lacks(column) {
-            let outcome = self.prove_impossible(column).await;
-            return outcome
-                .map_or_else(|flaw| Cell::Failed(vec![flaw]), |()| Cell::Impossible(reason.clone()));
+            let reason = reason.clone();
+            return match self.prove_impossible(column).await {
+                Ok(()) => Cell::Impossible(reason),
+                flaw => Cell::yes(flaw),
+            };
         }
         match column {
             "connect" => Cell::yes(self.prove_connect().await),

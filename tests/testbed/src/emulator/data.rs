@@ -61,7 +61,8 @@ pub struct Family {
     /// Calls that name the account.
     #[serde(default)]
     pub(super) account: Vec<ApiCall>,
-    pub(super) revoke: Option<RevokeEndpoint>,
+    #[serde(default)]
+    pub(super) revoke: Vec<RevokeEndpoint>,
     pub(super) id_token: Option<IdToken>,
     /// How refusals look, unless they say otherwise.
     pub(super) shapes: BTreeMap<Operation, Reply>,
@@ -294,6 +295,8 @@ pub(super) struct RevokeEndpoint {
     /// Whether refresh tokens are taken, too.
     #[serde(default)]
     pub refresh_tokens: bool,
+    /// What it ends. Absent: what the app says.
+    pub ends: Option<Extent>,
     pub reply: Reply,
 }
 

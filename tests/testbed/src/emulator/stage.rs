@@ -12,7 +12,9 @@ use super::SeenRequest;
 use super::answer::{Answer, Spoil};
 use super::asked::{Asked, Wrong};
 use super::book::{Book, Consent, Issued};
-use super::data::{EmulatedApp, Extent, Family, Operation, PkceHabit, Reply, Takes, Values, Violation};
+use super::data::{
+    EmulatedApp, Extent, Family, Operation, PkceHabit, Reply, RevokeEndpoint, Takes, Values, Violation,
+};
 use super::template::{as_text, bindings, fill};
 
 /// What changes while a family is played.
@@ -40,6 +42,8 @@ struct Turn<'a> {
     takes: &'a Takes,
     /// What is answered when all is well.
     replies: &'a [Reply],
+    /// For a revocation.
+    revoke: Option<&'a RevokeEndpoint>,
     /// The values of placeholders in the address.
     bound: Values,
     /// Answer with the values of another account.
@@ -101,15 +105,25 @@ impl Stage {
             Some("refresh_token") => (Operation::Refresh, &token.refresh),
             _ => (Operation::Exchange, &token.exchange),
         };
-        let page = (&authorize.at, Operation::Authorize, &authorize.takes, [].as_slice());
-        let tokens = (&token.at, granted, &token.takes, replies.as_slice());
+        let page = (&authorize.at, Operation::Authorize, &authorize.takes, [].as_slice(), None);
+        let tokens = (&token.at, granted, &token.takes, replies.as_slice(), None);
         let calls = account.iter();
-        let calls = calls.map(|call| (&call.at, Operation::Account, &call.takes, call.replies.as_slice()));
+        let calls =
+            calls.map(|call| (&call.at, Operation::Account, &call.takes, call.replies.as_slice(), None));
         let revoke = revoke.iter();
-        let revoke = revoke.map(|it| (&it.at, Operation::Revoke, &it.takes, slice::from_ref(&it.reply)));
+        let revoke =
+            revoke.map(|it| (&it.at, Operation::Revoke, &it.takes, slice::from_ref(&it.reply), Some(it)));
         let mut all = [page, tokens].into_iter().chain(calls).chain(revoke);
-        all.find_map(|(at, operation, takes, replies)| {
-            Some(Turn { asked, operation, takes, replies, bound: bindings(at, &line)?, as_other: false })
+        all.find_map(|(at, operation, takes, replies, revoke)| {
+            Some(Turn {
+                asked,
+                operation,
+                takes,
+                replies,
+                revoke,
+                bound: bindings(at, &line)?,
+                as_other: false,
+            })
         })
     }
 
@@ -248,8 +262,7 @@ impl Stage {
     }
 
     fn revoke(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
-        let revoke = self.data.revoke.as_ref();
-        let revoke = revoke.ok_or_else(|| Violation::Request.because("nothing can be revoked"))?;
+        let revoke = turn.revoke.ok_or_else(|| Violation::Request.because("nothing can be revoked"))?;
         if !turn.takes.client.is_empty() {
             let app = turn.asked.client(&self.data, &turn.takes.client)?;
             if turn.bound.get("client_id").is_some_and(|id| *id != app.client_id) {
@@ -267,7 +280,7 @@ impl Stage {
             return if self.data.tells_gone() { gone } else { reply(turn.replies, &Values::new()) };
         };
         let extent = self.data.app_of(&play.book.consent(grant).client).and_then(|app| app.revocation);
-        play.book.revoke(text, extent.unwrap_or(Extent::Token));
+        play.book.revoke(text, revoke.ends.or(extent).unwrap_or(Extent::Token));
         reply(turn.replies, &Values::new())
     }
 
