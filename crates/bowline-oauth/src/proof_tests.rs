@@ -30,10 +30,6 @@ const UNPROVED: &[(&str, &str)] = &[
 
 /// What is wrong with the catalogue or the protocol, and not fixed yet. What no longer fails has to be removed.
 const FAULTS: &[&str] = &[
-    // errors.api compares codes as a whole, and this message contains the organization's name.
-    "github (oauth-app), refusals: app_restrictions on Account is alive and not consent",
-    "github-app-user (github-app), refusals: app_restrictions on Account is alive and not consent",
-    "github-app-user (github-app-without-expiry), refusals: app_restrictions on Account is alive and not consent",
     // A single access token is revoked. Whether what was issued with it goes, too, is not documented: believed not to.
     "github-app-user (github-app), revocation: the refresh token still works",
     // The refresh token is sent. The documents show an access token: others are believed not to be taken.
