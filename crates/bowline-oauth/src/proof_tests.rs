@@ -30,10 +30,6 @@ const UNPROVED: &[(&str, &str)] = &[
 
 /// What is wrong with the catalogue or the protocol, and not fixed yet. What no longer fails has to be removed.
 const FAULTS: &[&str] = &[
-    // A single access token is revoked. Whether what was issued with it goes, too, is not documented: believed not to.
-    "github-app-user (github-app), revocation: the refresh token still works",
-    // The refresh token is sent. The documents show an access token: others are believed not to be taken.
-    "notion (public), revocation: the access token still works",
     // With rotation auth.revoke ends one token, and the refresh token is not sent there.
     "slack (rotating), revocation: the refresh token still works",
     "slack (rotating scope_parameter=user_scope), revocation: the refresh token still works",

@@ -37,7 +37,7 @@ pub enum Revocation {
 
 /// Whether [`revoke`] needs a valid access token: refresh first if it has expired.
 pub fn needs_live_access_token(description: &Description) -> bool {
-    matches!(description.revoke.style, RevokeStyle::BearerCall)
+    matches!(description.revoke.style, RevokeStyle::BearerCall | RevokeStyle::GithubDeleteGrant)
 }
 
 /// Revokes a grant. You may repeat this until it succeeds; after a failure the grant counts as alive.
@@ -58,8 +58,11 @@ pub async fn revoke(
     let refresh = tokens.refresh.map(|token| ("refresh_token", token));
     let access = tokens.access.map(|token| ("access_token", token));
     let usable = match description.revoke.style {
-        // These revoke only access tokens.
-        RevokeStyle::BearerCall | RevokeStyle::GithubDelete => [access, None],
+        // These take only access tokens.
+        RevokeStyle::BearerCall | RevokeStyle::GithubDelete | RevokeStyle::GithubDeleteGrant => {
+            [access, None]
+        }
+        RevokeStyle::JsonBasic => [access.or(refresh), None],
         _ if description.revoke.scope == RevokeScope::Token => [refresh, access],
         _ => [refresh.or(access), None],
     };
@@ -90,7 +93,7 @@ fn request(
         RevokeStyle::FormTokenOnly => request::form(url, &[("token", text)]),
         RevokeStyle::BearerOrNamedForm => request::form(url, &[(hint, text)]),
         RevokeStyle::JsonBasic => with_basic(request::json(Method::POST, url, &json!({ "token": text }))?),
-        RevokeStyle::GithubDelete => {
+        RevokeStyle::GithubDelete | RevokeStyle::GithubDeleteGrant => {
             with_basic(request::json(Method::DELETE, url, &json!({ "access_token": text }))?)
         }
         RevokeStyle::BearerCall => {
@@ -113,7 +116,9 @@ fn judge(asked: &ClientRequest<'_>, received: &Received) -> Result<Revocation, F
         return Ok(Revocation::AlreadyGone);
     }
     let operation = match style {
-        RevokeStyle::BearerCall | RevokeStyle::GithubDelete => Operation::Identity,
+        RevokeStyle::BearerCall | RevokeStyle::GithubDelete | RevokeStyle::GithubDeleteGrant => {
+            Operation::Identity
+        }
         _ => Operation::Revoke,
     };
     let listed = if success.is_empty() { received.status.is_success() } else { success.contains(&status) };
@@ -160,18 +165,27 @@ mod tests {
 
     #[tokio::test]
     async fn each_style_makes_its_own_request() {
-        use RevokeStyle::{BearerCall, BearerOrNamedForm, FormTokenOnly, GithubDelete, JsonBasic, Rfc7009};
+        use RevokeStyle::{
+            BearerCall, BearerOrNamedForm, FormTokenOnly, GithubDelete, GithubDeleteGrant, JsonBasic, Rfc7009,
+        };
         let revoke = "https://provider.example.com/revoke";
         let rows = [
             (Rfc7009, "POST", revoke, "token=rt-canary&token_type_hint=refresh_token", "Basic "),
             (FormTokenOnly, "POST", revoke, "token=rt-canary", ""),
             (BearerOrNamedForm, "POST", revoke, "refresh_token=rt-canary", ""),
-            (JsonBasic, "POST", revoke, r#"{"token":"rt-canary"}"#, "Basic "),
+            (JsonBasic, "POST", revoke, r#"{"token":"at-canary"}"#, "Basic "),
             (BearerCall, "POST", revoke, "", "Bearer at-canary"),
             (
                 GithubDelete,
                 "DELETE",
                 "https://provider.example.com/revoke/client/token",
+                r#"{"access_token":"at-canary"}"#,
+                "Basic ",
+            ),
+            (
+                GithubDeleteGrant,
+                "DELETE",
+                "https://provider.example.com/revoke/client/grant",
                 r#"{"access_token":"at-canary"}"#,
                 "Basic ",
             ),

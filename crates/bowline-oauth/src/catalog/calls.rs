@@ -126,6 +126,10 @@ pub(crate) enum RevokeStyle {
     /// DELETE `<url>/<client id>/token`, Basic with client id and secret, JSON with `access_token` (GitHub).
     #[serde(rename = "GitHubDelete")]
     GithubDelete,
+    /// The same at `<url>/<client id>/grant`, with a live access token: it ends all that the person gave the app (GitHub Apps).
+    /// Refresh first if it has expired.
+    #[serde(rename = "GitHubDeleteGrant")]
+    GithubDeleteGrant,
     /// POST, Basic with client id and secret, JSON with `token` (Notion).
     #[serde(rename = "JSONBasic")]
     JsonBasic,

@@ -138,9 +138,10 @@ impl Description {
         let url = self.revoke.url.as_ref().or(self.endpoints.revocation.as_ref())?;
         match self.revoke.style {
             RevokeStyle::None => None,
-            RevokeStyle::GithubDelete => {
+            style @ (RevokeStyle::GithubDelete | RevokeStyle::GithubDeleteGrant) => {
+                let what = if style == RevokeStyle::GithubDelete { "token" } else { "grant" };
                 let mut url = url.clone();
-                url.path_segments_mut().ok()?.pop_if_empty().extend([client_id, "token"]);
+                url.path_segments_mut().ok()?.pop_if_empty().extend([client_id, what]);
                 Some(url)
             }
             _ => Some(url.clone()),
