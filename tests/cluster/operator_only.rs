@@ -93,7 +93,13 @@ async fn our_finalizers_are_added_and_removed_by_the_operator_alone() {
     let held = |finalizers: &[&str]| json!({"metadata": {"finalizers": finalizers}});
     let mut held_from_birth = connection("x", "alice");
     held_from_birth["metadata"]["finalizers"] = json!([FINALIZER]);
+    judge_creation(&team, "alice", &team.connections(), &held_from_birth, Accepted).await;
+    held_from_birth["metadata"]["finalizers"] = json!(["bowline.dev/other"]);
     judge_creation(&team, "alice", &team.connections(), &held_from_birth, Refused(NO_FINALIZER)).await;
+    let mut held_provider = provider(&random_name("p"));
+    held_provider["metadata"]["finalizers"] = json!([FINALIZER]);
+    let providers = "/apis/bowline.dev/v1alpha1/integrationproviders";
+    judge_creation(&team, ADMIN, providers, &held_provider, Refused(NO_FINALIZER)).await;
     let stored = team.connection_of_alice(&json!({})).await;
     let path = path_of(&team.connections(), &stored);
     for who in ["alice", "mallory", "gitops", ADMIN] {
