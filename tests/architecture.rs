@@ -35,6 +35,7 @@ const ORDER: &[&str] = &[
     "workspace",
     "share",
     "operator",
+    "catalog_command",
     "cli",
 ];
 

@@ -74,6 +74,14 @@ pub enum Lifetime {
 }
 
 impl Lifetime {
+    fn of(expires_in: Option<Duration>, assumed: Option<Duration>) -> Self {
+        match expires_in {
+            Some(Duration::ZERO) => Self::Zero(assumed),
+            Some(told) => Self::Told(told),
+            None => Self::Untold(assumed),
+        }
+    }
+
     /// The lifetime that counts. `before` is that of the access token before it; `refreshable` says whether there is a refresh
     /// token. `None` is unknown, and never follows a lifetime that was known: a token that nobody refreshes is worse than one
     /// that is refreshed too often.
@@ -195,12 +203,6 @@ pub(crate) fn read(
     let account = account(document, &claims, description);
     let account = account.map_err(|oversized| allowance.note(oversized)).ok().flatten();
     let (expires_in, refresh_expires_in) = lifetimes(root, paths, &mut flaws);
-    let assumed = description.grant.assumed_lifetime();
-    let lifetime = match expires_in {
-        Some(Duration::ZERO) => Lifetime::Zero(assumed),
-        Some(told) => Lifetime::Told(told),
-        None => Lifetime::Untold(assumed),
-    };
     let needs_proof = needs_proof(text(&paths.token_type));
     if needs_proof {
         flaws.push(AnswerFlaw::TokenType);
@@ -209,7 +211,7 @@ pub(crate) fn read(
         refresh_token: refresh_token.map(SecretString::from),
         access_token,
         token_type: if needs_proof { UNKNOWN_TYPE } else { "Bearer" }.to_owned(),
-        lifetime,
+        lifetime: Lifetime::of(expires_in, description.grant.assumed_lifetime()),
         refresh_expires_in,
         scopes: granted_scopes(root, description, &mut allowance),
         account,

@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::assertion::SigningKey;
 use crate::catalog::Description;
+use crate::catalog::protocol::Proofs;
 
 /// Key of the client id in an app Secret.
 pub(crate) const CLIENT_ID: &str = "client_id";
@@ -30,15 +31,6 @@ pub const HOSTS: &str = "hosts";
 /// How many providers or hosts a registration may name, and how long a name may be.
 const MOST_WORDS: usize = 64;
 const LONGEST_WORD: usize = 253;
-
-/// How a client can prove itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Proofs {
-    /// With a client secret.
-    pub secret: bool,
-    /// With a private key.
-    pub private_key: bool,
-}
 
 /// Client id and secrets. Its `Debug` shows no secret.
 #[derive(Clone, Debug)]

@@ -17,8 +17,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::request::RequestError;
-
 /// How long an assertion is valid: it is used at once.
 const LIVES: Duration = Duration::from_mins(2);
 /// How far it is dated back, for servers whose clock is behind.
@@ -34,7 +32,16 @@ pub struct SigningKey {
 /// A key that cannot sign. Repeats nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is not a private key in PEM that can sign: RSA of 2048 bits or more, P-256 or Ed25519")]
-pub struct KeyError;
+pub struct NotASigningKey;
+
+/// Why there is no assertion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AssertionError {
+    #[error("the operating system gave no random bytes")]
+    NoRandomness,
+    #[error("the private key of the app Secret signed nothing")]
+    Unsigned,
+}
 
 enum KeyPair {
     Rsa(Box<RsaKeyPair>),
@@ -56,16 +63,17 @@ impl PartialEq for SigningKey {
 
 impl SigningKey {
     /// A key in PEM: PKCS #8, or PKCS #1 for RSA.
-    pub fn read(pem: &str, key_id: Option<String>) -> Result<Self, KeyError> {
+    pub fn read(pem: &str, key_id: Option<String>) -> Result<Self, NotASigningKey> {
         let key = Self { pem: pem.into(), key_id };
         key.pair().map(|_| key)
     }
 
-    fn pair(&self) -> Result<KeyPair, KeyError> {
-        let der = PrivateKeyDer::from_pem_slice(self.pem.expose_secret().as_bytes()).map_err(|_| KeyError)?;
+    fn pair(&self) -> Result<KeyPair, NotASigningKey> {
+        let der =
+            PrivateKeyDer::from_pem_slice(self.pem.expose_secret().as_bytes()).map_err(|_| NotASigningKey)?;
         match &der {
             PrivateKeyDer::Pkcs1(der) => {
-                let pair = RsaKeyPair::from_der(der.secret_pkcs1_der()).map_err(|_| KeyError)?;
+                let pair = RsaKeyPair::from_der(der.secret_pkcs1_der()).map_err(|_| NotASigningKey)?;
                 Ok(KeyPair::Rsa(Box::new(pair)))
             }
             PrivateKeyDer::Pkcs8(der) => {
@@ -77,9 +85,9 @@ impl SigningKey {
                         .map(KeyPair::P256)
                 };
                 let ed25519 = || Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(KeyPair::Ed25519);
-                rsa.or_else(|_| p256()).or_else(|_| ed25519()).map_err(|_| KeyError)
+                rsa.or_else(|_| p256()).or_else(|_| ed25519()).map_err(|_| NotASigningKey)
             }
-            _ => Err(KeyError),
+            _ => Err(NotASigningKey),
         }
     }
 
@@ -89,8 +97,8 @@ impl SigningKey {
         client_id: &str,
         audience: &str,
         now: Timestamp,
-    ) -> Result<SecretString, RequestError> {
-        let identifier = random_text().map_err(|_| RequestError::NoRandomness)?;
+    ) -> Result<SecretString, AssertionError> {
+        let identifier = random_text().map_err(|_| AssertionError::NoRandomness)?;
         let issued = now.as_second() - i64::try_from(DATED_BACK.as_secs()).unwrap_or_default();
         let expires = now.as_second() + i64::try_from(LIVES.as_secs()).unwrap_or_default();
         let claims = json!({"iss": client_id, "sub": client_id, "aud": audience, "iat": issued, "exp": expires,
@@ -99,8 +107,8 @@ impl SigningKey {
     }
 
     /// A JWT with these claims (RFC 7519, RFC 7515 §3.1).
-    fn sign(&self, claims: &Value) -> Result<SecretString, RequestError> {
-        let pair = self.pair().map_err(|_| RequestError::Unsigned)?;
+    fn sign(&self, claims: &Value) -> Result<SecretString, AssertionError> {
+        let pair = self.pair().map_err(|_| AssertionError::Unsigned)?;
         let algorithm = match &pair {
             KeyPair::Rsa(_) => "RS256",
             KeyPair::P256(_) => "ES256",
@@ -111,7 +119,7 @@ impl SigningKey {
         header.extend(self.key_id.clone().map(|id| ("kid".to_owned(), id.into())));
         let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
         let message = Zeroizing::new(format!("{}.{}", part(&Value::Object(header)), part(claims)));
-        let signature = signature(&pair, message.as_bytes()).ok_or(RequestError::Unsigned)?;
+        let signature = signature(&pair, message.as_bytes()).ok_or(AssertionError::Unsigned)?;
         let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
         Ok(SecretString::from(format!("{}.{signature}", *message)))
     }
@@ -188,7 +196,7 @@ pub(crate) mod tests {
         for text in
             ["", "key", &pem(b"nonsense"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
         {
-            assert_eq!(SigningKey::read(text, None).unwrap_err(), KeyError, "{text}");
+            assert_eq!(SigningKey::read(text, None).unwrap_err(), NotASigningKey, "{text}");
         }
     }
 }

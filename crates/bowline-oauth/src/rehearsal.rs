@@ -42,19 +42,8 @@ const REDIRECT_URI: &str = "https://PORTAL/callback/PROVIDER";
 
 /// Runs the description's usual method; returns the text to show. Ends with a line break.
 pub async fn rehearse(description: &Description, recorded: &Recorded, now: Timestamp) -> String {
-    let mut text = String::new();
-    let stage = Stage::new(description, recorded);
-    let app = App {
-        client_id: CLIENT_ID.to_owned(),
-        client_secret: Some(SecretString::from(CLIENT_SECRET)),
-        client_secret_previous: None,
-        private_key: None,
-        purpose: AppPurpose::default(),
-        version: None,
-    };
-    let scopes = &description.scopes.default;
-    let method = description.methods.first().copied();
-    let granted = match method {
+    let (mut text, stage, app) = (String::new(), Stage::new(description, recorded), app());
+    let granted = match description.methods.first() {
         Some(Method::AuthorizationCode | Method::DeviceCode) => {
             consent(&stage, description, &app, &mut text, now).await
         }
@@ -63,6 +52,7 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
             refresh::refresh(&stage, description, &app, &token, &[], now).await.map(|granted| granted.answer)
         }
         Some(Method::ClientCredentials) => {
+            let scopes = &description.scopes.default;
             let minted = refresh::client_credentials(&stage, description, &app, scopes, now).await;
             minted.map(|granted| granted.answer)
         }
@@ -77,10 +67,22 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
             show_account(&stage, description, recorded, &answer, &mut text, now).await;
         }
         Err(failure) => {
-            _ = writeln!(text, "\nThe answer is a failure: {failure} (class {:?})", failure.class)
+            _ = writeln!(text, "\nThe answer is a failure: {failure} (class {:?})", failure.class);
         }
     }
     text
+}
+
+/// Our registration, with values that anybody sees are none.
+fn app() -> App {
+    App {
+        client_id: CLIENT_ID.to_owned(),
+        client_secret: Some(SecretString::from(CLIENT_SECRET)),
+        client_secret_previous: None,
+        private_key: None,
+        purpose: AppPurpose::default(),
+        version: None,
+    }
 }
 
 async fn consent(

@@ -9,13 +9,12 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
-use super::app::Proofs;
-use super::assertion::SigningKey;
+use super::assertion::{AssertionError, SigningKey};
 use super::http::Request;
 use crate::catalog::Description;
 use crate::catalog::calls::Verb;
 use crate::catalog::entry::DeviceFlow;
-use crate::catalog::protocol::{ClientAuth, Encoding};
+use crate::catalog::protocol::{ClientAuth, Encoding, Proofs};
 
 /// A request that cannot be built. No variant holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,8 +41,8 @@ pub enum RequestError {
     BadRedirectUri,
     #[error("the operating system gave no random bytes")]
     NoRandomness,
-    #[error("the private key of the app Secret signed nothing")]
-    Unsigned,
+    #[error(transparent)]
+    Assertion(#[from] AssertionError),
     #[error("the request cannot be built")]
     Unbuildable,
 }
@@ -128,7 +127,8 @@ impl Client<'_> {
 
     fn assertion(&self) -> Result<SecretString, RequestError> {
         let audience = self.description.assertion_audience().ok_or(RequestError::NoTokenEndpoint)?;
-        self.private_key.ok_or(RequestError::NoClientAuth)?.of_client(self.id, audience, self.now)
+        let key = self.private_key.ok_or(RequestError::NoClientAuth)?;
+        Ok(key.of_client(self.id, audience, self.now)?)
     }
 
     /// Whether encoding changes what Basic authentication sends.

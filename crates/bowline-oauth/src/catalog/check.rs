@@ -56,6 +56,7 @@ impl Checked {
     }
 }
 
+// long: one table, a row for each risk.
 fn risks(provider: &IntegrationProvider, it: &Description) -> Vec<String> {
     let spec = &provider.spec;
     let consents = it.methods.contains(&Method::AuthorizationCode);

@@ -9,8 +9,7 @@ use url::Url;
 
 use super::calls::{Identity, IdentitySource, RevokeStyle};
 use super::entry::{Pkce, ProviderEndpoints, ThirdParty};
-use super::protocol::{AssertionAudience, ClientAuth};
-use crate::app::Proofs;
+use super::protocol::{AssertionAudience, ClientAuth, Proofs};
 use crate::issuer;
 
 /// All that the protocol needs to know of one provider for one connection: a [`CatalogEntry`](super::CatalogEntry) with what

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 
 use super::calls::{Identity, IdentitySource, KeyUsage, Revoke};
 use super::errors::ErrorTable;
-use super::load::merge;
 use super::look::{Color, Group};
+use super::merge::merge;
 use super::parameter::Parameter;
 use super::pointer::Pointer;
 use super::protocol::{ClientAuth, GrantLifecycle, RefreshPace, ScopeRules, TokenRequest, TokenResponse};

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::calls::IdentitySource;
 use super::entry::{CatalogEntry, Misfit, PublishedFrom};
 use super::files::{DEFAULTS, FILES};
+use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::template::{PlaceholderError, Template};
 
@@ -126,21 +127,6 @@ fn lay_over(
     };
     merge(&mut base, own);
     Ok(base)
-}
-
-/// Maps merge, lists and scalars replace, `null` removes.
-pub(super) fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
-    for (key, value) in over {
-        match (base.get_mut(key), value) {
-            (_, Value::Null) => {
-                base.remove(key);
-            }
-            (Some(Value::Object(below)), Value::Object(above)) => merge(below, above),
-            _ => {
-                base.insert(key.clone(), value.clone());
-            }
-        }
-    }
 }
 
 /// The rules that the schema cannot express.

@@ -10,6 +10,7 @@ pub mod errors;
 mod files;
 pub(crate) mod load;
 pub mod look;
+mod merge;
 pub mod parameter;
 pub(crate) mod pointer;
 pub mod protocol;

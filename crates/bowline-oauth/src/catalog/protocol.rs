@@ -36,6 +36,15 @@ pub(crate) enum AssertionAudience {
     TokenEndpoint,
 }
 
+/// How a client can prove itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proofs {
+    /// With a client secret.
+    pub secret: bool,
+    /// With a private key.
+    pub private_key: bool,
+}
+
 /// How the body of a token request is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub(crate) enum Encoding {

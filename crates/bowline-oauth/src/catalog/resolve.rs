@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::description::Description;
 use super::entry::{CatalogEntry, ThirdParty, read};
-use super::load::{self, get, merge};
+use super::load::{self, get};
+use super::merge::merge;
 use super::refusal::ResolveError;
 use super::settings;
 use super::values::ParameterValues;

@@ -5,7 +5,7 @@ use schemars::{Schema, schema_for};
 use serde_json::{Map, Value, json};
 
 use super::entry::{CatalogEntry, ThirdParty};
-use super::load::merge;
+use super::merge::merge;
 use super::template::Template;
 
 /// The JSON Schema (draft 2020-12) of one file in `providers/`.
@@ -57,47 +57,46 @@ fn structural(schema: &Value, definitions: &Value, absence: Absence) -> Value {
     let schema = plain(schema, definitions);
     let nothing = Map::new();
     let fields = schema.as_object().unwrap_or(&nothing);
-    let names: Vec<Value> = variants(fields);
-    let mut structural = Map::new();
+    let mut structural = match kind_of(fields) {
+        Some("object") => object(fields, definitions, absence),
+        Some(kind) => simple(kind, fields, definitions, absence),
+        None => json!({"x-kubernetes-preserve-unknown-fields": true}),
+    };
     let description = fields.get("description").and_then(Value::as_str).unwrap_or_default();
-    structural.insert("description".to_owned(), overlay_words(description, absence).into());
+    structural["description"] = overlay_words(description, absence).into();
     if absence == Absence::IsTheEntrys {
-        structural.insert("nullable".to_owned(), true.into());
+        structural["nullable"] = true.into();
     }
-    let kind =
-        fields.get("type").and_then(Value::as_str).unwrap_or(if names.is_empty() { "" } else { "string" });
-    match kind {
-        "object" => object(&mut structural, fields, definitions, absence),
-        "array" => {
-            let items = undescribed(self::structural(&fields["items"], definitions, Absence::IsItsOwn));
-            structural.extend([
-                ("items".to_owned(), items),
-                ("maxItems".to_owned(), MOST_ENTRIES.into()),
-                ("x-kubernetes-list-type".to_owned(), "atomic".into()),
-            ]);
-        }
-        "string" if names.is_empty() => {
-            structural.insert("maxLength".to_owned(), LONGEST_TEXT.into());
-            structural.extend(fields.get("pattern").map(|pattern| ("pattern".to_owned(), pattern.clone())));
-        }
-        "string" => {
-            // The API server compares `null` with the values too.
-            let null = structural.get("nullable").map(|_| Value::Null);
-            structural.insert("enum".to_owned(), names.into_iter().chain(null).collect());
-        }
-        "integer" => {
-            let bounds = ["minimum", "maximum"].into_iter();
-            structural
-                .extend(bounds.filter_map(|bound| Some((bound.to_owned(), fields.get(bound)?.clone()))));
-        }
-        "boolean" => {}
-        _ => {
-            structural.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
-            return Value::Object(structural);
+    structural
+}
+
+/// The one type of a field; `None` if it may be any JSON.
+fn kind_of(fields: &Map<String, Value>) -> Option<&str> {
+    let is_enum = || (!variants(fields).is_empty()).then_some("string");
+    fields.get("type").and_then(Value::as_str).or_else(is_enum)
+}
+
+/// A field that is no object.
+fn simple(kind: &str, fields: &Map<String, Value>, definitions: &Value, absence: Absence) -> Value {
+    let mut simple = json!({"type": kind});
+    let names = variants(fields);
+    if kind == "array" {
+        simple["items"] = undescribed(structural(&fields["items"], definitions, Absence::IsItsOwn));
+        simple["maxItems"] = MOST_ENTRIES.into();
+        simple["x-kubernetes-list-type"] = "atomic".into();
+    } else if !names.is_empty() {
+        // The API server compares `null` with the values too.
+        let null = (absence == Absence::IsTheEntrys).then_some(Value::Null);
+        simple["enum"] = names.into_iter().chain(null).collect();
+    } else if kind == "string" {
+        simple["maxLength"] = LONGEST_TEXT.into();
+    }
+    for bound in ["pattern", "minimum", "maximum"] {
+        if let Some(given) = fields.get(bound) {
+            simple[bound] = given.clone();
         }
     }
-    structural.insert("type".to_owned(), kind.into());
-    Value::Object(structural)
+    simple
 }
 
 /// What stands for itself in a list or map.
@@ -106,21 +105,14 @@ fn undescribed(mut schema: Value) -> Value {
     schema
 }
 
-fn object(
-    structural: &mut Map<String, Value>,
-    fields: &Map<String, Value>,
-    definitions: &Value,
-    absence: Absence,
-) {
-    let below = |field: &Value| self::structural(field, definitions, absence);
+fn object(fields: &Map<String, Value>, definitions: &Value, absence: Absence) -> Value {
+    let below = |field: &Value| structural(field, definitions, absence);
     if let Some(known) = fields.get("properties").and_then(Value::as_object) {
-        let known = known.iter().map(|(name, field)| (name.clone(), below(field)));
-        structural.insert("properties".to_owned(), known.collect());
-    } else {
-        let values = undescribed(below(fields.get("additionalProperties").unwrap_or(&Value::Null)));
-        structural.insert("additionalProperties".to_owned(), values);
-        structural.insert("maxProperties".to_owned(), MOST_ENTRIES.into());
+        let known: Map<_, _> = known.iter().map(|(name, field)| (name.clone(), below(field))).collect();
+        return json!({"type": "object", "properties": known});
     }
+    let values = undescribed(below(fields.get("additionalProperties").unwrap_or(&Value::Null)));
+    json!({"type": "object", "additionalProperties": values, "maxProperties": MOST_ENTRIES})
 }
 
 /// The schema with references followed and without `null` as an alternative. What stands beside a reference counts before it.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::entry::CatalogEntry;
-use super::load::merge;
+use super::merge::merge;
 use super::parameter::Setting;
 use super::values::ParameterValues;
 

@@ -2,6 +2,8 @@
 //! whoever sends it: also somebody who was led to consent to another person's attempt, so that an address which they then
 //! pass on is worth nothing.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect};
@@ -39,10 +41,7 @@ pub(crate) async fn callback(
     }
     let kept = app.attempts.get(&name).await?.ok_or_else(|| over(unknown))?;
     let session = session_of(&headers, &app);
-    let page = connection_page(&kept.attempt);
-    let object = app.cluster.provider(&kept.attempt.provider);
-    let entry = object.as_ref().and_then(|object| catalog::entry_of(&object.spec).ok());
-    let wanted = entry.as_ref().map(|entry| entry.callback_parameters()).unwrap_or_default();
+    let wanted = wanted_parameters(&app, &kept.attempt.provider);
     match judge(&kept.attempt, callback, &provider, &wanted, session.as_ref(), app.clock.now()) {
         CallbackJudgement::Over(why) => Err(over(why)),
         CallbackJudgement::Ended(ending) => {
@@ -55,9 +54,17 @@ pub(crate) async fn callback(
         CallbackJudgement::Returned(step) => {
             let returned = kept.attempt.clone().with(step);
             app.attempts.replace(kept, &returned).await?;
-            Ok(Redirect::to(&page).into_response())
+            Ok(Redirect::to(&connection_page(&returned)).into_response())
         }
     }
+}
+
+/// Parameters of a callback that the provider's description reads besides the standard's.
+fn wanted_parameters(app: &Portal, provider: &str) -> BTreeSet<String> {
+    let object = app.cluster.provider(provider);
+    let entry = object.and_then(|object| catalog::entry_of(&object.spec).ok());
+    let names = entry.iter().flat_map(|entry| entry.callback_parameters());
+    names.map(str::to_owned).collect()
 }
 
 fn over(why: &str) -> PageError {

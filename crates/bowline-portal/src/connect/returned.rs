@@ -54,7 +54,7 @@ impl Callback {
 
     /// The response, with the parameters that its provider reads besides the standard's: `wanted`. One that is repeated or too
     /// long is left out.
-    fn answer(self, wanted: &BTreeSet<&str>) -> Result<AuthorizationResponse, &'static str> {
+    fn answer(self, wanted: &BTreeSet<String>) -> Result<AuthorizationResponse, &'static str> {
         let mut answer = self.answer?;
         if let AuthorizationResponse::Code { parameters, .. } = &mut answer {
             for name in wanted {
@@ -62,7 +62,7 @@ impl Callback {
                 if let (Some(value), None) = (found.next(), found.next())
                     && value.len() <= PARAMETER_BYTES
                 {
-                    parameters.insert((*name).to_owned(), value.clone());
+                    parameters.insert(name.clone(), value.clone());
                 }
             }
         }
@@ -122,7 +122,7 @@ pub(crate) fn judge(
     attempt: &Attempt,
     callback: Callback,
     provider: &str,
-    wanted: &BTreeSet<&str>,
+    wanted: &BTreeSet<String>,
     session: Option<&Session>,
     now: Timestamp,
 ) -> CallbackJudgement {
@@ -184,7 +184,7 @@ mod tests {
         }
     }
 
-    const NONE: BTreeSet<&str> = BTreeSet::new();
+    const NONE: BTreeSet<String> = BTreeSet::new();
 
     fn state() -> String {
         random_text().unwrap().expose_secret().to_owned()
@@ -225,7 +225,7 @@ mod tests {
         let alice = session("alice");
         let long = "l".repeat(PARAMETER_BYTES + 1);
         let query = format!("code=abc&realmId=9130&location=eu&twice=1&twice=2&long={long}");
-        let wanted = BTreeSet::from(["realmId", "twice", "long", "absent"]);
+        let wanted = ["realmId", "twice", "long", "absent"].map(str::to_owned).into();
         let judged = judge(&sent(&alice), callback(&query), "github", &wanted, Some(&alice), at(60));
         let CallbackJudgement::Returned(Step::Returned {
             answer: AuthorizationResponse::Code { parameters, .. },

@@ -17,7 +17,7 @@ const MARKS: &[(&str, &str)] = &[
 ];
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct ProviderMark {
     /// `#rrggbb`, on which white is readable.
     pub(crate) color: String,
     /// The outline in a square of 24; empty for initials.
@@ -25,7 +25,7 @@ pub(crate) struct Mark {
     pub(crate) initials: String,
 }
 
-impl Mark {
+impl ProviderMark {
     pub(crate) fn of(type_: &str, entry: Option<&CatalogEntry>, title: &str) -> Self {
         let color = entry.map_or_else(|| Color::default().to_string(), |entry| entry.color.to_string());
         Self { color, path: path(type_).unwrap_or_default(), initials: initials(title) }

@@ -5,7 +5,7 @@ use bowline_api::provider::Overlay;
 use bowline_api::{IntegrationConnection, IntegrationProvider};
 use kube::ResourceExt;
 
-use super::mark::{Mark, initials};
+use super::mark::{ProviderMark, initials};
 use bowline_oauth::catalog::look::Group;
 use bowline_oauth::catalog::{self, CatalogEntry, Description};
 
@@ -13,7 +13,7 @@ use bowline_oauth::catalog::{self, CatalogEntry, Description};
 pub(crate) struct Card {
     pub(crate) name: String,
     pub(crate) title: String,
-    pub(crate) mark: Mark,
+    pub(crate) mark: ProviderMark,
     pub(crate) group: Group,
     /// What it is useful for, in one line.
     pub(crate) about: String,
@@ -38,7 +38,7 @@ impl Card {
         let allows_codes =
             provider.spec.allow.as_ref().and_then(|allow| allow.device_flow).unwrap_or_default();
         Self {
-            mark: Mark::of(&provider.spec.type_, entry, &title),
+            mark: ProviderMark::of(&provider.spec.type_, entry, &title),
             group: entry.map_or(Group::Generic, |entry| entry.group),
             about: entry.map(|entry| about(provider, entry)).unwrap_or_default(),
             ready: ready.is_some_and(|ready| ready.status == "True"),
@@ -56,7 +56,7 @@ impl Card {
         Self {
             name: name.to_owned(),
             title: name.to_owned(),
-            mark: Mark::letters(&initials(name)),
+            mark: ProviderMark::letters(&initials(name)),
             message: "There is no provider of this name.".to_owned(),
             ..Self::default()
         }

@@ -4,7 +4,7 @@ use bowline_api::IntegrationConnection;
 use bowline_api::names::connection_id;
 use bowline_runtime::follow::Unreadable;
 
-use super::mark::Mark;
+use super::mark::ProviderMark;
 use super::provider::Card;
 use super::status::{Chip, chip, standing};
 use super::words::{Moment, Reader};
@@ -57,7 +57,7 @@ impl ConnectionRow {
             title: name.to_owned(),
             chip: chip("bad", "!", "Cannot be read"),
             fault: Some(foreign(&format!("{}: {}", connection.field, connection.problem))),
-            card: Card { mark: Mark::letters("?"), ..Card::default() },
+            card: Card { mark: ProviderMark::letters("?"), ..Card::default() },
             ..Self::named(namespace, name)
         }
     }

@@ -7,10 +7,9 @@ use proptest::prelude::*;
 use url::Url;
 
 use super::*;
-use crate::app::Proofs;
 use crate::catalog::entry::ProviderEndpoints;
 use crate::catalog::parameter::Rule;
-use crate::catalog::protocol::{ClientAuth, Encoding};
+use crate::catalog::protocol::{ClientAuth, Encoding, Proofs};
 use crate::catalog::{DiscoveredEndpoints, SetBy, entries, get, load};
 
 fn spec(of: &Value) -> IntegrationProviderSpec {
@@ -99,13 +98,13 @@ fn the_provider_object_replaces_what_the_entry_says() {
 fn what_does_not_fit_the_schema_is_named() {
     let mut entry = get("google").unwrap().clone();
     let over = json!({"grant": {"rotatoin": "None"}});
-    load::merge(&mut entry.json, over.as_object().unwrap());
+    merge(&mut entry.json, over.as_object().unwrap());
     let error = resolve(&entry, &spec(&json!({"type": "google"})), "p", &BTreeMap::new()).unwrap_err();
     assert!(error.to_string().contains("unknown field `rotatoin`"), "{error}");
     assert_eq!(error.concerns(), SetBy::Provider);
     let mut entry = get("google").unwrap().clone();
     let over = json!({"authorize": {"params": {"audience": "{nothing}"}}});
-    load::merge(&mut entry.json, over.as_object().unwrap());
+    merge(&mut entry.json, over.as_object().unwrap());
     let error = resolve(&entry, &spec(&json!({"type": "google"})), "p", &BTreeMap::new()).unwrap_err();
     assert!(error.to_string().contains("/authorize/params: {nothing}"), "{error}");
 }

@@ -1,0 +1,18 @@
+//! How one description is laid over another: a file over the one it extends, an overlay over an entry.
+
+use serde_json::{Map, Value};
+
+/// Maps merge, lists and scalars replace, `null` removes.
+pub(super) fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
+    for (key, value) in over {
+        match (base.get_mut(key), value) {
+            (_, Value::Null) => {
+                base.remove(key);
+            }
+            (Some(Value::Object(below)), Value::Object(above)) => merge(below, above),
+            _ => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
