@@ -99,7 +99,7 @@ pub(super) async fn exchange(engine: &Engine, job: &Job, name: &str) -> WorkResu
     }
 }
 
-/// What the browser brought back.
+/// What the browser returned with.
 struct Returned {
     code: SecretString,
     parameters: BTreeMap<String, String>,
