@@ -34,7 +34,9 @@ pub(crate) fn complete(definition: &mut CustomResourceDefinition) {
             }
         }
         let spec = at(schema, &["spec"]).and_then(|spec| spec.properties.as_mut());
-        spec.into_iter().for_each(|spec| spec.extend(overlay.clone()));
+        if let Some(spec) = spec {
+            spec.extend(overlay);
+        }
     }
 }
 

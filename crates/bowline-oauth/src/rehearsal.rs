@@ -92,9 +92,9 @@ async fn consent(
     text: &mut String,
     now: Timestamp,
 ) -> Result<TokenAnswer, Failure> {
-    let state = SecretString::from("STATE");
+    let secret = SecretString::from("STATE");
     let scopes = &description.scopes.default;
-    let request = AuthorizationRequest { redirect_uri: REDIRECT_URI, state: &state, scopes, expected: None };
+    let request = AuthorizationRequest { redirect_uri: REDIRECT_URI, state: &secret, scopes, expected: None };
     let mut plain = description.clone();
     plain.core.endpoints.pushed_authorization_request = None;
     let begun = authorize::begin(stage, &plain, app, &request, now).await?;

@@ -96,7 +96,7 @@ pub(super) async fn poll(engine: &Engine, job: &Job, name: &str) -> WorkResult {
         Ok(Poll::Granted(granted)) => {
             let (grant_type, parameters) = (GrantType::DeviceCode, BTreeMap::new());
             let arrival = Arrival { kept, pledge: &pledge, app: &app, grant_type, asked_at, parameters };
-            return arrived(engine, job, arrival, granted.answer).await;
+            return Box::pin(arrived(engine, job, arrival, granted.answer)).await;
         }
         Ok(Poll::Pending) => return Ok(Outcome::Polled { until: next_poll(engine, interval) }),
         Ok(Poll::SlowDown) => return Ok(slower(engine, kept).await),

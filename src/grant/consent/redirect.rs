@@ -156,7 +156,7 @@ async fn spend(
         Ok(granted) => {
             let grant_type = GrantType::AuthorizationCode;
             let arrival = Arrival { kept, pledge, app, grant_type, asked_at, parameters };
-            arrived(engine, job, arrival, granted.answer).await
+            Box::pin(arrived(engine, job, arrival, granted.answer)).await
         }
         Err(failure) => Err(engine.consents.failed(kept, declined(engine, job, failure)).await),
     }

@@ -149,7 +149,7 @@ mod tests {
 
     use super::super::calls::RevokeScope;
     use super::super::entry::{Pkce, ThirdParty};
-    use super::super::load::merge;
+    use super::super::merge::merge;
     use super::*;
 
     fn row<'l>(list: &'l str, name: &str) -> Option<&'l str> {
