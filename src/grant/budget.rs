@@ -16,7 +16,8 @@ use super::lock;
 /// This many requested refreshes may be sent to one provider.
 pub(crate) const REQUESTED: usize = 30;
 
-const WITHIN: Duration = Duration::from_mins(1);
+/// The time that a budget is for.
+pub(super) const WITHIN: Duration = Duration::from_mins(1);
 
 /// When requests were sent lately, by provider.
 #[derive(Default)]

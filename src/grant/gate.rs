@@ -13,11 +13,11 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-use super::budget::RequestBudget;
+use super::budget::{RequestBudget, WITHIN};
 use super::incident::{Hearing, Incident, Incidents, Trouble};
 use super::outcome::Outcome;
 use super::pace::{Permit, ProviderQueues};
-use super::schedule::RefreshBounds;
+use super::schedule::{RefreshBounds, jitter};
 use super::work::{Job, Lane, Task};
 use crate::metrics::{Metrics, Operation};
 use crate::vault::Grant;
@@ -78,8 +78,10 @@ impl Gate {
             let now = self.clock.now();
             let held = self.queues.held_until(provider, lane, now);
             let probe = self.incident(job).map(|incident| incident.next_probe).filter(|at| *at > now);
-            let paced = job.target.per_minute().filter(|_| lane == Lane::Refresh);
-            let paced = paced.and_then(|limit| self.rate.free_at(provider, limit, now));
+            let free = limit_of(job).and_then(|limit| self.rate.free_at(provider, limit, now));
+            // Who waits does not come back all at once for the one place that is free then.
+            let turn = |free| later(free, WITHIN.mul_f64(jitter(&job.place.uid, now.as_second())));
+            let paced = free.map(turn);
             held.max(probe).max(paced).map_or(Ok(now), |until| Err(Outcome::Held { until }))
         };
         may_go()?;
@@ -89,7 +91,7 @@ impl Gate {
             let probe = self.incidents.take_probe(provider, *trouble, witness(job), now);
             probe.map_err(|until| Outcome::Held { until })?;
         }
-        if let Some(limit) = job.target.per_minute() {
+        if let Some(limit) = limit_of(job) {
             self.rate.take(provider, limit, now);
         }
         Ok(permit)
@@ -151,7 +153,7 @@ impl Gate {
     pub(super) fn failed(&self, job: &Job, failure: Failure, grant: Option<&Grant>) -> Failure {
         let failure = doubted(failure);
         let (provider, now) = (job.target.provider(), self.clock.now());
-        let busy = failure.status == Some(TOO_MANY_REQUESTS);
+        let busy = failure.status == Some(TOO_MANY_REQUESTS) && is_witness(job) && job.own_app.is_none();
         if let Some(wait) = failure.retry_after.or(busy.then_some(BUSY_FOR)) {
             self.queues.hold(provider, job.task.lane(), later(now, wait));
         }
@@ -210,6 +212,12 @@ fn of_everybody(failure: Failure) -> Failure {
     let summary =
         format!("the provider refuses the grants of several connections at once ({})", failure.summary);
     Failure { class: Class::Transient, proves_revoked: false, summary, ..failure }
+}
+
+/// The provider's limit of requests in a minute, if this job counts: refreshes and mints with the provider's own registration.
+/// People who connect neither wait for it nor use it up.
+fn limit_of(job: &Job) -> Option<usize> {
+    job.target.per_minute().filter(|_| is_witness(job) && job.own_app.is_none())
 }
 
 /// Whether a refusal of the registration counts. A person's try to connect says nothing about a registration that refreshes:

@@ -15,6 +15,9 @@ pub(crate) const DEFAULT_BEFORE: Duration = Duration::from_mins(10);
 /// So many refusals that do not say what they are about end a grant of which no token works any more.
 pub(crate) const AMBIGUOUS_REFUSALS: i32 = 3;
 
+/// How soon a verdict that came of such refusals is looked at again: they may be about something that passes.
+pub(crate) const AFTER_AMBIGUITY: Duration = Duration::from_hours(1);
+
 /// After this many refusals in a row the provider is asked only once a day.
 pub(crate) const REFUSALS_TO_STOP: i32 = 10;
 

@@ -189,7 +189,7 @@ impl Target {
 const SHOWN_SCOPES: usize = 256;
 
 /// Scopes that say who the person is, or that the grant goes on while they are away (`OpenID` Connect Core §5.4, §11). Many
-/// servers grant them unasked: they are shown, and give no access to anything of the person's.
+/// servers grant them unasked: they are shown in status, and no token is withheld for them.
 const IDENTITY_SCOPES: [&str; 6] = ["openid", "profile", "email", "address", "phone", "offline_access"];
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bowline_api::IntegrationProviderSpec;
 use bowline_oauth::app::App;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -31,7 +32,12 @@ pub(super) fn app_is_new(last: Option<&Resolution>, next: &Resolution) -> bool {
 /// Whether the object says something else about the third party: what was refused before says nothing about that.
 pub(super) fn is_rewritten(last: &Resolution, next: &Resolution) -> bool {
     let (Ok(last), Ok(next)) = (last, next) else { return false };
-    last.object.spec != next.object.spec
+    let said = |ready: &ReadyProvider| {
+        let IntegrationProviderSpec { parameters, endpoints, scopes, overlay, network, .. } =
+            ready.object.spec.clone();
+        (parameters, endpoints, scopes, overlay, network)
+    };
+    said(last) != said(next)
 }
 
 /// The registration to use: the present one if only its Secret's version differs, so that what was noted about that version

@@ -17,7 +17,7 @@ use crate::vault::{Credential, Grant};
 /// The maximum size of all values together; a Secret may have 1 MiB with everything else in it.
 const TOTAL_BYTES: usize = 512 * 1024;
 /// Keys that no published Secret ever has, whatever a catalogue entry adds.
-const NEVER: [&str; 6] =
+pub(super) const NEVER: [&str; 6] =
     ["refresh_token", "client_secret", "client_assertion", "private_key", "code", "device_code"];
 
 /// What can be published from a grant. There is no field for a refresh token.

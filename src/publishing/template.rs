@@ -20,7 +20,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::content::{Material, is_secret_key};
+use super::content::{Material, NEVER, is_secret_key};
 use super::syntax;
 
 /// Bytes of all rendered values together.
@@ -178,7 +178,9 @@ fn join(list: &Value, between: Option<&str>) -> Result<String, Error> {
 fn values(material: &Material<'_>) -> Value {
     // Strict: what has no value must be undefined, not none, which would be rendered as a word.
     let or_undefined = |text: Option<&str>| text.map_or(Value::UNDEFINED, Value::from);
-    let extras = material.extras.iter().map(|(key, value)| (key.clone(), Value::from(value.expose_secret())));
+    let extras =
+        material.extras.iter().filter(|(key, _)| !NEVER.contains(&key.to_ascii_lowercase().as_str()));
+    let extras = extras.map(|(key, value)| (key.clone(), Value::from(value.expose_secret())));
     context! {
         extras => extras.collect::<BTreeMap<_, _>>(),
         token => material.credential.secret(),

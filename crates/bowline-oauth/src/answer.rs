@@ -125,6 +125,19 @@ impl TokenAnswer {
         self.oversized_token().or_else(|| self.oversized().find(|it| it.part == AnswerPart::AccountId))
     }
 
+    /// Leaves out what a description reads as a value or as the account, and is a token.
+    fn hide(&mut self, tokens: &[&str]) {
+        // A short one may stand in a text by chance.
+        let holds = |text: &str, token: &str| text == token || token.len() >= 16 && text.contains(token);
+        let is_token = |text: &str| tokens.iter().any(|token| holds(text, token));
+        self.extras.retain(|_, value| !is_token(value));
+        let shows = |account: &ProviderAccount| {
+            let texts = [Some(&account.id), account.name.as_ref(), account.email.as_ref()];
+            texts.into_iter().flatten().any(|text| is_token(text))
+        };
+        self.account = self.account.take().filter(|account| !shows(account));
+    }
+
     fn oversized(&self) -> impl Iterator<Item = Oversized> {
         self.flaws.iter().filter_map(|flaw| match flaw {
             AnswerFlaw::Oversized(oversized) => Some(*oversized),
@@ -219,6 +232,9 @@ pub(crate) fn read(
         extras: extras(description, PublishedFrom::Answer, document, &mut allowance),
         flaws,
     };
+    let secrets = [paths.refresh_token.as_ref(), Some(&paths.access_token), paths.id_token.as_ref()];
+    let secrets: Vec<&str> = secrets.into_iter().filter_map(|path| self::text(root, path)).collect();
+    answer.hide(&secrets);
     answer.flaws.extend(allowance.into_oversized().into_iter().map(AnswerFlaw::Oversized));
     Some(answer)
 }
@@ -332,23 +348,13 @@ fn account(
         let found = match source {
             IdentitySource::TokenResponse => identity.account.read(document)?,
             IdentitySource::IdToken => identity.account.read(&claims::document(claims))?,
-            IdentitySource::Callback | IdentitySource::Call => None,
+            IdentitySource::Call => None,
         };
         if found.is_some() {
             return Ok(found);
         }
     }
     Ok(None)
-}
-
-/// The account that a callback's parameters name, if the description reads it there.
-pub fn account_of_callback(
-    description: &Description,
-    parameters: &BTreeMap<String, String>,
-) -> Result<Option<ProviderAccount>, Oversized> {
-    let identity = description.identity.as_ref();
-    let identity = identity.filter(|identity| identity.from.contains(&IdentitySource::Callback));
-    identity.map_or(Ok(None), |identity| identity.account.read(&claims::document(parameters)))
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ pub enum AppError {
     #[error("the key {0} is missing")]
     Missing(&'static str),
     #[error(
-        "the value of {PRIVATE_KEY} cannot sign: it must be a private key in PEM, RSA of 2048 bits or more, P-256 or Ed25519"
+        "the value of {PRIVATE_KEY} cannot sign: it must be a private key in PEM (PKCS #8, or PKCS #1 for RSA) of RSA with 2048 to 4096 bits, P-256 or Ed25519"
     )]
     NoKey,
     /// The value is not text of printable characters.

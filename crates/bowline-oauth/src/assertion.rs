@@ -31,7 +31,9 @@ pub struct SigningKey {
 
 /// A key that cannot sign. Repeats nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is not a private key in PEM that can sign: RSA of 2048 bits or more, P-256 or Ed25519")]
+#[error(
+    "it is not a private key in PEM (PKCS #8, or PKCS #1 for RSA) that can sign: RSA of 2048 to 4096 bits, P-256 or Ed25519"
+)]
 pub struct NotASigningKey;
 
 /// Why there is no assertion.

@@ -87,8 +87,10 @@ pub fn document(claims: &BTreeMap<String, String>) -> Value {
 
 /// The claims of a JWT, unchecked.
 pub(crate) fn payload(token: &str) -> Option<Value> {
-    let (_, rest) = token.split_once('.')?;
+    let (header, rest) = token.split_once('.')?;
     let (payload, _) = rest.split_once('.')?;
+    let header = BASE64_URL_SAFE_NO_PAD.decode(header.trim_end_matches('=')).ok()?;
+    serde_json::from_slice::<Value>(&header).ok().filter(Value::is_object)?;
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
     serde_json::from_slice(&bytes).ok().filter(Value::is_object)
 }

@@ -1,4 +1,4 @@
-//! Times in a provider's headers.
+//! Times in a provider's headers, and headers that no description may set.
 
 use std::time::Duration;
 
@@ -22,6 +22,27 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
         Duration::try_from(wait).unwrap_or(Duration::ZERO)
     };
     Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// Whether a header is ours alone to set: it says where a request goes, who sends it, or how it is framed.
+pub(crate) fn is_ours(name: &str) -> bool {
+    const OURS: [&str; 14] = [
+        "host",
+        "authorization",
+        "proxy-authorization",
+        "proxy-connection",
+        "cookie",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "expect",
+    ];
+    name.starts_with(':') || OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -43,10 +43,13 @@ pub async fn user_info(
     Ok(UserInfo { account: Some(account), extras: answer::extras_of_user_info(description, data) })
 }
 
-/// User info may be a signed JWT (`OpenID` Connect Core §5.3.2). It came from the provider itself over TLS, so the signature
-/// need not be checked.
+/// User info may be a signed JWT (`OpenID` Connect Core §5.3.2), and says so: JSON with dots in it is none. It came from the
+/// provider itself over TLS, so the signature need not be checked.
 fn read(received: &Received) -> Document {
-    let claims = std::str::from_utf8(&received.body).ok().and_then(|text| claims::payload(text.trim()));
+    let kind = received.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_jwt = kind.is_some_and(|kind| kind.trim().to_ascii_lowercase().starts_with("application/jwt"));
+    let text = std::str::from_utf8(&received.body).ok().filter(|_| is_jwt);
+    let claims = text.and_then(|text| claims::payload(text.trim()));
     claims.map_or_else(|| Document::read(received), Document::Data)
 }
 
@@ -138,11 +141,21 @@ mod tests {
                 .map(|(key, at)| (key.to_owned(), path(at)))
                 .into();
         let claims = json!({"sub": "8", "name": "Ann", "site": {"url": "https://a.example.com"}});
-        for body in [crate::fixtures::id_token(&claims), claims.to_string()] {
-            let script = Script::of(200, &body);
+        for (kind, body) in [
+            ("application/jwt", crate::fixtures::id_token(&claims)),
+            ("application/json", claims.to_string()),
+        ] {
+            let script = Script::new([Ok(crate::fixtures::answer(200, &[("content-type", kind)], &body))]);
             let info = user_info(&script, &description, &SecretString::from("at"), NOW).await.unwrap();
             assert_eq!(info.account.unwrap().id, "8");
             assert_eq!(info.extras, [("site".to_owned(), "https://a.example.com".to_owned())].into());
+        }
+        // A name that looks like a JWT is a name.
+        let forged = json!({"sub": "8", "name": crate::fixtures::id_token(&json!({"sub": "9"}))}).to_string();
+        for kind in ["application/json", "application/jwt"] {
+            let script = Script::new([Ok(crate::fixtures::answer(200, &[("content-type", kind)], &forged))]);
+            let info = user_info(&script, &description, &SecretString::from("at"), NOW).await;
+            assert!(info.is_err() || info.unwrap().account.unwrap().id == "8", "{kind}");
         }
     }
 }

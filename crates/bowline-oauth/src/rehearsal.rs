@@ -149,9 +149,7 @@ async fn show_account(
     now: Timestamp,
 ) {
     text.push_str("\nAccount\n");
-    let of_callback = answer::account_of_callback(description, &recorded.callback).ok().flatten();
-    let at_once = answer.account.clone().or(of_callback);
-    let account = match (at_once, &recorded.user_info) {
+    let account = match (answer.account.clone(), &recorded.user_info) {
         (Some(account), _) => Some(account),
         (None, None) if description.identity_url().is_some() => {
             text.push_str("  it is asked for by a call: give its recorded answer with --user-info\n");

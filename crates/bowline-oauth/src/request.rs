@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
 use super::assertion::{AssertionError, SigningKey};
+use super::headers;
 use super::http::Request;
 use crate::catalog::Description;
 use crate::catalog::calls::Verb;
@@ -175,10 +176,13 @@ fn own_fields<'a>(
 /// Adds a description's headers.
 pub(crate) fn add_headers(
     request: &mut Request,
-    headers: &BTreeMap<String, String>,
+    given: &BTreeMap<String, String>,
 ) -> Result<(), RequestError> {
-    for (name, value) in headers {
+    for (name, value) in given {
         let bad = || RequestError::BadHeader(name.clone());
+        if headers::is_ours(name) {
+            return Err(bad());
+        }
         let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
         request.headers_mut().insert(parsed, HeaderValue::from_str(value).map_err(|_| bad())?);
     }

@@ -174,15 +174,18 @@ impl History {
             return self.still_condemned(failure, finished, since);
         }
         let now = finished.at;
-        self.refusals += 1;
-        self.note(Reason::RefreshFailing, failure, finished);
         let (obtained_at, expires_at) = grant.map_or((now, None), |it| (it.obtained_at, it.expires_at));
         let is_over = expires_at.is_some_and(|expires| expires <= now);
+        let last = self.last_failure.as_ref().map(|failure| failure.at.0);
+        let goes_on = last.zip(expires_at).is_some_and(|(last, expires)| last >= expires);
+        // Only what was refused when no token worked any more counts.
+        self.refusals = if is_over && goes_on { self.refusals + 1 } else { i32::from(is_over) };
+        self.note(Reason::RefreshFailing, failure, finished);
         let decided = is_over && self.refusals >= schedule::AMBIGUOUS_REFUSALS;
         self.retry_at = Some(match expires_at {
-            _ if decided => schedule::after_verdict(now, now),
-            Some(expires) => schedule::after_ambiguity(now, self.refusals, obtained_at, expires, policy),
-            None => schedule::after_refusal(now, self.refusals),
+            _ if decided => later(now, schedule::AFTER_AMBIGUITY),
+            Some(expires) => schedule::after_ambiguity(now, self.failures, obtained_at, expires, policy),
+            None => schedule::after_refusal(now, self.failures),
         });
         self.ruling = decided.then(|| ruling(Reason::GrantExpired, &failure.summary, now));
         self
@@ -229,8 +232,14 @@ impl History {
         if ruled == Some(Reason::GrantRevoked) {
             self.ruling = Some(ruling(Reason::GrantRevoked, &failure.summary, since));
         }
-        self.retry_at = Some(schedule::after_verdict(finished.at, since));
+        self.retry_at = Some(self.again_after(finished.at, since));
         self
+    }
+
+    /// When a verdict is looked at again. One that the provider did not put into words may be about something that passes.
+    fn again_after(&self, last: Timestamp, since: Timestamp) -> Timestamp {
+        let in_words = self.doubts_the_grant();
+        if in_words { schedule::after_verdict(last, since) } else { later(last, schedule::AFTER_AMBIGUITY) }
     }
 
     /// Since when the provider's refusals of the grant are believed.
@@ -250,7 +259,7 @@ impl History {
     pub(super) fn looked_at_again(&self) -> Option<Timestamp> {
         let since = self.condemned_since()?;
         let last = self.last_failure.as_ref().map_or(since, |failure| failure.at.0);
-        Some(schedule::after_verdict(last, since))
+        Some(self.again_after(last, since))
     }
 
     /// Whether the last failure was a first refusal of the grant itself, which is not believed yet.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use bowline_api::attempt::{AttemptEnding, EndResult};
 use bowline_api::reason::Reason;
-use bowline_oauth::answer::{TokenAnswer, account_of_callback, extras_of_callback};
+use bowline_oauth::answer::{TokenAnswer, extras_of_callback};
 use bowline_oauth::app::App;
 use bowline_runtime::attempts::StoredAttempt;
 use bowline_runtime::telemetry::chain;
@@ -44,9 +44,7 @@ pub(super) async fn arrived(
     engine.gate.accepted(job);
     let Arrival { kept, pledge, app, grant_type, asked_at, parameters } = arrival;
     let description = job.target.description();
-    let of_callback = account_of_callback(description, &parameters);
-    let oversized = answer.oversized_for_a_grant().or(of_callback.as_ref().err().copied());
-    let account = answer.account.clone().or(of_callback.ok().flatten()).map(from_catalog);
+    let (account, oversized) = (answer.account.clone().map(from_catalog), answer.oversized_for_a_grant());
     let person = person_behind(engine, job, &kept);
     let consent = Consent { grant_type, asked: pledge.scopes.clone(), confirmed: false, person };
     let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);

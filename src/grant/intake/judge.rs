@@ -117,7 +117,7 @@ async fn try_consented(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgeme
     match grant.bound_to.account.clone() {
         Some(named) => {
             account_fits(engine, job, grant, Some(named))?;
-            ask_for_extras(engine, job, grant).await;
+            ask_for_extras(engine, job, grant).await?;
         }
         None => identify(engine, job, grant).await?,
     }
@@ -172,8 +172,7 @@ async fn prove(engine: &Engine, job: &Job, app: &App, candidate: &mut Opened) ->
     match spent.answer.account.map(from_catalog) {
         Some(account) => {
             account_fits(engine, job, &mut candidate.grant, Some(account))?;
-            ask_for_extras(engine, job, &mut candidate.grant).await;
-            Ok(())
+            ask_for_extras(engine, job, &mut candidate.grant).await
         }
         None => identify(engine, job, &mut candidate.grant).await,
     }
@@ -229,7 +228,9 @@ pub(crate) async fn whose(engine: &Engine, job: &Job, grant: &Grant) -> Result<U
         Ok(info) if claimed.is_some() && (claims_first || info.account.is_none()) => {
             Ok(UserInfo { account: claimed, ..info })
         }
-        Err(_) if claimed.is_some() => Ok(UserInfo { account: claimed, ..UserInfo::default() }),
+        Err(failure) if claimed.is_some() && may_not_be_asked(&failure) => {
+            Ok(UserInfo { account: claimed, ..UserInfo::default() })
+        }
         asked => asked,
     }
 }
@@ -241,13 +242,22 @@ async fn asked(engine: &Engine, job: &Job, grant: &Grant) -> Result<UserInfo, Fa
     gate.timed(Operation::Identity, info).await
 }
 
+/// Whether the token may not read the user info: then that says nothing about the grant.
+fn may_not_be_asked(failure: &Failure) -> bool {
+    matches!(failure.status, Some(401 | 403 | 431))
+}
+
 /// Values of the user info to publish, where the account is known already. What it does not say is not published.
-async fn ask_for_extras(engine: &Engine, job: &Job, grant: &mut Grant) {
-    if job.target.description().publishes_user_info()
-        && let Ok(info) = asked(engine, job, grant).await
-    {
-        publish(grant, info.extras);
+async fn ask_for_extras(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgement {
+    if !job.target.description().publishes_user_info() {
+        return Ok(());
     }
+    match asked(engine, job, grant).await {
+        Ok(info) => publish(grant, info.extras),
+        Err(failure) if may_not_be_asked(&failure) => {}
+        Err(failure) => return refused_or_later(&engine.gate.failed(job, failure, None)),
+    }
+    Ok(())
 }
 
 fn publish(grant: &mut Grant, extras: BTreeMap<String, String>) {

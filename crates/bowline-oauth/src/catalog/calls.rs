@@ -52,8 +52,8 @@ pub(crate) struct ApiCall<U> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(bound = "U: Default + JsonSchema")]
 pub struct Identity<U> {
-    /// Where the document comes from: the first that names the account counts. What the answer and the callback say is known
-    /// at once, so these stand before the call.
+    /// Where the document comes from: the first that names the account counts. What the answer says is known at once, so it
+    /// stands before the call.
     pub from: Vec<IdentitySource>,
     /// The call, if it comes from one. Absent means GET of the user-info endpoint.
     #[serde(default)]
@@ -81,8 +81,6 @@ pub enum IdentitySource {
     Call,
     /// The token answer itself.
     TokenResponse,
-    /// The parameters of the callback (RFC 6749 §4.1.2).
-    Callback,
 }
 
 /// How a grant is withdrawn at the provider.

@@ -87,7 +87,8 @@ impl Description {
         if self.authorize.pkce == Pkce::Unknown {
             self.core.authorize.pkce = metadata.pkce;
         }
-        if self.client_auth.len() > 1 {
+        // Without a list the server says nothing about that.
+        if self.client_auth.len() > 1 && !metadata.client_auth_announced.is_empty() {
             // Not all servers that take secrets announce public clients too.
             let takes_secrets = metadata.client_auth.iter().any(|way| *way != ClientAuth::PrivateKeyJwt);
             let is_public = |way: &ClientAuth| *way == ClientAuth::None && takes_secrets;
@@ -121,7 +122,10 @@ impl Description {
             ClientAuth::None => false,
         };
         let ways = &self.client_auth;
-        ways.iter().find(is_possible).or_else(|| ways.iter().find(|way| **way == ClientAuth::None)).copied()
+        // A client that could prove itself is not silently a public one.
+        let is_public = proofs == Proofs::default() || ways.iter().all(|way| *way == ClientAuth::None);
+        let public = || ways.iter().find(|way| is_public && **way == ClientAuth::None);
+        ways.iter().find(is_possible).or_else(public).copied()
     }
 
     /// Whom an assertion that authenticates the client is meant for.

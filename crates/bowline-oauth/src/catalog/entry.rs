@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::calls::{Identity, IdentitySource, KeyUsage, Revoke};
+use super::calls::{Identity, KeyUsage, Revoke};
 use super::errors::ErrorTable;
 use super::look::{Color, Group};
 use super::merge::merge;
@@ -235,12 +235,8 @@ impl<U> ThirdParty<U> {
 
     /// Names of the parameters of a callback that are read besides the standard's.
     pub fn callback_parameters(&self) -> BTreeSet<&str> {
-        let published =
-            self.publish.values().filter(|path| PublishedFrom::of(path) == Some(PublishedFrom::Callback));
-        let published = published.filter_map(Pointer::second_name);
-        let account =
-            self.identity.iter().filter(|identity| identity.from.contains(&IdentitySource::Callback));
-        published.chain(account.flat_map(|identity| identity.account.first_names())).collect()
+        let is_there = |path: &&Pointer| PublishedFrom::of(path) == Some(PublishedFrom::Callback);
+        self.publish.values().filter(is_there).filter_map(Pointer::second_name).collect()
     }
 }
 

@@ -11,6 +11,7 @@ use super::files::{DEFAULTS, FILES};
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::template::{PlaceholderError, Template};
+use crate::headers;
 
 /// A catalogue file that cannot be used. `file` is its name without `.yaml`.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +57,18 @@ pub(crate) enum EntryFlaw {
     /// The user info has values to publish, and is not asked.
     #[error("publish.{0} is read in the user info, so identity.from needs Call")]
     UserInfoNotAsked(String),
-    /// What the answer or the callback says is known before the call.
-    #[error("identity.from: TokenResponse and Callback stand before Call")]
+    /// What the answer says is known before the call.
+    #[error("identity.from: TokenResponse stands before Call")]
     CallBeforeAnswer,
+    /// It is a code or a state, or is read as it is.
+    #[error("publish.{0} is a part of the callback that is not published")]
+    SecretOfCallback(String),
+    /// It is no key of a Secret, or one that is used for something else.
+    #[error("publish.{0}: the key must have letters, digits, '-', '_' and '.', and be none of ours")]
+    BadKey(String),
+    /// It says where a request goes, who sends it, or how it is framed.
+    #[error("the header {0} is not for descriptions to set")]
+    OurHeader(String),
 }
 
 /// All entries by name.
@@ -147,6 +157,7 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
         return Err(EntryFlaw::UnknownPlaceholder((*name).to_owned()));
     }
     check_sources(entry)?;
+    check_headers(entry)?;
     entry.parameters.iter().try_for_each(|(name, parameter)| {
         let in_address = in_addresses.contains(&name.as_str());
         check_parameter(name, parameter, in_address, in_texts.contains(&name.as_str()))
@@ -157,19 +168,55 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
 fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let sources = entry.identity.as_ref().map(|identity| &identity.from[..]).unwrap_or_default();
     let behind_call = sources.iter().skip_while(|source| **source != IdentitySource::Call);
-    if behind_call
-        .into_iter()
-        .any(|it| matches!(it, IdentitySource::TokenResponse | IdentitySource::Callback))
-    {
+    if behind_call.into_iter().any(|it| *it == IdentitySource::TokenResponse) {
         return Err(EntryFlaw::CallBeforeAnswer);
     }
     entry.publish.iter().try_for_each(|(key, path)| match PublishedFrom::of(path) {
+        _ if !is_free_key(key) => Err(EntryFlaw::BadKey(key.clone())),
         None => Err(EntryFlaw::UnknownSource(key.clone())),
+        Some(PublishedFrom::Callback) if matches!(path.second_name(), None | Some("code" | "state")) => {
+            Err(EntryFlaw::SecretOfCallback(key.clone()))
+        }
         Some(PublishedFrom::UserInfo) if !sources.contains(&IdentitySource::Call) => {
             Err(EntryFlaw::UserInfoNotAsked(key.clone()))
         }
         Some(_) => Ok(()),
     })
+}
+
+/// Whether a published Secret has room for this key: it is none of those that every one may have, and never a secret of ours.
+fn is_free_key(key: &str) -> bool {
+    const TAKEN: [&str; 15] = [
+        "access_token",
+        "token_type",
+        "expires_at",
+        "scopes",
+        "account_id",
+        "account_name",
+        "api_key",
+        "username",
+        "password",
+        "refresh_token",
+        "id_token",
+        "client_secret",
+        "client_assertion",
+        "code",
+        "device_code",
+    ];
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=253).contains(&key.len())
+        && key.bytes().all(is_plain)
+        && !TAKEN.contains(&key.to_ascii_lowercase().as_str())
+}
+
+fn check_headers(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
+    let calls = entry.identity.iter().map(|identity| &identity.call.headers);
+    let checks = entry.key.iter().filter_map(|key| Some(&key.validate.as_ref()?.headers));
+    let all = [&entry.token_request.headers, &entry.revoke.headers].into_iter().chain(calls).chain(checks);
+    let key =
+        entry.key.iter().map(|key| &key.header).filter(|name| !name.eq_ignore_ascii_case("authorization"));
+    let mut names = all.flat_map(BTreeMap::keys).chain(key);
+    names.find(|name| headers::is_ours(name)).map_or(Ok(()), |name| Err(EntryFlaw::OurHeader(name.clone())))
 }
 
 fn check_parameter(

@@ -10,6 +10,12 @@ pub(super) fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
                 base.remove(key);
             }
             (Some(Value::Object(below)), Value::Object(above)) => merge(below, above),
+            // A `null` in it removes what is not there.
+            (_, Value::Object(above)) => {
+                let mut fresh = Map::new();
+                merge(&mut fresh, above);
+                base.insert(key.clone(), fresh.into());
+            }
             _ => {
                 base.insert(key.clone(), value.clone());
             }

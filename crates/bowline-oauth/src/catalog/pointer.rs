@@ -82,11 +82,6 @@ impl Pointers {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// The first name of each pointer.
-    pub(crate) fn first_names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(Pointer::first_name)
-    }
 }
 
 impl TryFrom<String> for Pointers {

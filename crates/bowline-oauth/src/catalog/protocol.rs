@@ -267,11 +267,6 @@ pub struct ProviderAccount {
 }
 
 impl AccountPaths {
-    /// The first names of all paths.
-    pub(crate) fn first_names(&self) -> impl Iterator<Item = &str> {
-        self.id.iter().chain([&self.name, &self.email]).flat_map(Pointers::first_names)
-    }
-
     /// The account that a document (user info, or the claims of an id token) names; `None` without an id. An id that is too
     /// long is an error: cut off, it could be another account's. A name or address that is too long is left out.
     pub fn read(&self, document: &serde_json::Value) -> Result<Option<ProviderAccount>, Oversized> {

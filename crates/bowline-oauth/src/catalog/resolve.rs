@@ -83,8 +83,8 @@ fn describe(
     provider: &str,
     values: &ParameterValues<'_>,
 ) -> Result<Description, ResolveError> {
-    let overlaid = |place| entry.stated.get("endpoints").and_then(|endpoints| endpoints.get(place)).is_some();
-    let own_issuer = spec.endpoints.as_ref().is_some_and(|own| own.issuer.is_some()) || overlaid("issuer");
+    let own_issuer =
+        spec.endpoints.as_ref().is_some_and(|own| own.issuer.is_some()) || overlays_issuer(entry, spec);
     let mut json = entry.json.clone();
     if own_issuer {
         drop_addresses(&mut json);
@@ -98,6 +98,14 @@ fn describe(
     let core: ThirdParty<_> = read(json).map_err(|error| ResolveError::Misfit { flaw: error.to_string() })?;
     let (provider, entry) = (provider.to_owned(), spec.type_.clone());
     reachable(Description { provider, entry, core, own_issuer, discovered: false })
+}
+
+/// Whether the overlay names another issuer than the entry.
+fn overlays_issuer(entry: &CatalogEntry, spec: &IntegrationProviderSpec) -> bool {
+    let issuer =
+        |json: &Map<String, Value>| json.get("endpoints")?.get("issuer")?.as_str().map(str::to_owned);
+    let (stated, known) = (issuer(&entry.stated), get(&spec.type_).and_then(|known| issuer(&known.json)));
+    stated.is_some() && stated != known
 }
 
 /// With another issuer, no address of the entry is trusted with its tokens.

@@ -363,6 +363,7 @@ fn metadata_fills_only_what_is_absent() {
             ..ProviderEndpoints::default()
         },
         client_auth: vec![ClientAuth::Post],
+        client_auth_announced: vec!["client_secret_post".to_owned()],
         ..DiscoveredEndpoints::default()
     };
     let description = description.with_metadata(&metadata);
@@ -554,7 +555,7 @@ fn an_overlay_that_does_not_fit_is_refused_with_its_field() {
         (json!({"publish": {"site": "instance_url"}}), "publish.site: a JSON pointer is written"),
         (
             json!({"identity": {"from": ["Call", "TokenResponse"]}}),
-            "identity.from: TokenResponse and Callback",
+            "identity.from: TokenResponse stands",
         ),
         (
             json!({"identity": {"from": ["IDToken"]}, "publish": {"site": "/userInfo/site"}}),
