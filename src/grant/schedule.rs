@@ -16,7 +16,7 @@ pub(crate) const DEFAULT_BEFORE: Duration = Duration::from_mins(10);
 pub(crate) const AMBIGUOUS_REFUSALS: i32 = 3;
 
 /// How soon a verdict that came of such refusals is looked at again: they may be about something that passes.
-pub(crate) const AFTER_AMBIGUITY: Duration = Duration::from_hours(1);
+const AFTER_AMBIGUITY: Duration = Duration::from_hours(1);
 
 /// After this many refusals in a row the provider is asked only once a day.
 pub(crate) const REFUSALS_TO_STOP: i32 = 10;
@@ -167,6 +167,12 @@ pub(crate) fn after_verdict(last: Timestamp, since: Timestamp) -> Timestamp {
     later(last, AFTER_STOPPING * days)
 }
 
+/// When a verdict that came of refusals without words is looked at again: every hour of the first day, then as every verdict.
+pub(crate) fn after_vague_verdict(last: Timestamp, since: Timestamp) -> Timestamp {
+    let is_new = last < later(since, AFTER_STOPPING);
+    if is_new { later(last, AFTER_AMBIGUITY) } else { after_verdict(last, since) }
+}
+
 /// When the one probe after an unknown outcome is due: as late as the published token allows, because an early probe may
 /// trigger the provider's reuse detection and end a live token; at once if no token is valid.
 pub(crate) fn probe_at(
@@ -288,6 +294,8 @@ mod tests {
         assert_eq!(after_verdict(at(0), at(0)), at(day));
         assert_eq!(after_verdict(at(6 * day), at(0)), at(7 * day));
         assert_eq!(after_verdict(at(7 * day), at(0)), at(14 * day));
+        assert_eq!(after_vague_verdict(at(0), at(0)), at(3_600));
+        assert_eq!(after_vague_verdict(at(day), at(0)), at(2 * day));
     }
 
     #[test]

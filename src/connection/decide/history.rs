@@ -183,7 +183,7 @@ impl History {
         self.note(Reason::RefreshFailing, failure, finished);
         let decided = is_over && self.refusals >= schedule::AMBIGUOUS_REFUSALS;
         self.retry_at = Some(match expires_at {
-            _ if decided => later(now, schedule::AFTER_AMBIGUITY),
+            _ if decided => schedule::after_vague_verdict(now, now),
             Some(expires) => schedule::after_ambiguity(now, self.failures, obtained_at, expires, policy),
             None => schedule::after_refusal(now, self.failures),
         });
@@ -236,10 +236,11 @@ impl History {
         self
     }
 
-    /// When a verdict is looked at again. One that the provider did not put into words may be about something that passes.
+    /// When a verdict is looked at again. One that the provider did not put into words may be about something that passes, and
+    /// only such a one takes so many refusals.
     fn again_after(&self, last: Timestamp, since: Timestamp) -> Timestamp {
-        let in_words = self.doubts_the_grant();
-        if in_words { schedule::after_verdict(last, since) } else { later(last, schedule::AFTER_AMBIGUITY) }
+        let in_words = self.refusals < schedule::AMBIGUOUS_REFUSALS || self.doubts_the_grant();
+        if in_words { schedule::after_verdict(last, since) } else { schedule::after_vague_verdict(last, since) }
     }
 
     /// Since when the provider's refusals of the grant are believed.

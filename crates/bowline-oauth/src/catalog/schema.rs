@@ -109,7 +109,12 @@ fn object(fields: &Map<String, Value>, definitions: &Value, absence: Absence) ->
     let below = |field: &Value| structural(field, definitions, absence);
     if let Some(known) = fields.get("properties").and_then(Value::as_object) {
         let known: Map<_, _> = known.iter().map(|(name, field)| (name.clone(), below(field))).collect();
-        return json!({"type": "object", "properties": known});
+        let mut object = json!({"type": "object", "properties": known});
+        // An overlay is a part of an entry, but what it has in a list is whole.
+        if let Some(required) = fields.get("required").filter(|_| absence == Absence::IsItsOwn) {
+            object["required"] = required.clone();
+        }
+        return object;
     }
     let values = undescribed(below(fields.get("additionalProperties").unwrap_or(&Value::Null)));
     json!({"type": "object", "additionalProperties": values, "maxProperties": MOST_ENTRIES})
