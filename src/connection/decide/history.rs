@@ -240,7 +240,11 @@ impl History {
     /// only such a one takes so many refusals.
     fn again_after(&self, last: Timestamp, since: Timestamp) -> Timestamp {
         let in_words = self.refusals < schedule::AMBIGUOUS_REFUSALS || self.doubts_the_grant();
-        if in_words { schedule::after_verdict(last, since) } else { schedule::after_vague_verdict(last, since) }
+        if in_words {
+            schedule::after_verdict(last, since)
+        } else {
+            schedule::after_vague_verdict(last, since)
+        }
     }
 
     /// Since when the provider's refusals of the grant are believed.

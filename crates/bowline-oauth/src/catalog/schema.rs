@@ -1,5 +1,7 @@
 //! The JSON Schema of a catalogue file, for editors and docs.
 
+use std::collections::BTreeSet;
+
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{Schema, schema_for};
 use serde_json::{Map, Value, json};
@@ -111,8 +113,10 @@ fn object(fields: &Map<String, Value>, definitions: &Value, absence: Absence) ->
         let known: Map<_, _> = known.iter().map(|(name, field)| (name.clone(), below(field))).collect();
         let mut object = json!({"type": "object", "properties": known});
         // An overlay is a part of an entry, but what it has in a list is whole.
-        if let Some(required) = fields.get("required").filter(|_| absence == Absence::IsItsOwn) {
-            object["required"] = required.clone();
+        let required = fields.get("required").and_then(Value::as_array);
+        if let Some(required) = required.filter(|_| absence == Absence::IsItsOwn) {
+            let required: BTreeSet<&str> = required.iter().filter_map(Value::as_str).collect();
+            object["required"] = json!(required);
         }
         return object;
     }
@@ -186,6 +190,8 @@ impl Transform for PartOfAnEntry {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::files::FILES;
     use super::*;
 
@@ -247,11 +253,23 @@ mod tests {
         assert_eq!(found, listed);
     }
 
+    /// With fields by name, whatever order other crates make `serde_json` keep.
+    fn in_order(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let by_name: BTreeMap<_, _> = fields.iter().collect();
+                by_name.into_iter().map(|(name, field)| (name.clone(), in_order(field))).collect()
+            }
+            Value::Array(items) => items.iter().map(in_order).collect(),
+            other => other.clone(),
+        }
+    }
+
     /// `UPDATE_GOLDEN=1` writes it.
     #[test]
     fn the_definition_of_providers_has_the_schema_of_the_overlay() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../bowline-api/src/overlay.json");
-        let text = format!("{}\n", serde_json::to_string_pretty(&overlay_schema()).unwrap());
+        let text = format!("{}\n", serde_json::to_string_pretty(&in_order(&overlay_schema())).unwrap());
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(path, &text).unwrap();
         }

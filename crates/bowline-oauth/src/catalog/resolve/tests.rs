@@ -553,10 +553,7 @@ fn an_overlay_that_does_not_fit_is_refused_with_its_field() {
         (json!({"scopes": {"default": "read"}}), "scopes.default: invalid type"),
         (json!({"publish": {"site": "/instance_url"}}), "publish.site: a path begins with /answer/"),
         (json!({"publish": {"site": "instance_url"}}), "publish.site: a JSON pointer is written"),
-        (
-            json!({"identity": {"from": ["Call", "TokenResponse"]}}),
-            "identity.from: TokenResponse stands",
-        ),
+        (json!({"identity": {"from": ["Call", "TokenResponse"]}}), "identity.from: TokenResponse stands"),
         (
             json!({"identity": {"from": ["IDToken"]}, "publish": {"site": "/userInfo/site"}}),
             "publish.site is read in the user info",
