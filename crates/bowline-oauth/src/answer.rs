@@ -232,9 +232,8 @@ pub(crate) fn read(
         extras: extras(description, PublishedFrom::Answer, document, &mut allowance),
         flaws,
     };
-    let secrets = [paths.refresh_token.as_ref(), Some(&paths.access_token), paths.id_token.as_ref()];
-    let secrets: Vec<&str> = secrets.into_iter().filter_map(|path| self::text(root, path)).collect();
-    answer.hide(&secrets);
+    let tokens = [Some(&paths.access_token), paths.refresh_token.as_ref(), paths.id_token.as_ref()];
+    answer.hide(&tokens.into_iter().filter_map(|path| self::text(root, path)).collect::<Vec<_>>());
     answer.flaws.extend(allowance.into_oversized().into_iter().map(AnswerFlaw::Oversized));
     Some(answer)
 }
@@ -408,6 +407,27 @@ mod tests {
             };
             assert_eq!(read, want, "{kind} {body:?}");
         }
+    }
+
+    #[test]
+    fn a_token_is_no_value_to_publish_and_no_account() {
+        let (refresh, access) = ("refresh-token-0123456789", "access-token-0123456789");
+        let document = json!({
+            "access_token": access, "refresh_token": refresh, "copy": format!("t={refresh}"), "site": "eu7",
+            "user": access,
+        });
+        let mut description = description();
+        description.core.publish = [
+            ("again".to_owned(), pointer("/answer/refresh_token")),
+            ("copy".to_owned(), pointer("/answer/copy")),
+            ("site".to_owned(), pointer("/answer/site")),
+        ]
+        .into();
+        let answer = read(&document, &description, "client", None, NOW).unwrap();
+        assert_eq!(answer.extras, [("site".to_owned(), "eu7".to_owned())].into());
+        let identity = json!({"from": ["TokenResponse"], "account": {"id": ["/user"]}});
+        description.core.identity = Some(serde_json::from_value(identity).unwrap());
+        assert_eq!(read(&document, &description, "client", None, NOW).unwrap().account, None);
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::HeaderName;
+use http::header::{AUTHORIZATION, HeaderName};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::answer::Document;
 use super::classify::{self, Failure, Operation};
+use super::headers;
 use super::http::{Http, Received};
 use super::request::{self, RequestError};
 use crate::catalog::Description;
@@ -126,6 +127,9 @@ pub async fn verify(
     let mut request = request::api_call(check.method, url, &check.headers, check.json.as_ref())?;
     let name = HeaderName::from_bytes(key.header.as_bytes());
     let name = name.map_err(|_| RequestError::BadHeader(key.header.clone()))?;
+    if headers::is_ours(name.as_str()) && name != AUTHORIZATION {
+        return Err(RequestError::BadHeader(key.header.clone()).into());
+    }
     let value = request::sensitive(&credential.header(key.scheme.as_deref()), name.as_str())?;
     request.headers_mut().insert(name, value);
     judge(description, check, &http.send(request).await?, now)

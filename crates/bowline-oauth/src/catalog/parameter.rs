@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -189,6 +189,9 @@ fn is_text(value: &str) -> bool {
     (1..=253).contains(&value.len()) && !value.chars().any(char::is_control)
 }
 
+/// The maximum size of a compiled expression: a description may come from whoever may write providers.
+const COMPILED_BYTES: usize = 256 * 1024;
+
 /// A regular expression that has to match the whole value.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
@@ -209,9 +212,12 @@ impl Pattern {
 impl TryFrom<String> for Pattern {
     type Error = regex::Error;
 
-    /// Anchors the expression, so that no catalogue entry can forget it.
+    /// Anchors the expression, so that no catalogue entry can forget it. By itself it has to be one too: with a bracket too many
+    /// it would leave the anchors.
     fn try_from(text: String) -> Result<Self, regex::Error> {
-        Regex::new(&format!(r"\A(?:{text})\z")).map(Self)
+        let compiled = |text: &str| RegexBuilder::new(text).size_limit(COMPILED_BYTES).build();
+        compiled(&text)?;
+        compiled(&format!(r"\A(?:{text})\z")).map(Self)
     }
 }
 

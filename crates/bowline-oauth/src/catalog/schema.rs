@@ -65,7 +65,9 @@ fn structural(schema: &Value, definitions: &Value, absence: Absence) -> Value {
         None => json!({"x-kubernetes-preserve-unknown-fields": true}),
     };
     let description = fields.get("description").and_then(Value::as_str).unwrap_or_default();
-    structural["description"] = overlay_words(description, absence).into();
+    let names = variants(fields);
+    let one_of = if names.is_empty() { String::new() } else { format!(" One of {}.", names.join(", ")) };
+    structural["description"] = overlay_words(&format!("{description}{one_of}"), absence).into();
     if absence == Absence::IsTheEntrys {
         structural["nullable"] = true.into();
     }
@@ -87,10 +89,13 @@ fn simple(kind: &str, fields: &Map<String, Value>, definitions: &Value, absence:
         simple["maxItems"] = MOST_ENTRIES.into();
         simple["x-kubernetes-list-type"] = "atomic".into();
     } else if !names.is_empty() {
-        // The API server compares `null` with the values too.
-        let null = (absence == Absence::IsTheEntrys).then_some(Value::Null);
-        simple["enum"] = names.into_iter().chain(null).collect();
-    } else if kind == "string" {
+        // With an enum the API server refuses `null`, even where it is nullable and listed.
+        match absence {
+            Absence::IsTheEntrys => simple["pattern"] = format!("^({})$", names.join("|")).into(),
+            Absence::IsItsOwn => simple["enum"] = names.into(),
+        }
+    }
+    if kind == "string" && simple.get("enum").is_none() {
         simple["maxLength"] = LONGEST_TEXT.into();
     }
     for bound in ["pattern", "minimum", "maximum"] {
@@ -145,14 +150,15 @@ fn plain(schema: &Value, definitions: &Value) -> Value {
 }
 
 /// The values of an enum.
-fn variants(fields: &Map<String, Value>) -> Vec<Value> {
+fn variants(fields: &Map<String, Value>) -> Vec<String> {
     let listed = fields.get("enum").and_then(Value::as_array).cloned().unwrap_or_default();
     let described = fields.get("oneOf").and_then(Value::as_array).into_iter().flatten();
     let described = described.flat_map(|variant| {
         let several = variant.get("enum").and_then(Value::as_array).cloned().unwrap_or_default();
         several.into_iter().chain(variant.get("const").cloned())
     });
-    listed.into_iter().chain(described).filter(|value| !value.is_null()).collect()
+    let names = listed.into_iter().chain(described);
+    names.filter_map(|name| name.as_str().map(ToOwned::to_owned)).collect()
 }
 
 /// A field's description, with what its absence means in an overlay.

@@ -539,6 +539,15 @@ fn an_overlay_of_another_issuer_keeps_its_own_addresses_and_none_of_the_entrys()
 }
 
 #[test]
+fn an_overlay_that_removes_the_issuer_keeps_the_entrys_addresses() {
+    let of = json!({"type": "gmail", "overlay": {"endpoints": {"issuer": null}}});
+    let spec = spec(&of);
+    let description = resolve(&entry_of(&spec).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
+    assert_eq!(description.endpoints.issuer, None);
+    assert!(description.endpoints.token.is_some());
+}
+
+#[test]
 fn an_overlay_that_does_not_fit_is_refused_with_its_field() {
     let rows = [
         (json!({"colour": "red"}), "colour: unknown field `colour`"),
@@ -558,6 +567,13 @@ fn an_overlay_that_does_not_fit_is_refused_with_its_field() {
             json!({"identity": {"from": ["IDToken"]}, "publish": {"site": "/userInfo/site"}}),
             "publish.site is read in the user info",
         ),
+        (json!({"publish": {"refresh_token": "/answer/site"}}), "publish.refresh_token: the key must have"),
+        (json!({"publish": {"a key": "/answer/site"}}), "publish.a key: the key must have"),
+        (json!({"publish": {"site": "/callback/code"}}), "publish.site is a part of the callback"),
+        (json!({"publish": {"site": "/callback"}}), "publish.site is a part of the callback"),
+        (json!({"tokenRequest": {"headers": {"Host": "other.example.com"}}}), "the header Host is not"),
+        (json!({"revoke": {"headers": {"transfer-encoding": "chunked"}}}), "the header transfer-encoding"),
+        (json!({"identity": {"call": {"headers": {"Authorization": "x"}}}}), "the header Authorization"),
         (json!({"methods": []}), "methods is empty"),
         (
             json!({"parameters": {"site": {"description": "d", "kind": "Text"}}}),
@@ -565,6 +581,7 @@ fn an_overlay_that_does_not_fit_is_refused_with_its_field() {
         ),
         (json!({"key": {"pattern": "(a{1000}){1000}"}}), "key.pattern: "),
         (json!({"key": {"pattern": "("}}), "key.pattern: "),
+        (json!({"key": {"pattern": "a)|(?:.*"}}), "key.pattern: "),
         (json!({"endpoints": {"token": "https://{nobody}.example.com"}}), "{nobody} is no parameter"),
     ];
     for (overlay, words) in rows {
