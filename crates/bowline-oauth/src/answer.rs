@@ -126,10 +126,12 @@ impl TokenAnswer {
     }
 
     /// Leaves out what a description reads as a value or as the account, and is a token.
-    fn hide(&mut self, tokens: &[&str]) {
+    fn hide_tokens(&mut self, root: &Value, paths: &TokenResponse) {
+        let tokens = [Some(&paths.access_token), paths.refresh_token.as_ref(), paths.id_token.as_ref()];
+        let tokens = tokens.map(|path| text(root, path));
         // A short one may stand in a text by chance.
         let holds = |text: &str, token: &str| text == token || token.len() >= 16 && text.contains(token);
-        let is_token = |text: &str| tokens.iter().any(|token| holds(text, token));
+        let is_token = |text: &str| tokens.iter().flatten().any(|token| holds(text, token));
         self.extras.retain(|_, value| !is_token(value));
         let shows = |account: &ProviderAccount| {
             let texts = [Some(&account.id), account.name.as_ref(), account.email.as_ref()];
@@ -232,8 +234,7 @@ pub(crate) fn read(
         extras: extras(description, PublishedFrom::Answer, document, &mut allowance),
         flaws,
     };
-    let tokens = [Some(&paths.access_token), paths.refresh_token.as_ref(), paths.id_token.as_ref()];
-    answer.hide(&tokens.into_iter().filter_map(|path| self::text(root, path)).collect::<Vec<_>>());
+    answer.hide_tokens(root, paths);
     answer.flaws.extend(allowance.into_oversized().into_iter().map(AnswerFlaw::Oversized));
     Some(answer)
 }
