@@ -17,7 +17,7 @@ async fn given_more(name: &str, scopes: &[&str]) -> (Scene, Portal, String) {
         .apply()
         .await;
     it.connection("mail").spec(json!({"scopes": scopes})).apply().await;
-    it.realm.fault(Fault::token(Action::set("scope", "read write email")));
+    it.realm.fault(Fault::token(Action::set("scope", "read write admin")));
     it.consents_as("mail", "alice").await;
     it.until_reason("mail", "Authorized", "ExtraScopes").await;
     let page = format!("/connections/{}/mail", it.namespace);
@@ -32,30 +32,30 @@ async fn an_owner_agrees_to_what_was_given_beyond_the_asked_r15() {
     let (alice, bob) = (portal.browser_of(&it, "alice").await, portal.browser_of(&it, "bob").await);
     let seen = alice.get(&page).await;
     assert!(seen.says("granted more than was requested") && seen.says("Agree to these"), "{}", seen.text);
-    assert!(seen.says("See your e-mail address") && seen.says("<code>email</code>"), "{}", seen.text);
+    assert!(seen.says("<code>admin</code>"), "{}", seen.text);
     let his = bob.get(&page).await;
     assert!(his.says("before its owner agrees to it") && !his.says("id=\"agree\""), "{}", his.text);
-    let refused = bob.submit(&his, &format!("{page}/agree"), &[("scopes", "email")]).await;
+    let refused = bob.submit(&his, &format!("{page}/agree"), &[("scopes", "admin")]).await;
     assert_eq!(refused.status, 403, "{}", refused.text);
     // A page that showed something else accepts nothing.
-    for other in ["", "email admin", "admin"] {
+    for other in ["", "admin email", "email"] {
         let refused = alice.submit(&seen, &format!("{page}/agree"), &[("scopes", other)]).await;
         assert_eq!(refused.status, 409, "{other}: {}", refused.text);
     }
-    let forged = alice.post(&format!("{page}/agree"), &[("form", "x"), ("scopes", "email")]).await;
+    let forged = alice.post(&format!("{page}/agree"), &[("form", "x"), ("scopes", "admin")]).await;
     assert_eq!(forged.status, 403, "a form of another session: {}", forged.text);
     assert!(it.get("mail").await.spec.scopes.is_empty());
     assert!(it.secret_now(&it.namespace, "mail").await.is_none(), "nothing was published");
 
-    let done = alice.submit(&seen, &format!("{page}/agree"), &[("scopes", "email")]).await;
+    let done = alice.submit(&seen, &format!("{page}/agree"), &[("scopes", "admin")]).await;
     assert_eq!((done.status, done.location.as_str()), (303, page.as_str()), "{}", done.text);
     it.until_phase("mail", "Active").await;
     assert!(it.realm.is_alive(&it.secret("mail").await["access_token"]));
     let asked = it.get("mail").await.spec.scopes;
-    assert_eq!(asked, ["read", "email"], "the provider's default scopes are still requested");
+    assert_eq!(asked, ["read", "admin"], "the provider's default scopes are still requested");
     let seen = alice.get(&page).await;
     assert!(!seen.says("id=\"extra\""), "{}", seen.text);
-    let late = alice.submit(&seen, &format!("{page}/agree"), &[("scopes", "email")]).await;
+    let late = alice.submit(&seen, &format!("{page}/agree"), &[("scopes", "admin")]).await;
     assert_eq!(late.status, 409, "there is nothing left to accept");
 }
 
@@ -71,7 +71,7 @@ async fn scopes_that_a_tool_keeps_are_agreed_to_where_it_reads_them() {
         seen.text
     );
     assert!(!seen.says("Agree to these"), "{}", seen.text);
-    let refused = alice.submit(&seen, &format!("{page}/agree"), &[("scopes", "email")]).await;
+    let refused = alice.submit(&seen, &format!("{page}/agree"), &[("scopes", "admin")]).await;
     assert!(refused.status == 409 && refused.says("files manages this"), "{}", refused.text);
     assert_eq!(it.get("mail").await.spec.scopes, ["read"]);
 }
