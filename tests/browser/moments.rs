@@ -216,7 +216,7 @@ async fn states(viewer: &mut Viewer<'_>, it: &Scene) {
     it.until_reason("more", "Authorized", "AwaitingAuthorization").await;
     it.realm.fault(Fault {
         grant_type: Some(GrantType::AuthorizationCode),
-        ..Fault::token(Action::set("scope", "openid email read"))
+        ..Fault::token(Action::set("scope", "openid admin read"))
     });
     leaves(alice, &more).await;
     alice.clicks("button[name=account][value=alice]").await;
