@@ -11,14 +11,12 @@ use zeroize::Zeroizing;
 use bowline_api::connection::{Format, SecretType};
 use bowline_api::open::Open;
 use bowline_oauth::answer::UNKNOWN_TYPE;
+use bowline_oauth::catalog::is_never_published;
 
 use crate::vault::{Credential, Grant};
 
 /// The maximum size of all values together; a Secret may have 1 MiB with everything else in it.
 const TOTAL_BYTES: usize = 512 * 1024;
-/// Keys that no published Secret ever has, whatever a catalogue entry adds.
-pub(super) const NEVER: [&str; 6] =
-    ["refresh_token", "client_secret", "client_assertion", "private_key", "code", "device_code"];
 
 /// What can be published from a grant. There is no field for a refresh token.
 pub struct Material<'a> {
@@ -224,7 +222,7 @@ fn add_extras(values: &mut StringData, extras: &BTreeMap<String, SecretString>) 
         if !is_secret_key(key) {
             return Err(ContentError::KeyInvalid { key: key.clone() });
         }
-        if NEVER.contains(&key.to_ascii_lowercase().as_str()) || values.contains_key(key) {
+        if is_never_published(key) || values.contains_key(key) {
             return Err(ContentError::KeyReserved { key: key.clone() });
         }
         values.insert(key.clone(), Zeroizing::new(value.expose_secret().to_owned()));

@@ -8,6 +8,7 @@
 //! The values come from users too, and the cost of a step depends on their size: so large values allow fewer steps, filters
 //! have a budget of bytes, and both apply to all templates of a connection together.
 
+use bowline_oauth::catalog::is_never_published;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
@@ -20,7 +21,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::content::{Material, NEVER, is_secret_key};
+use super::content::{Material, is_secret_key};
 use super::syntax;
 
 /// Bytes of all rendered values together.
@@ -178,8 +179,7 @@ fn join(list: &Value, between: Option<&str>) -> Result<String, Error> {
 fn values(material: &Material<'_>) -> Value {
     // Strict: what has no value must be undefined, not none, which would be rendered as a word.
     let or_undefined = |text: Option<&str>| text.map_or(Value::UNDEFINED, Value::from);
-    let extras =
-        material.extras.iter().filter(|(key, _)| !NEVER.contains(&key.to_ascii_lowercase().as_str()));
+    let extras = material.extras.iter().filter(|(key, _)| !is_never_published(key));
     let extras = extras.map(|(key, value)| (key.clone(), Value::from(value.expose_secret())));
     context! {
         extras => extras.collect::<BTreeMap<_, _>>(),

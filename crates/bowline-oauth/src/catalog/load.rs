@@ -184,9 +184,16 @@ fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     })
 }
 
-/// Whether a published Secret has room for this key: it is none of those that every one may have, and never a secret of ours.
+/// Whether a key stands for a secret that stays with us: no published Secret has it, whatever a description adds.
+pub fn is_never_published(key: &str) -> bool {
+    const NEVER: [&str; 6] =
+        ["refresh_token", "client_secret", "client_assertion", "private_key", "code", "device_code"];
+    NEVER.iter().any(|never| key.eq_ignore_ascii_case(never))
+}
+
+/// Whether a published Secret has room for this key: it is none of those that every one may have.
 fn is_free_key(key: &str) -> bool {
-    const TAKEN: [&str; 15] = [
+    const TAKEN: [&str; 10] = [
         "access_token",
         "token_type",
         "expires_at",
@@ -196,17 +203,13 @@ fn is_free_key(key: &str) -> bool {
         "api_key",
         "username",
         "password",
-        "refresh_token",
         "id_token",
-        "client_secret",
-        "client_assertion",
-        "code",
-        "device_code",
     ];
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=253).contains(&key.len())
         && key.bytes().all(is_plain)
         && !TAKEN.contains(&key.to_ascii_lowercase().as_str())
+        && !is_never_published(key)
 }
 
 fn check_headers(entry: &CatalogEntry) -> Result<(), EntryFlaw> {

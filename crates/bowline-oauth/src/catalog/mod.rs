@@ -25,7 +25,7 @@ mod values;
 pub use check::{Checked, check};
 pub use description::{Description, DiscoveredEndpoints};
 pub use entry::CatalogEntry;
-pub use load::{entries, get};
+pub use load::{entries, get, is_never_published};
 pub use parameter::SetBy;
 pub use refusal::ResolveError;
 pub use render::{render_entry, render_list, render_yaml};

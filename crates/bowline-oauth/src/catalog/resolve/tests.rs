@@ -568,6 +568,7 @@ fn an_overlay_that_does_not_fit_is_refused_with_its_field() {
             "publish.site is read in the user info",
         ),
         (json!({"publish": {"refresh_token": "/answer/site"}}), "publish.refresh_token: the key must have"),
+        (json!({"publish": {"Private_Key": "/answer/site"}}), "publish.Private_Key: the key must have"),
         (json!({"publish": {"a key": "/answer/site"}}), "publish.a key: the key must have"),
         (json!({"publish": {"site": "/callback/code"}}), "publish.site is a part of the callback"),
         (json!({"publish": {"site": "/callback"}}), "publish.site is a part of the callback"),
