@@ -267,6 +267,7 @@ mod tests {
                 retry_after: None,
                 sent,
                 proves_revoked: class == Class::Reauth,
+                client_refused: false,
                 summary: String::new(),
             };
             assert_eq!(doubted(said(Sent::Refused)), said(Sent::Refused));
@@ -285,6 +286,7 @@ mod tests {
             retry_after: None,
             sent: Sent::Refused,
             proves_revoked: false,
+            client_refused: false,
             summary: "the provider no longer accepts the grant".to_owned(),
         }
     }

@@ -30,11 +30,7 @@ const UNPROVED: &[(&str, &str)] = &[
 ];
 
 /// What is wrong with the catalogue or the protocol, and not fixed yet. What no longer fails has to be removed.
-const FAULTS: &[&str] = &[
-    // With rotation auth.revoke ends one token, and the refresh token is not sent there.
-    "slack (rotating), revocation: the refresh token still works",
-    "slack (rotating scope_parameter=user_scope), revocation: the refresh token still works",
-];
+const FAULTS: &[&str] = &[];
 
 /// A row of the table.
 fn row(label: &str, cells: &[impl AsRef<str>]) -> String {

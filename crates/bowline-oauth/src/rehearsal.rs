@@ -157,7 +157,8 @@ async fn show_account(
         }
         (None, None) => None,
         (None, Some(_)) => {
-            match identity::user_info(stage, description, &SecretString::from("ACCESS-TOKEN"), now).await {
+            let access_token = &SecretString::from("ACCESS-TOKEN");
+            match (identity::Asked { http: stage, description, access_token, now }).account().await {
                 Ok(info) => {
                     stage.show("Account request", text);
                     info.account

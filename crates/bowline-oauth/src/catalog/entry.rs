@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::calls::{Identity, KeyUsage, Revoke};
+use super::calls::{ApiCall, Identity, KeyUsage, Revoke};
 use super::errors::ErrorTable;
 use super::look::{Color, Group};
 use super::merge::merge;
@@ -152,9 +152,11 @@ pub struct ThirdParty<U> {
     /// Scopes.
     pub scopes: ScopeRules,
     /// Further values to publish beside the token, key of the Secret → path. A path begins with where the value comes from:
-    /// `/answer` (the token answer), `/callback` (the parameters of the callback) or `/userInfo`. None of them may be secret
-    /// beyond the token. Templates have them as `extras`.
+    /// `/answer` (the token answer), `/callback` (the parameters of the callback), `/userInfo` or `/call` (the answer to
+    /// `publishCall`). None of them may be secret beyond the token. Templates have them as `extras`.
     pub(crate) publish: BTreeMap<String, Pointer>,
+    /// A call besides the user info whose answer has values to publish. Absent means none.
+    pub(crate) publish_call: Option<ApiCall<U>>,
     /// What a grant is like.
     pub grant: GrantLifecycle,
     /// How often the provider may be asked.
@@ -172,10 +174,11 @@ pub struct ThirdParty<U> {
 impl<A> ThirdParty<Option<A>> {
     /// The one list of addresses that a request, or a person, may be sent to: where each is in an entry's data, what it is
     /// for, and the address.
-    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 13] {
+    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 14] {
         let of = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
         let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
+        let publish = self.publish_call.as_ref().and_then(|call| call.url.as_ref());
         [
             ("/endpoints/issuer", "issuer", of.issuer.as_ref()),
             ("/endpoints/resource", "resource", of.resource.as_ref()),
@@ -192,6 +195,7 @@ impl<A> ThirdParty<Option<A>> {
             ("/endpoints/userinfo", "userinfo", of.userinfo.as_ref()),
             ("/endpoints/adminConsent", "admin consent", of.admin_consent.as_ref()),
             ("/identity/call/url", "the account", identity),
+            ("/publishCall/url", "values to publish", publish),
             ("/revoke/url", "revocation", self.revoke.url.as_ref()),
             ("/key/validate/url", "the key's check", key),
         ]
@@ -216,6 +220,7 @@ pub(crate) enum PublishedFrom {
     Answer,
     Callback,
     UserInfo,
+    Call,
 }
 
 impl PublishedFrom {
@@ -224,6 +229,7 @@ impl PublishedFrom {
             "answer" => Some(Self::Answer),
             "callback" => Some(Self::Callback),
             "userInfo" => Some(Self::UserInfo),
+            "call" => Some(Self::Call),
             _ => None,
         }
     }
@@ -236,9 +242,12 @@ impl<U> ThirdParty<U> {
         there.map(|(key, path)| (key.as_str(), path.behind_first_name()))
     }
 
-    /// Whether the user info has values to publish.
-    pub fn publishes_user_info(&self) -> bool {
-        self.published_from(PublishedFrom::UserInfo).next().is_some()
+    /// Whether calls have values to publish.
+    pub fn publishes_from_calls(&self) -> bool {
+        self.published_from(PublishedFrom::UserInfo)
+            .chain(self.published_from(PublishedFrom::Call))
+            .next()
+            .is_some()
     }
 
     /// Names of the parameters of a callback that are read besides the standard's.

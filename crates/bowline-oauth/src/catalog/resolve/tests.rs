@@ -570,6 +570,12 @@ fn an_overlay_that_does_not_fit_is_refused_with_its_field() {
             json!({"identity": {"from": ["IDToken"]}, "publish": {"site": "/userInfo/site"}}),
             "publish.site is read in the user info",
         ),
+        (json!({"publish": {"site": "/call/0/id"}}), "publish.site is read in the answer to a call"),
+        (
+            json!({"publishCall": {"method": "POST"}, "publish": {"site": "/call/0/id"}}),
+            "publish.site is read in the answer to a call",
+        ),
+        (json!({"publishCall": {"headers": {"Authorization": "x"}}}), "the header Authorization"),
         (json!({"publish": {"refresh_token": "/answer/site"}}), "publish.refresh_token: the key must have"),
         (json!({"publish": {"Private_Key": "/answer/site"}}), "publish.Private_Key: the key must have"),
         (json!({"publish": {"a key": "/answer/site"}}), "publish.a key: the key must have"),
