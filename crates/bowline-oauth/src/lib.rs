@@ -27,8 +27,10 @@ pub mod key;
 pub mod limits;
 pub mod network;
 pub mod refresh;
+pub mod registration;
 pub mod rehearsal;
 pub mod request;
+pub mod resource;
 pub mod revoke;
 
 #[cfg(test)]
