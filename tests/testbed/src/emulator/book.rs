@@ -214,7 +214,9 @@ impl Book {
             !grant.ended && grant.consent.client == client && grant.consent.account == account
         };
         let theirs: Vec<_> = (0..self.grants.len()).filter(|grant| is_theirs(&self.grants[*grant])).collect();
-        theirs.iter().for_each(|grant| self.end_grant(*grant));
+        for grant in &theirs {
+            self.end_grant(*grant);
+        }
         !theirs.is_empty()
     }
 
