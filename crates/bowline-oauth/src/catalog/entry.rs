@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::calls::{Identity, KeyUsage, Revoke};
 use super::errors::ErrorTable;
-use super::look::{Color, Group};
+use super::look::{Color, Group, Setup};
 use super::merge::merge;
 use super::parameter::Parameter;
 use super::pointer::Pointer;
@@ -37,12 +37,18 @@ pub struct CatalogEntry {
     pub color: Color,
     /// Values that an administrator or a connection sets.
     pub parameters: BTreeMap<String, Parameter>,
+    /// What an administrator sets up at the provider first.
+    pub(crate) setup: Setup,
     /// How credentials begin, kind → prefix. Published formats grow: a hint, never a check.
     pub(crate) token_prefixes: BTreeMap<String, String>,
+    /// What ends a grant, besides a revocation and the lifetimes that are stated elsewhere.
+    pub(crate) endings: Vec<String>,
     /// Limits that the provider sets, for people.
     pub(crate) limits: Vec<String>,
     /// What else an administrator should know.
     pub(crate) notes: Vec<String>,
+    /// What is believed, and stated by none of the sources.
+    pub(crate) unverified: Vec<String>,
     /// Documents and code that the facts come from.
     pub(crate) sources: Vec<String>,
     /// How well the facts are established.
