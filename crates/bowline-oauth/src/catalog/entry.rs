@@ -248,7 +248,7 @@ impl<U> ThirdParty<U> {
     }
 
     /// Names of the parameters of a callback that are read besides the standard's.
-    pub fn callback_parameters(&self) -> BTreeSet<&str> {
+    pub fn callback_parameters(&self) -> BTreeSet<String> {
         let is_there = |path: &&Pointer| PublishedFrom::of(path) == Some(PublishedFrom::Callback);
         self.publish.values().filter(is_there).filter_map(Pointer::second_name).collect()
     }
