@@ -242,6 +242,11 @@ impl<U> ThirdParty<U> {
         there.map(|(key, path)| (key.as_str(), path.behind_first_name()))
     }
 
+    /// Whether a value is published under this key.
+    pub fn publishes(&self, key: &str) -> bool {
+        self.publish.contains_key(key)
+    }
+
     /// Whether the user info has values to publish.
     pub fn publishes_user_info(&self) -> bool {
         self.published_from(PublishedFrom::UserInfo).next().is_some()
