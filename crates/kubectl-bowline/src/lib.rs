@@ -17,6 +17,7 @@ mod doctor;
 mod exit;
 mod impact;
 mod import;
+mod intake;
 mod list;
 mod next;
 mod output;
