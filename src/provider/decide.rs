@@ -77,10 +77,6 @@ fn unfit(error: &ResolveError) -> Reason {
     }
 }
 
-fn needs_app(method: Method) -> bool {
-    !matches!(method, Method::ApiKey | Method::BasicAuth)
-}
-
 /// The registration, or why it cannot be used.
 fn app(
     spec: &IntegrationProviderSpec,
@@ -88,7 +84,7 @@ fn app(
     sketch: &Description,
     observed: &ObservedProvider,
 ) -> Result<Option<Arc<App>>, (Reason, String)> {
-    if !sketch.methods.iter().copied().any(needs_app) {
+    if !sketch.methods.iter().copied().any(Method::needs_app) {
         return Ok(None);
     }
     let Some(name) = spec.app.as_ref().map(|app| &app.secret_name) else {

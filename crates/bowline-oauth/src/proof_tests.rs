@@ -17,6 +17,7 @@ use crate::catalog::entries;
 const UNPROVED: &[(&str, &str)] = &[
     ("generic-api-key", "no provider"),
     ("generic-basic-auth", "no provider"),
+    ("generic-issued-key", "no provider"),
     ("generic-oauth2", "no provider"),
     ("generic-oauth2-client-credentials", "no provider"),
     ("generic-oauth2-refresh", "no provider"),
@@ -26,6 +27,7 @@ const UNPROVED: &[(&str, &str)] = &[
     ("sandbox-optional", "has a server of its own"),
     ("sandbox-sliding", "has a server of its own"),
     ("sandbox-token", "has a server of its own"),
+    ("zapier-key", "keys are issued here, and nothing is sent to a provider"),
 ];
 
 /// What is wrong with the catalogue or the protocol, and not fixed yet. What no longer fails has to be removed.

@@ -8,6 +8,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("dropbox", include_str!("providers/dropbox.yaml")),
     ("generic-api-key", include_str!("providers/generic-api-key.yaml")),
     ("generic-basic-auth", include_str!("providers/generic-basic-auth.yaml")),
+    ("generic-issued-key", include_str!("providers/generic-issued-key.yaml")),
     ("generic-oauth2-client-credentials", include_str!("providers/generic-oauth2-client-credentials.yaml")),
     ("generic-oauth2-refresh", include_str!("providers/generic-oauth2-refresh.yaml")),
     ("generic-oauth2", include_str!("providers/generic-oauth2.yaml")),
@@ -27,6 +28,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("sandbox-token", include_str!("providers/sandbox-token.yaml")),
     ("sandbox", include_str!("providers/sandbox.yaml")),
     ("slack", include_str!("providers/slack.yaml")),
+    ("zapier-key", include_str!("providers/zapier-key.yaml")),
 ];
 
 #[cfg(test)]
