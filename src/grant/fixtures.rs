@@ -280,6 +280,7 @@ pub(crate) struct Bench {
     pub(crate) api: ApiServer,
     pub(crate) clock: ManualClock,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Bench {
@@ -313,8 +314,8 @@ impl Bench {
             replaced: Replaced::new(Duration::from_mins(2)),
         };
         let events = Arc::new(Events::new(client, None));
-        let desk = Arc::new(Desk::new(engine, events, metrics, mpsc::unbounded_channel().0));
-        Self { api, clock, desk }
+        let desk = Arc::new(Desk::new(engine, events, Arc::clone(&metrics), mpsc::unbounded_channel().0));
+        Self { api, clock, desk, metrics }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -370,11 +371,11 @@ pub(crate) fn target(entry: &str) -> Arc<Target> {
     Arc::new(Target::new(description, spec, None, Arc::new(Offline::default())))
 }
 
-/// The same with an app of ours, and its token endpoint at this address of the machine.
-pub(crate) fn target_at(entry: &str, token_endpoint: &str) -> Arc<Target> {
+/// The same with an app of ours, and its endpoints for tokens and revocations at this address of the machine.
+pub(crate) fn target_at(entry: &str, endpoint: &str) -> Arc<Target> {
     let spec: IntegrationProviderSpec = serde_json::from_value(json!({
         "type": entry, "network": {"allowHTTP": true, "allowedCIDRs": ["127.0.0.0/8"]},
-        "endpoints": {"token": token_endpoint},
+        "endpoints": {"token": endpoint, "revocation": endpoint},
     }))
     .unwrap();
     let description = catalog::resolve(catalog::get(entry).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();

@@ -9,6 +9,7 @@ use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::http::{MaySend, Sent};
 use bowline_runtime::clock::{Clock, later};
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,9 @@ const TOO_MANY_REQUESTS: u16 = 429;
 /// How long nobody asks a provider that says "too many requests" and not how long to wait: otherwise each of many grants would
 /// have to hear it.
 const BUSY_FOR: Duration = Duration::from_secs(30);
+
+/// Seconds that clocks may differ before it is logged: an answer may take twenty.
+const CLOCKS_MAY_DIFFER: u64 = 60;
 
 pub(crate) struct Gate {
     metrics: Arc<Metrics>,
@@ -130,6 +134,17 @@ impl Gate {
         let result = request.await;
         call.finish(result.as_ref().err().map(|failure| failure.class));
         result
+    }
+
+    /// Notes how far the provider's clock is from ours. Lifetimes are counted on ours, so that costs no token; a signed assertion
+    /// or a stated end of another clock may be refused.
+    pub(super) fn compared_clocks(&self, job: &Job, theirs: Timestamp) {
+        let ahead = theirs.duration_since(self.clock.now()).as_secs();
+        self.metrics.provider_clock_ahead(&job.target.description().entry, ahead);
+        if ahead.unsigned_abs() > CLOCKS_MAY_DIFFER {
+            let provider = job.target.provider();
+            tracing::warn!(provider, ahead, "the provider's clock is that many seconds ahead of ours");
+        }
     }
 
     /// The registration works: if its connections were paused, they continue.

@@ -37,17 +37,16 @@ pub(super) async fn carry_out(
     let rules = job.target.description().issued_key.as_ref();
     let rules = rules.ok_or_else(|| ConsentError::NotOffered { whom_to_ask: job.target.whom_to_ask() })?;
     let before = standing(engine, job);
-    let has_done = |grant: &Grant| by.source.is_some() && grant.source == by.source;
-    if before.as_ref().is_some_and(has_done) {
-        return Ok(());
-    }
     let held = before.as_ref().and_then(Grant::issued_keys).cloned().unwrap_or_default().valid_at(now);
     let keys = changed(&held, order, rules, &by.user, now)
         .map_err(|why| Outcome::IntakeRefused { why: why.into() })?;
-    let person = by.person.or_else(|| before?.consent.person);
+    let (before_person, before_source) = before.map(|it| (it.consent.person, it.source)).unwrap_or_default();
+    let person = by.person.or(before_person);
+    // An intake Secret that could not be deleted must not create its key again, which may have been revoked since.
+    let source = by.source.or(before_source);
     let consent = Consent { person, ..Consent::default() };
     let nothing = Grant::empty(job.binding(None), consent, now);
-    let grant = Grant { source: by.source, ..nothing.with_issued_keys(keys) };
+    let grant = Grant { source, ..nothing.with_issued_keys(keys) };
     let change = |record: Record| record.minted(&records.sealer, &grant, job.newest_known);
     match write_wanted(engine, job, Patience::Brief, change).await {
         Ok(_) => Ok(()),

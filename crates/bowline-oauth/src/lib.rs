@@ -27,9 +27,12 @@ pub mod key;
 pub mod limits;
 pub mod network;
 pub mod refresh;
+pub mod registration;
 pub mod rehearsal;
 pub mod request;
+pub mod resource;
 pub mod revoke;
+pub mod webhook;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -22,9 +22,10 @@ mod schema;
 mod settings;
 pub(crate) mod template;
 mod values;
+pub(crate) mod webhook;
 
 pub use check::{Checked, check};
-pub use description::{Description, DiscoveredEndpoints};
+pub use description::{Description, DiscoveredEndpoints, MetadataSource, RegistrationEndpoint};
 pub use entry::CatalogEntry;
 pub use load::{entries, get, is_never_published};
 pub use parameter::SetBy;
@@ -32,3 +33,4 @@ pub use refusal::ResolveError;
 pub use render::{render_entry, render_list, render_yaml};
 pub use resolve::{entry_of, resolve, sketch};
 pub use schema::{overlay_schema, schema};
+pub use webhook::Webhook;
