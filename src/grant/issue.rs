@@ -110,3 +110,97 @@ pub(super) async fn expire(engine: &Engine, job: &Job) -> WorkResult {
 pub(crate) fn has_expired_key(grant: &Grant, now: Timestamp) -> bool {
     matches!(&grant.credential, Credential::IssuedKeys { keys } if keys.next_expiry().is_some_and(|at| at <= now))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bowline_api::opaque::Digest;
+
+    use super::*;
+    use crate::grant::fixtures::{Bench, Fault, job};
+    use crate::grant::work::Task;
+    use crate::vault::record::GrantVersion;
+
+    const ENTRY: &str = "zapier-key";
+
+    fn create(id: &str) -> KeyOrder {
+        KeyOrder::Create { id: id.to_owned(), sha256: Digest::of(id), overlap: None }
+    }
+
+    fn by(user: &str, source: Option<&str>) -> Orderer {
+        let source = source.map(|uid| SourceVersion {
+            uid: uid.to_owned(),
+            resource_version: "1".to_owned(),
+            digest: "d".to_owned(),
+        });
+        Orderer { user: user.to_owned(), person: None, source }
+    }
+
+    async fn ordered(bench: &Bench, job: &Job, order: &KeyOrder) -> Result<(), Outcome> {
+        carry_out(bench.engine(), job, order, by("alice", None)).await
+    }
+
+    fn held(bench: &Bench) -> (Vec<String>, GrantVersion) {
+        let record = bench.engine().records.get("u1").unwrap().record.clone();
+        let grant = record.open_grant(&bench.engine().records.sealer).unwrap().unwrap();
+        let ids = grant.issued_keys().unwrap().iter().map(|key| key.id.clone()).collect();
+        (ids, record.grant_version().unwrap())
+    }
+
+    #[tokio::test]
+    async fn each_change_is_another_revision_of_one_grant() {
+        let bench = Bench::start().await;
+        let job = job(ENTRY, Task::ExpireKeys);
+        ordered(&bench, &job, &create("Aaaaaaaa")).await.unwrap();
+        let (ids, first) = held(&bench);
+        assert_eq!((ids, first.revision), (vec!["Aaaaaaaa".to_owned()], 1));
+        bench.api.next(Fault::AnswerLost);
+        ordered(&bench, &job, &create("Bbbbbbbb")).await.unwrap();
+        let (ids, second) = held(&bench);
+        assert_eq!(ids, ["Bbbbbbbb", "Aaaaaaaa"]);
+        assert!(second.id == first.id && first.is_behind(second));
+        ordered(&bench, &job, &KeyOrder::Revoke { id: "Aaaaaaaa".into() }).await.unwrap();
+        assert_eq!(held(&bench).0, ["Bbbbbbbb"]);
+        let unknown = ordered(&bench, &job, &KeyOrder::Revoke { id: "Aaaaaaaa".into() }).await;
+        assert!(matches!(unknown, Err(Outcome::IntakeRefused { .. })), "{unknown:?}");
+        ordered(&bench, &job, &KeyOrder::RevokeAll).await.unwrap();
+        assert!(held(&bench).0.is_empty());
+    }
+
+    /// Otherwise a former owner, or whoever restores an old record, would have a key that works.
+    #[tokio::test]
+    async fn keys_of_another_owner_or_an_older_record_are_not_kept() {
+        let bench = Bench::start().await;
+        let mine = job(ENTRY, Task::ExpireKeys);
+        ordered(&bench, &mine, &create("Aaaaaaaa")).await.unwrap();
+        let (_, version) = held(&bench);
+        let newer = GrantVersion { revision: version.revision + 3, ..version };
+        let behind = Job { newest_known: Some(newer), ..mine.clone() };
+        ordered(&bench, &behind, &create("Bbbbbbbb")).await.unwrap();
+        let (ids, now) = held(&bench);
+        assert_eq!(ids, ["Bbbbbbbb"]);
+        assert!(now.id != version.id && newer.is_behind(now));
+        let bobs = Job { owner: "bob".to_owned(), ..mine };
+        ordered(&bench, &bobs, &create("Cccccccc")).await.unwrap();
+        assert_eq!(held(&bench).0, ["Cccccccc"]);
+    }
+
+    #[tokio::test]
+    async fn which_intake_was_read_last_stays_known() {
+        let bench = Bench::start().await;
+        let job = job(ENTRY, Task::ExpireKeys);
+        carry_out(bench.engine(), &job, &create("Aaaaaaaa"), by("alice", Some("s1"))).await.unwrap();
+        ordered(&bench, &job, &KeyOrder::RevokeAll).await.unwrap();
+        let grant = bench.engine().records.in_use("u1").unwrap();
+        assert_eq!(grant.source.unwrap().uid, "s1", "so it is not read again");
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_issues_no_keys_takes_no_order() {
+        let bench = Bench::start().await;
+        let job = job("generic-api-key", Task::ExpireKeys);
+        let refused = ordered(&bench, &job, &create("Aaaaaaaa")).await;
+        assert!(matches!(refused, Err(Outcome::IntakeRefused { .. })), "{refused:?}");
+        assert!(!bench.api.has("record-u1"));
+    }
+}
