@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use bowline_api::connection::{Format, SecretType};
@@ -120,7 +120,7 @@ fn listed(keys: &IssuedKeys) -> String {
         sha256: key.sha256.as_str(),
         not_after: key.expires_at,
     });
-    serde_json::Value::from_iter(published.map(|key| json!(key))).to_string()
+    published.map(|key| json!(key)).collect::<Value>().to_string()
 }
 
 /// Type and data of one Secret. Values are erased when dropped and never printed.

@@ -186,7 +186,7 @@ async fn nobody_but_the_owner_announces_a_key_and_no_secret_provides_one() {
     let refused = connections.patch("zapier", &PatchParams::default(), &Patch::Merge(&announcement)).await;
     assert!(matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403), "{refused:?}");
 
-    // A credentials Secret is no way either, and an intake must not bring a key of its own.
+    // A credentials Secret is no way either, and an intake must not hold a key.
     it.keep_secret("kept", "zapier", "bowline.dev/credential", &[("key_order", &order)]).await;
     it.change("zapier", json!({"spec": {"credentials": {"secretName": "kept"}}})).await;
     let refused = it.until_attempt("zapier", "IntakeRefused").await;

@@ -75,10 +75,10 @@ impl IssueArgs {
         let key = NewKey::generate(prefix(&connection)?)?;
         let order = key.order(overlap).checked().map_err(|_| Usage("--overlap is at most 720h"))?;
         let announced = give(session, &connection, &order).await?;
-        let done = match wait.begin(&format!("Creating the key {} for {name}", key.id()), screen) {
-            true => carried_out(session, &connection, &announced, wait).await,
-            false => Ok(()),
-        };
+        let mut done = Ok(());
+        if wait.begin(&format!("Creating the key {} for {name}", key.id()), screen) {
+            done = carried_out(session, &connection, &announced, wait).await;
+        }
         // One that was refused is no key; one that is not taken yet may become one.
         if done.as_ref().is_err_and(|error| error.downcast_ref::<Refused>().is_some()) {
             return done;
