@@ -33,6 +33,7 @@ use self::observed::{ObservedConnection, RecordState};
 use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
 use crate::kinds::keys;
 use crate::metrics::PassOutcome;
+use crate::vault::record::IssuedKeys;
 
 /// How soon unfinished work is repeated.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
@@ -99,7 +100,7 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     let plan = decide(connection, &observed, now, ctx.settings.limits);
     let outcome = act(ctx, connection, &observed, &plan).await;
     let mut status = report::status(connection, &observed, &plan, &outcome, now);
-    let news = news::news(connection.status.as_ref(), &status, observed.actor.finished.as_ref());
+    let news = news::news(connection.status.as_ref(), &status, observed.actor.finished.as_ref(), now);
     news::record(&mut status, &news, now);
     publish(ctx, connection, &observed, &status, &news).await?;
     Ok(next(&observed, &plan, &outcome, now))
@@ -137,8 +138,10 @@ fn next(
     let idle = plan.task.is_none() && !observed.actor.busy;
     let attempt = [plan.next_attempt, plan.request_at].into_iter().flatten().min().filter(|_| idle);
     let rested = |until: Option<Timestamp>| until.filter(|until| *until > now);
+    let keys = observed.record.grant().and_then(|grant| grant.issued_keys());
     let times = [
         expiry,
+        keys.and_then(IssuedKeys::next_expiry).filter(|at| *at > now),
         // No refresh is due while the actor rests.
         rested(observed.actor.rest_until).or(attempt),
         rested(observed.actor.consent_rest_until),

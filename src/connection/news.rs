@@ -2,7 +2,7 @@
 
 use bowline_api::IntegrationConnectionStatus as Status;
 use bowline_api::condition::{ConditionType, Conditioned};
-use bowline_api::connection::{AttemptMethod, HISTORY_ENTRIES, HistoryEntry, LastAttempt};
+use bowline_api::connection::{AttemptMethod, HISTORY_ENTRIES, HistoryEntry, IssuedKeyStatus, LastAttempt};
 use bowline_api::reason::{MessageFacts, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -20,7 +20,12 @@ fn news_of(reason: Reason) -> EventNote {
 }
 
 /// The Events to publish, given the status before and after.
-pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&FinishedWork>) -> Vec<EventNote> {
+pub(super) fn news(
+    old: Option<&Status>,
+    new: &Status,
+    finished: Option<&FinishedWork>,
+    now: Timestamp,
+) -> Vec<EventNote> {
     let attempt = failed_attempt(old, new);
     let mut all: Vec<EventNote> = turned(old, new).collect();
     // Without a grant in use, Authorized says how the attempt ended: one Event is enough.
@@ -28,6 +33,7 @@ pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&Finishe
     all.extend(attempt);
     all.extend(left_workspace(old, new));
     all.extend(replaced(old, new));
+    all.extend(keys(old, new, now));
     all.extend(answered(finished));
     all.extend(recovered(old, new));
     all
@@ -95,6 +101,23 @@ fn replaced(old: Option<&Status>, new: &Status) -> Option<EventNote> {
     (is_news && came_by_secret).then(|| news_of(Reason::GrantReplaced))
 }
 
+/// Issued keys that came or went. Where the grant itself is gone, that is told.
+fn keys(old: Option<&Status>, new: &Status, now: Timestamp) -> Vec<EventNote> {
+    let Some(old) = old.filter(|_| new.grant.is_some()) else { return Vec::new() };
+    let is_among =
+        |keys: &[IssuedKeyStatus], key: &IssuedKeyStatus| keys.iter().any(|other| other.id == key.id);
+    let gone = old.issued_keys.iter().filter(|key| !is_among(&new.issued_keys, key)).map(|key| {
+        let is_over = key.expires_at.as_ref().is_some_and(|at| at.0 <= now);
+        (if is_over { Reason::KeyExpired } else { Reason::KeyRevoked }, key)
+    });
+    let came = new.issued_keys.iter().filter(|key| !is_among(&old.issued_keys, key));
+    let told = gone.chain(came.map(|key| (Reason::KeyCreated, key))).map(|(reason, key)| {
+        let (id, by) = (Some(key.id.as_str()), Some(key.created_by.as_str()));
+        (reason, reason.message(&MessageFacts { list: id, owner: by, ..MessageFacts::default() }))
+    });
+    told.collect()
+}
+
 fn answered(finished: Option<&FinishedWork>) -> Option<EventNote> {
     let finished = finished.filter(|finished| finished.request.is_some())?;
     matches!(finished.outcome, Outcome::Committed { .. }).then(|| news_of(Reason::Refreshed))
@@ -108,8 +131,48 @@ fn recovered(old: Option<&Status>, new: &Status) -> Option<EventNote> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use bowline_api::connection::GrantStatus;
+
     use super::*;
+
+    #[test]
+    fn keys_that_came_and_went_are_told_with_their_ids() {
+        let key = |id: &str, expires: Option<i64>| IssuedKeyStatus {
+            id: id.to_owned(),
+            created_at: Time(Timestamp::UNIX_EPOCH),
+            created_by: "bob".to_owned(),
+            expires_at: expires.map(|at| Time(Timestamp::from_second(at).unwrap())),
+        };
+        let grant = GrantStatus {
+            id: "g".to_owned(),
+            revision: 1,
+            ordinal: None,
+            obtained_at: Time(Timestamp::UNIX_EPOCH),
+            expires_at: None,
+        };
+        let status = |keys: &[IssuedKeyStatus]| Status {
+            grant: Some(grant.clone()),
+            issued_keys: keys.to_vec(),
+            ..Status::default()
+        };
+        let old = status(&[key("stays", None), key("over", Some(60)), key("revoked", Some(90))]);
+        let new = status(&[key("fresh", None), key("stays", None)]);
+        let now = Timestamp::from_second(60).unwrap();
+        let told = news(Some(&old), &new, None, now);
+        let expected = [
+            (Reason::KeyExpired, "The key over has expired."),
+            (Reason::KeyRevoked, "The key revoked was revoked."),
+            (Reason::KeyCreated, "bob created the key fresh."),
+        ];
+        assert_eq!(told, expected.map(|(reason, note)| (reason, note.to_owned())));
+        assert!(news(Some(&new), &new, None, now).is_empty());
+        assert!(
+            news(Some(&old), &Status::default(), None, now).is_empty(),
+            "disconnecting is told by itself"
+        );
+    }
 
     #[test]
     fn a_history_has_the_newest_first_and_an_end() {

@@ -94,11 +94,16 @@ impl ObservedConnection {
         self.target().is_some_and(|target| target.method(spec) == Method::ClientCredentials)
     }
 
+    /// Whether its keys are issued here.
+    pub(crate) fn issues_keys(&self, spec: &IntegrationConnectionSpec) -> bool {
+        self.target().is_some_and(|target| target.method(spec) == Method::IssuedKey)
+    }
+
     /// Whether a new token can be obtained without the owner.
     pub(crate) fn is_refreshable(&self, spec: &IntegrationConnectionSpec, grant: &Grant) -> bool {
         match &grant.credential {
             Credential::OAuth { refresh_token, .. } => refresh_token.is_some() || self.is_minted(spec),
-            Credential::ApiKey { .. } | Credential::Basic { .. } => false,
+            Credential::ApiKey { .. } | Credential::Basic { .. } | Credential::IssuedKeys { .. } => false,
         }
     }
 }

@@ -5,8 +5,8 @@ mod authorization;
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned, Conditions, Truth};
 use bowline_api::connection::{
-    AccountStatus, GrantStatus, IntegrationConnectionStatus, Phase, RulingStatus, ScopesStatus, SecretStatus,
-    SharingStatus, TokenStatus,
+    AccountStatus, GrantStatus, IntegrationConnectionStatus, IssuedKeyStatus, Phase, RulingStatus,
+    ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
 };
 use bowline_api::reason::{MessageFacts, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -19,6 +19,7 @@ use super::observed::{ObservedConnection, RecordState};
 use crate::grant::target::ScopeComparison;
 use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::sharing::Shared;
+use crate::vault::record::IssuedKeys;
 use crate::vault::{Credential, Grant};
 
 pub(super) fn status(
@@ -65,6 +66,9 @@ impl Report<'_> {
             scopes: self.scopes().or_else(|| old.scopes.clone().filter(|_| keep)),
             // Of a first token that was refused only this remembers when to ask again.
             token: self.token().filter(|_| keep || never_was && !gone && history.last_failure.is_some()),
+            key_prefix: self.key_prefix(),
+            issued_keys: grant
+                .map_or_else(|| if keep { old.issued_keys.clone() } else { Vec::new() }, issued_keys),
             grant: self.grant().or_else(|| old.grant.clone().filter(|_| grant.is_none() && keep)),
             ruling: history.ruling.clone().filter(|_| !gone).map(|ruling| RulingStatus {
                 grant: version.map(|version| version.id.to_string()),
@@ -159,7 +163,9 @@ impl Report<'_> {
         if grant.consent.awaits_confirmation() {
             return None;
         }
-        let is_new = self.plan.history.accepted;
+        // Another key belongs to the same grant.
+        let is_first = self.observed.record.version().is_none_or(|version| version.revision == 1);
+        let is_new = self.plan.history.accepted && is_first;
         before.filter(|_| !is_new).or_else(|| Some((Time(self.now), grant.bound_to.owner.clone())))
     }
 
@@ -207,6 +213,13 @@ impl Report<'_> {
         })
     }
 
+    /// While the provider cannot be used, it is the one that was known.
+    fn key_prefix(&self) -> Option<String> {
+        let Some(target) = self.observed.target() else { return self.old.key_prefix.clone() };
+        let rules = target.description().issued_key.as_ref()?;
+        self.observed.issues_keys(&self.connection.spec).then(|| rules.prefix.clone())
+    }
+
     fn sharing(&self) -> Option<SharingStatus> {
         let workspace = match &self.observed.shared {
             Shared::In { workspace, .. } => workspace,
@@ -223,6 +236,17 @@ impl Report<'_> {
             shared_at: before.map_or(Time(self.now), |sharing| sharing.shared_at.clone()),
         })
     }
+}
+
+fn issued_keys(grant: &Grant) -> Vec<IssuedKeyStatus> {
+    let keys = grant.issued_keys().into_iter().flat_map(IssuedKeys::iter);
+    let status = keys.map(|key| IssuedKeyStatus {
+        id: key.id.clone(),
+        created_at: Time(key.created_at),
+        created_by: key.created_by.clone(),
+        expires_at: key.expires_at.map(Time),
+    });
+    status.collect()
 }
 
 fn account(grant: &Grant) -> Option<AccountStatus> {
@@ -244,7 +268,9 @@ fn phase(connection: &IntegrationConnection, status: &IntegrationConnectionStatu
         Phase::Revoked
     } else if status.connected_at.is_none() {
         Phase::Pending
-    } else if matches!(fresh, Some(Reason::TokenExpired | Reason::NotRefreshable)) && !refused {
+    } else if matches!(fresh, Some(Reason::TokenExpired | Reason::NotRefreshable | Reason::NoValidKey))
+        && !refused
+    {
         Phase::Expired
     } else {
         Phase::Error

@@ -22,7 +22,7 @@ use super::incident::Incidents;
 use super::outcome::{FinishedWork, Outcome, SLOW};
 use super::refresh::{mint, refresh};
 use super::work::{ConsentTask, Job, Lane, Task};
-use super::{Engine, Records, intake, lock, revoke, slot};
+use super::{Engine, Records, intake, issue, lock, revoke, slot};
 use crate::kube_ext::events::Events;
 use crate::metrics::{GRANT_WORK, Metrics};
 use crate::vault::{Intent, Record, Slot};
@@ -212,6 +212,7 @@ impl Desk {
             Task::Judge => intake::judge_candidate(engine, job).await,
             Task::Refresh { .. } => refresh(engine, job).await,
             Task::Mint { .. } => mint(engine, job).await,
+            Task::ExpireKeys => issue::expire(engine, job).await,
             Task::Consent(task) => consent(engine, job, task).await,
             Task::End { ending, read } => {
                 revoke::end(engine, &self.events, job, ending, read).await;

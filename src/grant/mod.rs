@@ -18,6 +18,7 @@
 //! | `presence` | whether a connection is still there when its first record is |
 //! | `slot` | spending a refresh token: intent → request → answer on record |
 //! | `revoke` | which grants may be revoked, and how |
+//! | `issue` | keys that we issue: orders carried out, expired keys taken out |
 //! | [`intake`] | taking a grant in: candidate → judged → promoted |
 //! | [`consent`] | a person consents: request, code, device flow |
 //! | `refresh` | the grant in use: a refresh, or a token from the app registration itself |
@@ -35,6 +36,7 @@ mod fixtures;
 mod gate;
 pub(crate) mod incident;
 pub(crate) mod intake;
+mod issue;
 pub(crate) mod lifetime;
 pub(crate) mod outcome;
 mod pace;
@@ -55,6 +57,7 @@ use crate::vault::journal::Journal;
 
 pub(crate) use delays::Delays;
 pub(crate) use gate::Gate;
+pub(crate) use issue::has_expired_key;
 pub(crate) use presence::is_uninstalling;
 pub(crate) use records::Records;
 pub(crate) use revoke::{Replaced, is_given_up};

@@ -2,11 +2,14 @@
 //! code or a token. An older grant is unchanged.
 
 use bowline_api::connection::Method;
+use bowline_api::issued_key::OrderFlaw;
 use bowline_api::reason::{MessageFacts, Reason};
 use bowline_oauth::callback::Declined;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::key::KeyFlaw;
 use bowline_oauth::limits::{MAX_NAME, MAX_SCOPES, MAX_TOKEN, Oversized};
+
+use crate::vault::record::KeyChangeError;
 
 /// The size limit of one value of a Secret, in bytes: that of a token from the provider.
 pub(super) const MAX_VALUE: usize = MAX_TOKEN;
@@ -52,6 +55,14 @@ pub(crate) enum IntakeError {
     BadTime { key: &'static str },
     #[error("This connection gets its tokens from the app registration: there is nothing to import.")]
     NothingToImport,
+    #[error(
+        "The keys of this connection are issued by Bowline, and none is read from a Secret. Use kubectl bowline issue."
+    )]
+    NotIssuedHere,
+    #[error("What was ordered cannot be done: {0}. Use kubectl bowline issue.")]
+    BadOrder(#[from] OrderFlaw),
+    #[error(transparent)]
+    Keys(#[from] KeyChangeError),
     #[error("The provider does not accept what was provided: {summary} Provide a new one.")]
     Refused { summary: String },
     #[error(
@@ -120,6 +131,7 @@ fn expected(method: Method) -> &'static str {
             "refresh_token, or access_token; with it expires_in or expires_at, scope"
         }
         Method::ClientCredentials => "nothing: tokens are minted from the app registration",
+        Method::IssuedKey => "the key key_order, as kubectl bowline issue writes it",
     }
 }
 

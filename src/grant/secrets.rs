@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_api::connection::Method;
 use bowline_api::names::{ANNOTATION_FOR, LABEL_INTAKE_FOR, TYPE_CREDENTIAL, TYPE_INTAKE};
 use bowline_oauth::app::App;
 use bowline_runtime::telemetry::chain;
@@ -62,7 +61,7 @@ impl Secrets {
     pub(super) async fn app(&self, job: &Job) -> Result<Option<Arc<App>>, Outcome> {
         let missing = |message| Outcome::SecretMissing { message };
         let Some(name) = &job.own_app else {
-            let needed = !matches!(job.method, Method::ApiKey | Method::BasicAuth);
+            let needed = job.method.needs_app();
             return match job.target.app() {
                 Some(app) => Ok(Some(Arc::clone(app))),
                 None if needed => Err(missing(format!(

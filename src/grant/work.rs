@@ -101,6 +101,8 @@ pub(crate) enum Task {
     Refresh { request: Option<String> },
     /// Mint a token from the app registration, for this request if one was made.
     Mint { request: Option<String> },
+    /// Take out the issued keys that have expired.
+    ExpireKeys,
     /// Take a step of an attempt.
     Consent(ConsentTask),
     /// Revoke what the ending with this key holds and erase it, if it is still what was read: a newer one may say to wait.
@@ -110,7 +112,7 @@ pub(crate) enum Task {
 impl Task {
     pub(crate) const fn lane(&self) -> Lane {
         match self {
-            Self::Refresh { .. } | Self::Mint { .. } | Self::End { .. } => Lane::Refresh,
+            Self::Refresh { .. } | Self::Mint { .. } | Self::ExpireKeys | Self::End { .. } => Lane::Refresh,
             Self::Take(_) | Self::Read { .. } | Self::Judge | Self::Consent(_) => Lane::Consent,
         }
     }
@@ -134,6 +136,8 @@ pub(crate) enum ConsentTask {
     Poll { attempt: String },
     /// End an attempt whose exchange no process works on, and of which nothing is on record.
     Interrupted { attempt: String },
+    /// Carry out an order about issued keys.
+    Issue { attempt: String },
     /// The owner confirms the account that finished a device flow: its id, as in the annotation.
     Confirm { account: String },
 }

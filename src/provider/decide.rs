@@ -88,10 +88,6 @@ fn registers_itself(spec: &IntegrationProviderSpec, sketch: &Description) -> boo
     spec.app.is_none() && sketch.registers_itself()
 }
 
-fn needs_app(method: Method) -> bool {
-    !matches!(method, Method::ApiKey | Method::BasicAuth)
-}
-
 /// The registration, or why it cannot be used.
 fn app(
     spec: &IntegrationProviderSpec,
@@ -99,7 +95,7 @@ fn app(
     sketch: &Description,
     observed: &ObservedProvider,
 ) -> Result<Option<Arc<App>>, (Reason, String)> {
-    if !sketch.methods.iter().copied().any(needs_app) {
+    if !sketch.methods.iter().copied().any(Method::needs_app) {
         return Ok(None);
     }
     let registers = registers_itself(spec, sketch);

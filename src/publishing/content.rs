@@ -1,11 +1,14 @@
 //! Which keys a published Secret has, and their values. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 use serde::de::IgnoredAny;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use bowline_api::connection::{Format, SecretType};
@@ -13,6 +16,7 @@ use bowline_api::open::Open;
 use bowline_oauth::answer::UNKNOWN_TYPE;
 use bowline_oauth::catalog::is_never_published;
 
+use crate::vault::record::IssuedKeys;
 use crate::vault::{Credential, Grant};
 
 /// The maximum size of all values together; a Secret may have 1 MiB with everything else in it.
@@ -32,9 +36,17 @@ pub struct Material<'a> {
 
 #[derive(Clone, Copy)]
 pub enum PublishedCredential<'a> {
-    OAuth { access_token: &'a SecretString, token_type: &'a str },
+    OAuth {
+        access_token: &'a SecretString,
+        token_type: &'a str,
+    },
     ApiKey(&'a SecretString),
-    Basic { username: &'a str, password: &'a SecretString },
+    Basic {
+        username: &'a str,
+        password: &'a SecretString,
+    },
+    /// The digests of keys that we issued.
+    IssuedKeys(&'a IssuedKeys),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +72,7 @@ impl<'a> Material<'a> {
             }
             Credential::ApiKey { api_key } => PublishedCredential::ApiKey(api_key),
             Credential::Basic { username, password } => PublishedCredential::Basic { username, password },
+            Credential::IssuedKeys { keys } => PublishedCredential::IssuedKeys(keys),
         };
         let account = grant.bound_to.account.as_ref();
         Ok(Self {
@@ -74,12 +87,13 @@ impl<'a> Material<'a> {
 }
 
 impl<'a> PublishedCredential<'a> {
-    /// The access token, the key or the password.
-    pub(super) fn secret(self) -> &'a str {
+    /// The access token, the key or the password; of keys that we issued, the list of their digests.
+    pub(super) fn secret(self) -> Cow<'a, str> {
         match self {
             Self::OAuth { access_token: secret, .. }
             | Self::ApiKey(secret)
-            | Self::Basic { password: secret, .. } => secret.expose_secret(),
+            | Self::Basic { password: secret, .. } => secret.expose_secret().into(),
+            Self::IssuedKeys(keys) => listed(keys).into(),
         }
     }
 
@@ -87,6 +101,26 @@ impl<'a> PublishedCredential<'a> {
         let Self::Basic { username, .. } = self else { return None };
         Some(username)
     }
+}
+
+/// A key that we issued, as an application that is shown it recognizes it.
+#[derive(Serialize)]
+struct PublishedKey<'a> {
+    id: &'a str,
+    sha256: &'a str,
+    /// From then on it is not valid, also where this list is an old one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_after: Option<Timestamp>,
+}
+
+/// The keys in JSON, the newest first.
+fn listed(keys: &IssuedKeys) -> String {
+    let published = keys.iter().map(|key| PublishedKey {
+        id: &key.id,
+        sha256: key.sha256.as_str(),
+        not_after: key.expires_at,
+    });
+    published.map(|key| json!(key)).collect::<Value>().to_string()
 }
 
 /// Type and data of one Secret. Values are erased when dropped and never printed.
@@ -197,6 +231,7 @@ fn raw(material: &Material<'_>) -> StringData {
             put("token_type", token_type);
         }
         PublishedCredential::ApiKey(key) => put("api_key", key.expose_secret()),
+        PublishedCredential::IssuedKeys(keys) => put("issued_keys", &listed(keys)),
         PublishedCredential::Basic { username, password } => {
             put("username", username);
             put("password", password.expose_secret());

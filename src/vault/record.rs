@@ -16,6 +16,7 @@ use super::seal::{OpenError, Place, SealPurpose, Sealer};
 
 mod ending;
 mod grant;
+mod issued_keys;
 mod object;
 mod secret_text;
 mod transition;
@@ -24,6 +25,7 @@ pub(crate) use ending::{Debt, Ending, Withdrawal};
 pub(crate) use grant::{
     Account, Binding, Consent, Credential, Grant, GrantType, Mismatch, SiblingKey, SourceVersion, Terms,
 };
+pub(crate) use issued_keys::{IssuedKey, IssuedKeys, KeyChangeError};
 pub(super) use object::CLEAR_PART;
 pub(crate) use object::{ENDING_TYPE, Kept, RECORD_TYPE, RecordError};
 pub(crate) use transition::TransitionError;

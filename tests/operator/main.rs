@@ -24,6 +24,7 @@ mod grace;
 mod guarding;
 mod incident;
 mod intake;
+mod issued;
 mod keyring;
 mod lifecycle;
 mod looking;

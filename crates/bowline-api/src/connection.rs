@@ -13,8 +13,8 @@ use serde_with::skip_serializing_none;
 pub use self::secret::{Format, PublishedSecret, SecretTemplate, SecretType, TemplateMetadata};
 pub use self::status::{
     AccountStatus, AttemptMethod, AttemptResult, AuthorizationStatus, FailureStatus, GrantStatus,
-    HISTORY_ENTRIES, HistoryEntry, IntegrationConnectionStatus, LastAttempt, Phase, RulingStatus,
-    ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
+    HISTORY_ENTRIES, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus, LastAttempt, Phase,
+    RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
 };
 use super::SecretRef;
 use super::open::Open;
@@ -123,6 +123,7 @@ pub struct IntegrationConnectionSpec {
     /// How the grant is obtained. `AuthorizationCode`: a person consents in a browser. `DeviceCode`: a person consents on another
     /// device; the provider must allow it (`allow.deviceFlow`). `RefreshToken`: a refresh token obtained elsewhere.
     /// `ClientCredentials`: the app registration itself is the grant. `ApiKey`: a key. `BasicAuth`: user name and password.
+    /// `IssuedKey`: keys that Bowline issues, of which it keeps the digests; others use them to reach an application of yours.
     /// Absent means the first method of the provider.
     #[schemars(with = "Option<Method>")]
     pub method: Option<Open<Method>>,
@@ -182,6 +183,8 @@ pub enum Method {
     ApiKey,
     /// User name and password (RFC 7617).
     BasicAuth,
+    /// Keys that Bowline issues: it keeps their digests, by which an application recognizes them.
+    IssuedKey,
 }
 
 impl Method {
@@ -194,7 +197,16 @@ impl Method {
             | Self::DeviceCode
             | Self::RefreshToken
             | Self::ApiKey
-            | Self::BasicAuth => true,
+            | Self::BasicAuth
+            | Self::IssuedKey => true,
+        }
+    }
+
+    /// Whether it needs a registration at the provider, and gives tokens.
+    pub const fn needs_app(self) -> bool {
+        match self {
+            Self::ApiKey | Self::BasicAuth | Self::IssuedKey => false,
+            Self::AuthorizationCode | Self::DeviceCode | Self::RefreshToken | Self::ClientCredentials => true,
         }
     }
 }

@@ -11,6 +11,7 @@ mod condition_type;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod connection;
 pub mod duration;
+pub mod issued_key;
 pub mod names;
 pub mod opaque;
 pub mod open;

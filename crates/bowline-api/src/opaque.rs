@@ -38,6 +38,11 @@ impl Digest {
         &self.0
     }
 
+    /// Whether one that somebody else wrote has the form of a digest.
+    pub fn is_well_formed(&self) -> bool {
+        self.0.len() == 64 && self.0.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+
     /// The first 40 digits: short enough for a label, and nobody finds a second text with the same ones.
     pub fn short(&self) -> &str {
         self.0.get(..40).unwrap_or(&self.0)

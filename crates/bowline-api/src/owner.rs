@@ -36,7 +36,7 @@ pub fn may_own(user: &str, method: Option<Method>, has_credentials: bool) -> boo
         Some(SubjectKind::User) => true,
         Some(SubjectKind::ServiceAccount) => match method {
             Some(Method::ClientCredentials) => true,
-            Some(Method::AuthorizationCode | Method::DeviceCode) => false,
+            Some(Method::AuthorizationCode | Method::DeviceCode | Method::IssuedKey) => false,
             Some(Method::RefreshToken | Method::ApiKey | Method::BasicAuth) | None => has_credentials,
         },
         None => false,

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use super::IntegrationConnection;
 use super::condition::{ConditionType, Conditioned, Truth};
 use super::connection::{
-    AccountStatus, AttemptResult, GrantStatus, LastAttempt, Phase, ScopesStatus, TokenStatus,
+    AccountStatus, AttemptResult, GrantStatus, IssuedKeyStatus, LastAttempt, Phase, ScopesStatus, TokenStatus,
 };
 use super::open::Open;
 use super::reason::{Effect, Fixer, MessageFacts, Reason, Remedy};
@@ -126,6 +126,16 @@ impl IntegrationConnection {
 
     pub fn grant(&self) -> Option<&GrantStatus> {
         self.status.as_ref()?.grant.as_ref()
+    }
+
+    /// Keys that were issued for it and are valid, the newest first.
+    pub fn issued_keys(&self) -> &[IssuedKeyStatus] {
+        self.status.as_ref().map(|status| status.issued_keys.as_slice()).unwrap_or_default()
+    }
+
+    /// What keys that are issued for it begin with; `None` where none are issued.
+    pub fn key_prefix(&self) -> Option<&str> {
+        self.status.as_ref()?.key_prefix.as_deref()
     }
 
     pub fn token(&self) -> Option<&TokenStatus> {

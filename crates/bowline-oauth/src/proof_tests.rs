@@ -20,10 +20,12 @@ use crate::catalog::proof::EntryProofs;
 const SERVERS: &[(&str, &str, &str)] = &[
     ("generic-api-key", "a server that checks keys", "tests/operator/lifecycle.rs"),
     ("generic-basic-auth", "a server that checks passwords", "tests/operator/lifecycle.rs"),
+    ("generic-issued-key", "a verifier of keys", "tests/operator/issued.rs"),
     ("generic-oauth2", "`oidc-provider`", "tests/operator/oidc.rs"),
     ("generic-oauth2-client-credentials", "the sandbox", "tests/operator/who_may_use.rs"),
     ("generic-oauth2-refresh", "`oidc-provider`", "tests/operator/oidc.rs"),
     ("mcp", "`oidc-provider`", "tests/operator/mcp.rs"),
+    ("zapier-key", "a verifier of keys", "tests/operator/issued.rs"),
 ];
 
 /// Entries of the sandbox, which is made for tests: nothing is proved of a provider.

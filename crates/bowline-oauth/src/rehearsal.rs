@@ -56,6 +56,9 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
             let minted = refresh::client_credentials(&stage, description, &app, scopes, now).await;
             minted.map(|granted| granted.answer)
         }
+        Some(Method::IssuedKey) => {
+            return "There are no tokens to request: keys are issued here.\n".to_owned();
+        }
         Some(Method::ApiKey | Method::BasicAuth) | None => {
             return "There are no tokens to request: a key or a password is provided.\n".to_owned();
         }

@@ -76,6 +76,8 @@ fn action(method: &Method, route: &str, actor: Option<&Requester>) -> Option<&'s
         "again" => "connect again",
         "confirm" => "confirm account",
         "agree" => "agree to scopes",
+        "keys" => "create key",
+        "revoke" => "revoke key",
         "edit" => "edit",
         "share" => "share",
         "unshare" => "unshare",
@@ -105,10 +107,10 @@ fn object(route: &str, uri: &Uri, response: &Response) -> String {
         .unwrap_or_else(named)
 }
 
-/// A change redirects to its result; a page in its place asks for something first.
+/// A change redirects to its result, or shows what it created; another page in its place asks for something first.
 fn result(status: StatusCode) -> &'static str {
     match status {
-        status if status.is_redirection() => "done",
+        status if status.is_redirection() || status == StatusCode::CREATED => "done",
         status if status.is_server_error() => "failed",
         status if status.is_client_error() => "refused",
         _ => "asked",

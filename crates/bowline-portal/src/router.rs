@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use tower_http::timeout::TimeoutLayer;
 
-use crate::connect::{callback, leave, start};
+use crate::connect::{callback, keys, leave, start};
 use crate::error::PageError;
 use crate::page::around_failures;
 use crate::pages::{
@@ -74,7 +74,9 @@ fn connections() -> Router<Portal> {
         .route("/disconnect", get(ending::before_disconnect).post(ending::disconnect))
         .route("/delete", get(ending::before_delete).post(ending::delete))
         .route("/connect", get(review::page))
-        .route("/start", post(start::start));
+        .route("/start", post(start::start))
+        .route("/keys", post(keys::create))
+        .route("/keys/revoke", post(keys::revoke));
     Router::new()
         .route("/connections", get(list::page))
         .nest("/connections/{namespace}/{name}", one)

@@ -137,26 +137,44 @@ impl Subject {
 
     /// Refuses, with the reason, unless this visitor can connect it now.
     pub(crate) fn need_to_connect(&self) -> Result<(), PageError> {
+        self.need_access()?;
+        if self.card.connects_by_browser(&self.connection) {
+            return Ok(());
+        }
+        Err(not_now("This connection cannot be made in a browser."))
+    }
+
+    /// Refuses, with the reason, unless this visitor can have keys issued or revoked now.
+    pub(crate) fn need_to_issue(&self) -> Result<(), PageError> {
+        self.need_access()?;
+        if self.card.issues_keys(&self.connection) {
+            return Ok(());
+        }
+        Err(not_now("No keys are issued for this connection."))
+    }
+
+    /// Refuses, with the reason, unless a grant of this visitor can be taken in now.
+    fn need_access(&self) -> Result<(), PageError> {
         let Self { connection, card, may, .. } = self;
         if let Some(why) = may.refused_to_connect(connection) {
             return Err(PageError::forbidden(&why, "Ask the owner of the connection."));
         }
-        let back = "Go back to the connection: its page says what is possible.";
-        let refuse = |what: &str| Err(PageError::conflict("This cannot be connected now", what, back));
         if self.is_being_deleted() {
-            return refuse("The connection is being deleted.");
+            return Err(not_now("The connection is being deleted."));
         }
         if connection.is_disconnected() || connection.is_paused() {
-            return refuse("The connection is disconnected or paused.");
+            return Err(not_now("The connection is disconnected or paused."));
         }
         if !card.ready {
-            return refuse(&format!("{} cannot be used now: {}", card.title, card.message));
-        }
-        if !card.connects_by_browser(connection) {
-            return refuse("This connection cannot be made in a browser.");
+            return Err(not_now(&format!("{} cannot be used now: {}", card.title, card.message)));
         }
         Ok(())
     }
+}
+
+fn not_now(what: &str) -> PageError {
+    let back = "Go back to the connection: its page says what is possible.";
+    PageError::conflict("This cannot be connected now", what, back)
 }
 
 pub(crate) fn need(may: bool, refusal: &str) -> Result<(), PageError> {

@@ -90,6 +90,10 @@ fn check(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow
     if let Some((_, field, reason)) = settings.into_iter().find(|(is_set, ..)| *is_set) {
         bail!("spec.{field} is true; to continue, first: {}", reason.command(&facts, entrance));
     }
+    if entrance == Entrance::Key {
+        let command = Reason::AwaitingAuthorization.command(&facts, entrance);
+        bail!("keys are issued for this connection: create one with: {command}");
+    }
     if entrance == Entrance::Import {
         bail!(
             "nobody consents to a connection of this method: import its grant with: {}",
@@ -140,6 +144,7 @@ mod tests {
             (json!({"disconnect": true}), &[][..], "kubectl patch ic github -n team-a --type merge"),
             (json!({"suspend": true}), &[], "spec.suspend is true"),
             (json!({"method": "ApiKey"}), &[], "kubectl bowline import github -n team-a"),
+            (json!({}), &[Method::IssuedKey], "kubectl bowline issue github -n team-a"),
             (json!({}), &[Method::BasicAuth], "kubectl bowline import github -n team-a"),
         ] {
             let said = refused(&spec, methods).unwrap();

@@ -14,8 +14,8 @@ use crate::table::{line, lines, phase, printable};
 use crate::{Screen, UserSession};
 use bowline_api::condition::ConditionType;
 use bowline_api::connection::{
-    AuthorizationStatus, HistoryEntry, IntegrationConnectionStatus, LastAttempt, RulingStatus, ScopesStatus,
-    TokenStatus,
+    AuthorizationStatus, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus, LastAttempt,
+    RulingStatus, ScopesStatus, TokenStatus,
 };
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
@@ -63,6 +63,7 @@ impl DescribePage {
         let sections = [
             self.identity(status),
             status.authorization.as_ref().map(|open| self.authorization(open)).unwrap_or_default(),
+            self.keys(&status.issued_keys),
             status.token.as_ref().map(|token| self.token(token)).unwrap_or_default(),
             lines([("Grant expires", self.at(status.grant.as_ref().and_then(|it| it.expires_at.as_ref())))]),
             status.scopes.as_ref().map(scopes).unwrap_or_default(),
@@ -130,6 +131,22 @@ impl DescribePage {
             ("Next refresh", self.at(token.next_refresh_at.as_ref())),
             ("Last failure", failure),
         ])
+    }
+
+    /// The keys that are valid, the newest first.
+    fn keys(&self, keys: &[IssuedKeyStatus]) -> String {
+        let key = |key: &IssuedKeyStatus| {
+            let until =
+                self.at(key.expires_at.as_ref()).map(|at| format!(", expires {at}")).unwrap_or_default();
+            let text = format!(
+                "{}, created {} by {}{until}",
+                key.id,
+                relative(&key.created_at, self.now),
+                key.created_by
+            );
+            line("Key", &printable(text))
+        };
+        keys.iter().map(key).collect()
     }
 
     fn ruling(&self, ruling: &RulingStatus) -> String {

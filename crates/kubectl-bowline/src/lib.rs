@@ -17,6 +17,8 @@ mod doctor;
 mod exit;
 mod impact;
 mod import;
+mod intake;
+mod keys;
 mod list;
 mod next;
 mod output;
@@ -61,6 +63,8 @@ enum Command {
     Describe(describe::DescribeArgs),
     Refresh(refresh::RefreshArgs),
     Import(import::ImportArgs),
+    Issue(keys::IssueArgs),
+    Revoke(keys::RevokeArgs),
     Connect(connect::ConnectArgs),
     Disconnect(disconnect::DisconnectArgs),
     Impact(impact::ImpactArgs),
@@ -93,6 +97,8 @@ async fn run_in(session: &UserSession, command: Command, screen: &mut Screen) ->
         Command::Describe(args) => args.run(session, screen).await,
         Command::Refresh(args) => args.run(session, screen).await,
         Command::Import(args) => args.run(session, screen).await,
+        Command::Issue(args) => args.run(session, screen).await,
+        Command::Revoke(args) => args.run(session, screen).await,
         Command::Connect(args) => args.run(session, screen).await,
         Command::Disconnect(args) => args.run(session, screen).await,
         Command::Impact(args) => args.run(session, screen).await,

@@ -101,6 +101,7 @@ pub(crate) fn step(
         how: Some(match entrance {
             Entrance::Browser | Entrance::Device => "sign in at the provider and allow access",
             Entrance::Import => "import a token answer, a key, or user name and password",
+            Entrance::Key => "create a key",
         }),
         ..connection.facts()
     };
@@ -180,6 +181,7 @@ mod tests {
             ("AuthorizationCode", "kubectl bowline connect github -n team-a"),
             ("DeviceCode", "kubectl bowline connect github -n team-a --device"),
             ("ApiKey", "kubectl bowline import github -n team-a --from-file FILE"),
+            ("IssuedKey", "kubectl bowline issue github -n team-a"),
             ("Telepathy", "kubectl bowline connect github -n team-a"),
         ] {
             let step = step(&connection(method), &provider, "AwaitingAuthorization").unwrap();

@@ -32,6 +32,8 @@ impl ProviderFacts {
         match method.and_then(Open::known) {
             Some(Method::DeviceCode) => Entrance::Device,
             Some(Method::ApiKey | Method::BasicAuth | Method::RefreshToken) => Entrance::Import,
+            Some(Method::IssuedKey) => Entrance::Key,
+            None if connection.key_prefix().is_some() => Entrance::Key,
             Some(Method::AuthorizationCode | Method::ClientCredentials) | None => Entrance::Browser,
         }
     }

@@ -75,6 +75,7 @@ fn consented(input: &Input) -> Option<LastAttempt> {
     let kept = input.observed.newest_attempt.as_ref()?;
     let method = match kept.attempt.request {
         Some(_) => AttemptMethod::DeviceCode,
+        None if input.observed.issues_keys(&input.connection.spec) => AttemptMethod::IssuedKey,
         None => AttemptMethod::AuthorizationCode,
     };
     let user = Some(kept.attempt.user.clone());
@@ -111,7 +112,8 @@ fn is_later(begun: &LastAttempt, known: Option<&LastAttempt>) -> bool {
 }
 
 fn came_by_secret(attempt: &LastAttempt) -> bool {
-    attempt.method.is(AttemptMethod::AuthorizationCode) || attempt.method.is(AttemptMethod::DeviceCode)
+    use AttemptMethod::{AuthorizationCode, DeviceCode, IssuedKey};
+    [AuthorizationCode, DeviceCode, IssuedKey].into_iter().any(|method| attempt.method.is(method))
 }
 
 enum AttemptUpdate {

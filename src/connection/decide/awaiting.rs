@@ -92,20 +92,23 @@ fn awaiting_mint(input: &Input) -> ConditionVerdict {
     input.verdict(Reason::MintFailed, format!("{}.{next}", failure.message))
 }
 
-/// How a person consents, if the provider asks for consent and there is a way.
+/// How a person consents or has a key issued, if there is a way.
 fn how_to_connect(input: &Input, target: &Target) -> Option<String> {
     let name = input.connection.name_any();
     let method = target.method(&input.connection.spec);
     let by_code = target.methods().contains(&Method::DeviceCode) && target.allows_device_flow();
-    if !matches!(method, Method::AuthorizationCode | Method::DeviceCode) {
-        return None;
-    }
+    let command = match method {
+        Method::AuthorizationCode | Method::DeviceCode => "connect",
+        Method::IssuedKey => "issue",
+        _ => return None,
+    };
     match &input.observed.portal {
         Some(portal) => {
             let namespace = input.connection.namespace().unwrap_or_default();
             let page = attempt::connection_page(portal, &namespace, &name);
-            Some(format!("kubectl bowline connect {name}, or {page}"))
+            Some(format!("kubectl bowline {command} {name}, or {page}"))
         }
+        None if method == Method::IssuedKey => Some(format!("kubectl bowline issue {name}")),
         None => by_code.then(|| format!("kubectl bowline connect {name} --device")),
     }
 }

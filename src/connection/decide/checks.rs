@@ -224,6 +224,9 @@ fn accepted(input: &Input) -> ConditionVerdict {
         Some(at) => {
             ConditionVerdict::of(Reason::GrantExpiringSoon, &MessageFacts { at: Some(&at), ..input.facts() })
         }
+        None if input.observed.record.grant().is_some_and(|grant| grant.issued_keys().is_some()) => {
+            input.verdict(Reason::KeysIssued, "")
+        }
         None => input.verdict(Reason::Authorized, ""),
     }
 }

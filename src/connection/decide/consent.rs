@@ -49,17 +49,20 @@ fn due(input: &Input, kept: &StoredAttempt, authorized: &ConditionVerdict) -> Op
     match &kept.attempt.step {
         Step::Exchanging => Some(left_behind(input, kept)),
         // It may reappear in a moment: after a restart its metadata is read first.
-        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. }
+        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } | Step::Ordered { .. }
             if authorized.reason == Reason::ProviderNotReady && input.observed.target().is_none() =>
         {
             None
         }
-        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } if input.is_blocked(authorized) => {
+        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } | Step::Ordered { .. }
+            if input.is_blocked(authorized) =>
+        {
             let (reason, message) = why_blocked(input, authorized);
             Some(Due::End(Dismissal::of(kept, AttemptEnding::failed(reason, message))))
         }
         Step::Asked { .. } => Some(Due::Step(ConsentTask::Begin { attempt })),
         Step::Returned { .. } => Some(Due::Step(ConsentTask::Exchange { attempt })),
+        Step::Ordered { .. } => Some(Due::Step(ConsentTask::Issue { attempt })),
         Step::Waiting { .. } if !is_newest_code(input, kept) => {
             Some(Due::End(Dismissal::of(kept, replaced_code())))
         }
@@ -154,6 +157,7 @@ pub(crate) fn progress(attempts: &[StoredAttempt]) -> Option<String> {
         Step::Returned { .. } | Step::Exchanging => {
             Some("Access was allowed; the token is being fetched.".to_owned())
         }
+        Step::Ordered { .. } => Some(format!("{} has ordered a change of the keys.", kept.attempt.user)),
         Step::Ended(_) => None,
     })
 }

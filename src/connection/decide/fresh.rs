@@ -14,6 +14,10 @@ pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Condition
     if input.connection.is_paused() {
         return input.verdict(Reason::Suspended, "");
     }
+    let keys = input.observed.record.grant().and_then(|grant| grant.issued_keys());
+    if keys.is_some_and(|keys| keys.valid_at(input.now).is_empty()) {
+        return input.verdict(Reason::NoValidKey, "");
+    }
     let Some((expires_at, refreshable)) = token_in_use(input) else {
         return input.verdict(Reason::NoToken, "");
     };

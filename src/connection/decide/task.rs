@@ -13,7 +13,7 @@ use super::{consent, fresh};
 use crate::connection::observed::RecordState;
 use crate::grant::intake::Announcement;
 use crate::grant::work::Task;
-use crate::grant::{may_be_sent_again, schedule};
+use crate::grant::{has_expired_key, may_be_sent_again, schedule};
 
 pub(super) fn task(
     input: &Input,
@@ -29,7 +29,14 @@ pub(super) fn task(
     {
         return Some(step);
     }
-    if actor.busy || rests(actor.rest_until) || !traffic_allowed(input, authorized) {
+    if actor.busy || rests(actor.rest_until) {
+        return None;
+    }
+    // Whatever else is the matter: nothing is sent, and an expired key must not stay published.
+    if input.observed.record.grant().is_some_and(|grant| has_expired_key(grant, input.now)) {
+        return Some(Task::ExpireKeys);
+    }
+    if !traffic_allowed(input, authorized) {
         return None;
     }
     let request = pending_request(input);

@@ -25,7 +25,9 @@ pub(super) fn authorization(
     if code.is_none() && !asks_somebody(plan.authorized.reason) {
         return None;
     }
-    let by_person = |method: &Method| matches!(method, Method::AuthorizationCode | Method::DeviceCode);
+    let by_person = |method: &Method| {
+        matches!(method, Method::AuthorizationCode | Method::DeviceCode | Method::IssuedKey)
+    };
     let portal = observed.portal.as_ref().filter(|_| target.methods().iter().any(by_person));
     let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
     let (shown, ends) = code.unzip();
@@ -45,9 +47,11 @@ pub(super) fn authorization(
 
 /// Whether somebody has something to do in the portal or at the provider.
 fn asks_somebody(reason: Reason) -> bool {
-    use Remedy::{AgreeToScopes, ApproveApp, ConfirmAccount, Connect, Reconnect};
-    let helps =
-        matches!(reason.row().remedy, Connect | Reconnect | ConfirmAccount | AgreeToScopes | ApproveApp);
+    use Remedy::{AgreeToScopes, ApproveApp, ConfirmAccount, Connect, CreateKey, Reconnect};
+    let helps = matches!(
+        reason.row().remedy,
+        Connect | Reconnect | ConfirmAccount | AgreeToScopes | ApproveApp | CreateKey
+    );
     helps && reason.row().status != Truth::True || reason == Reason::AuthorizationInProgress
 }
 

@@ -6,6 +6,7 @@
 
 mod arrival;
 mod device;
+mod order;
 mod redirect;
 mod steps;
 mod terms;
@@ -37,6 +38,7 @@ pub(super) async fn consent(engine: &Engine, job: &Job, task: &ConsentTask) -> W
                 _ => Ok(Outcome::Stepped),
             }
         }
+        ConsentTask::Issue { attempt } => order::carry_out(engine, job, attempt).await,
         ConsentTask::Confirm { account } => confirm(engine, job, account).await,
     }
 }

@@ -102,14 +102,15 @@ pub(super) fn not_offered(job: &Job) -> ConsentError {
 }
 
 /// The first consent must be the owner's, and so must the first under a new owner. Later, everybody who may connect may
-/// renew it; the pinned account keeps it the same one.
+/// renew it; the pinned account keeps it the same one, and keys that we issue are of no account.
 ///
 /// Checked again when the answer comes: the grant that was to be renewed may be gone by then.
 pub(super) fn may_consent(engine: &Engine, job: &Job, kept: &StoredAttempt) -> Result<(), ConsentError> {
     let renewed = renewed(engine, job);
     let owner = || job.owner.clone();
     if !is_owners(job, kept) {
-        let renews = renewed.is_some_and(|grant| grant.bound_to.account.is_some());
+        let renews =
+            renewed.is_some_and(|grant| grant.bound_to.account.is_some() || grant.issued_keys().is_some());
         return if renews { Ok(()) } else { Err(ConsentError::NotTheOwner { owner: owner() }) };
     }
     let pinned = renewed.and_then(|grant| grant.consent.person);

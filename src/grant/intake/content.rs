@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bowline_api::connection::Method;
+use bowline_api::issued_key::{KeyOrder, ORDER};
 use bowline_oauth::answer::Lifetime;
 use bowline_oauth::limits::{MAX_NAME, MAX_SCOPES};
 use bowline_runtime::clock::later;
@@ -37,8 +38,10 @@ pub(super) fn read(
     assumed: Option<Duration>,
     now: Timestamp,
 ) -> Result<Provided, IntakeError> {
-    if method == Method::ClientCredentials {
-        return Err(IntakeError::NothingToImport);
+    match method {
+        Method::ClientCredentials => return Err(IntakeError::NothingToImport),
+        Method::IssuedKey => return Err(IntakeError::NotIssuedHere),
+        _ => {}
     }
     if data.is_empty() {
         return Err(IntakeError::Empty { method });
@@ -50,6 +53,14 @@ pub(super) fn read(
     let scopes = text(data, "scope")?.map(scopes).transpose()?;
     let expires_at = expires_at(data, &credential, assumed, now)?;
     Ok(Provided { credential, scopes, expires_at })
+}
+
+/// Reads the order in an intake Secret for a connection whose keys we issue.
+pub(super) fn order(data: &SecretData) -> Result<KeyOrder, IntakeError> {
+    let other = data.keys().any(|key| key != ORDER);
+    let json = data.get(ORDER).filter(|json| !other && json.0.len() <= MAX_VALUE);
+    let json = json.ok_or(IntakeError::WrongKeys { method: Method::IssuedKey })?;
+    Ok(KeyOrder::read(&json.0)?)
 }
 
 /// Each once, and no more of them than an answer of a provider may have.
@@ -77,7 +88,11 @@ fn credential(data: &SecretData, method: Method) -> Result<Credential, IntakeErr
             let password = secret(data, "password")?.unwrap_or_default();
             Ok(Credential::Basic { username, password })
         }
-        Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken | Method::ClientCredentials => {
+        Method::AuthorizationCode
+        | Method::DeviceCode
+        | Method::RefreshToken
+        | Method::ClientCredentials
+        | Method::IssuedKey => {
             let (refresh_token, access_token) =
                 (secret(data, "refresh_token")?, secret(data, "access_token")?);
             if refresh_token.is_none() && (access_token.is_none() || method == Method::RefreshToken) {
@@ -213,6 +228,19 @@ mod tests {
         for (name, expected, method, pairs) in rows {
             assert_eq!(refusal(pairs, *method), *expected, "{name}");
         }
+    }
+
+    #[test]
+    fn keys_are_ordered_and_never_imported() {
+        let good = br#"{"revoke":{"id":"Ab3dEf9K"}}"#.as_slice();
+        let order = |pairs: Pairs| super::order(&data(pairs));
+        assert_eq!(order(&[("key_order", good)]), Ok(KeyOrder::Revoke { id: "Ab3dEf9K".into() }));
+        for pairs in [&[("api_key", good)][..], &[("key_order", good), ("api_key", b"k")], &[]] {
+            assert_eq!(order(pairs), Err(IntakeError::WrongKeys { method: Method::IssuedKey }));
+        }
+        let hush = order(&[("key_order", b"hush")]).unwrap_err();
+        assert!(matches!(hush, IntakeError::BadOrder(_)) && !hush.to_string().contains("hush"));
+        assert_eq!(refusal(&[("key_order", good)], Method::IssuedKey), IntakeError::NotIssuedHere);
     }
 
     #[test]

@@ -72,6 +72,8 @@ async fn judge(engine: &Engine, job: &Job, app: Option<&App>, candidate: &mut Op
     }
     match &candidate.grant.credential {
         Credential::ApiKey { .. } | Credential::Basic { .. } => try_key(engine, job, candidate).await,
+        // We issued them ourselves; they are never a candidate.
+        Credential::IssuedKeys { .. } => Ok(()),
         Credential::OAuth { .. } if candidate.grant.consent.is_ours() => {
             try_consented(engine, job, &mut candidate.grant).await
         }
@@ -337,7 +339,7 @@ pub(super) fn key_credential(
         Credential::Basic { username, password } => {
             Some(key::KeyOrPassword::password(username, password.expose_secret())?)
         }
-        Credential::OAuth { .. } => None,
+        Credential::OAuth { .. } | Credential::IssuedKeys { .. } => None,
     })
 }
 

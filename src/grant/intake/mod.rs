@@ -6,6 +6,8 @@
 mod content;
 mod judge;
 
+use bowline_api::connection::Method;
+
 pub(super) use judge::{
     from_catalog, into_catalog, judge_candidate, pinned_account, refuse_oversized, whose,
 };
@@ -13,6 +15,7 @@ pub(super) use judge::{
 use self::content::Provided;
 use self::judge::key_credential;
 use super::Engine;
+use super::issue::{self, Orderer};
 use super::outcome::{Outcome, WorkResult};
 use super::presence::write_wanted;
 use super::records::{NotWritten, Patience};
@@ -34,14 +37,24 @@ pub(super) async fn take(engine: &Engine, job: &Job, announcement: &Announcement
         secret => secret?,
     };
     // One that could not be deleted before may have been spent since: what came of it is on record.
-    let put =
-        if has_taken(engine, job, announcement) { Ok(()) } else { put_on_record(engine, job, &secret).await };
+    let put = match job.method {
+        _ if has_taken(engine, job, announcement) => Ok(()),
+        Method::IssuedKey => carry_out(engine, job, &secret).await,
+        _ => put_on_record(engine, job, &secret).await,
+    };
     // Good or bad, it is not left there; only what may become good later stays.
     if matches!(put, Ok(()) | Err(Outcome::IntakeRefused { .. })) {
         engine.secrets.consume(&job.place.namespace, &secret).await;
     }
     put?;
     judge_candidate(engine, job).await
+}
+
+/// Carries the order of an intake Secret out. Admission lets only the owner announce one, or who acts in the owner's name.
+async fn carry_out(engine: &Engine, job: &Job, secret: &UserSecret) -> Result<(), Outcome> {
+    let order = content::order(&secret.data)?;
+    let by = Orderer { user: job.owner.clone(), person: None, source: Some(secret.source.clone()) };
+    issue::carry_out(engine, job, &order, by).await
 }
 
 /// Reads the credentials Secret of this name. `refused` becomes the version of it that is not read again, by UID and

@@ -70,7 +70,9 @@ impl IssuedToken {
     fn of(grant: &Grant) -> Self {
         let token_type = match &grant.credential {
             Credential::OAuth { token_type, .. } => token_type.clone(),
-            Credential::ApiKey { .. } | Credential::Basic { .. } => UNKNOWN_TYPE.to_owned(),
+            Credential::ApiKey { .. } | Credential::Basic { .. } | Credential::IssuedKeys { .. } => {
+                UNKNOWN_TYPE.to_owned()
+            }
         };
         Self {
             access_token: access_token(grant).cloned(),
@@ -102,14 +104,14 @@ pub(crate) fn is_same(one: &Grant, other: &Grant) -> bool {
 pub(crate) fn access_token(grant: &Grant) -> Option<&SecretString> {
     match &grant.credential {
         Credential::OAuth { access_token, .. } => access_token.as_ref(),
-        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
+        Credential::ApiKey { .. } | Credential::Basic { .. } | Credential::IssuedKeys { .. } => None,
     }
 }
 
 pub(crate) fn refresh_token(grant: &Grant) -> Option<&SecretString> {
     match &grant.credential {
         Credential::OAuth { refresh_token, .. } => refresh_token.as_ref(),
-        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
+        Credential::ApiKey { .. } | Credential::Basic { .. } | Credential::IssuedKeys { .. } => None,
     }
 }
 

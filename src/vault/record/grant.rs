@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::secret_text;
+use super::{IssuedKeys, secret_text};
 use crate::vault::seal::length_prefixed;
 
 /// A grant: credential, lifetimes, and what it is bound to. Times are whole seconds, UTC.
@@ -122,6 +122,8 @@ pub(crate) enum Credential {
         #[serde(serialize_with = "secret_text::one")]
         password: SecretString,
     },
+    /// Digests of keys that we issued. The keys are not here.
+    IssuedKeys { keys: IssuedKeys },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

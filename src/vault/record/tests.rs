@@ -389,6 +389,7 @@ fn every_kind_of_credential_survives_sealing() {
         Credential::OAuth { refresh_token: None, access_token: None, token_type: "Bearer".into() },
         Credential::ApiKey { api_key: "key \"with\" quotes\n".into() },
         Credential::Basic { username: "alice".into(), password: "pässword".into() },
+        Credential::IssuedKeys { keys: IssuedKeys::default() },
     ];
     for credential in credentials {
         let source = SourceVersion { uid: "s".into(), resource_version: "7".into(), digest: "d".into() };

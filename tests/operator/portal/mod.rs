@@ -13,6 +13,7 @@ mod facts;
 mod forged;
 mod hostile;
 pub mod house;
+mod issued;
 mod keys;
 mod menu;
 mod pace;

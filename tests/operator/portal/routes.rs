@@ -77,6 +77,8 @@ pub const ROUTES: &[Route] = &[
     change("/connections/{namespace}/{name}/resume", Nothing),
     change("/connections/{namespace}/{name}/agree", Nothing),
     change("/connections/{namespace}/{name}/start", Nothing),
+    change("/connections/{namespace}/{name}/keys", Nothing),
+    change("/connections/{namespace}/{name}/keys/revoke", Nothing),
     change("/connections/{namespace}/{name}/disconnect", Nothing),
     change("/connections/{namespace}/{name}/delete", Nothing),
     page("/leave/{attempt}", Nothing),

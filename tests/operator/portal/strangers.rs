@@ -272,6 +272,8 @@ async fn an_editor_who_is_not_the_owner_looks_refreshes_and_no_more() {
         ("/disconnect", 403),
         ("/start", 403),
         ("/device", 403),
+        ("/keys", 403),
+        ("/keys/revoke", 403),
         ("/refresh", 303),
     ] {
         let answer = bob

@@ -7,6 +7,7 @@
 //! portal   Asked ──────────────┐            Sent ── Returned ─┐
 //! operator                     └ Prepared ┘                   └ (exchanged) ── Ended
 //! operator (device flow)         Waiting ──────────────────────────────────── Ended
+//! portal (issued keys)           Ordered ──────────────────────────────────── Ended (by the operator)
 //! ```
 
 pub mod secret;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 use url::Url;
 
+use crate::issued_key::KeyOrder;
 use crate::opaque::Digest;
 use crate::open::Open;
 use crate::reason::Reason;
@@ -102,6 +104,8 @@ pub enum Step {
         interval: u32,
         sealed: ByteString,
     },
+    /// Created by the portal: an order about the keys that are issued for the connection. The operator carries it out next.
+    Ordered { order: KeyOrder },
     /// The operator took the code; no other process can take it.
     Exchanging,
     /// It is over. Kept until it expires, so that a page can show the result.
@@ -176,7 +180,11 @@ impl Attempt {
             Step::Asked { session, .. } | Step::Prepared { session, .. } | Step::Sent { session, .. } => {
                 Some(session)
             }
-            Step::Returned { .. } | Step::Waiting { .. } | Step::Exchanging | Step::Ended(_) => None,
+            Step::Returned { .. }
+            | Step::Waiting { .. }
+            | Step::Ordered { .. }
+            | Step::Exchanging
+            | Step::Ended(_) => None,
         }
     }
 }

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, AttemptEnding, AuthorizationResponse, DeviceCode, Step};
+use crate::issued_key::KeyOrder;
 use crate::names;
 use crate::opaque::Digest;
 
@@ -54,6 +55,9 @@ enum ClearStep {
         code: DeviceCode,
         next_poll: Timestamp,
         interval: u32,
+    },
+    Ordered {
+        order: KeyOrder,
     },
     Exchanging,
     Ended(AttemptEnding),
@@ -98,6 +102,7 @@ fn split(step: Step) -> (ClearStep, Vec<(&'static str, ByteString)>) {
         Step::Waiting { code, next_poll, interval, sealed } => {
             (ClearStep::Waiting { code, next_poll, interval }, vec![(SEALED, sealed)])
         }
+        Step::Ordered { order } => (ClearStep::Ordered { order }, Vec::new()),
         Step::Exchanging => (ClearStep::Exchanging, Vec::new()),
         Step::Ended(ending) => (ClearStep::Ended(ending), Vec::new()),
     }
@@ -132,6 +137,7 @@ pub fn from_secret(secret: &Secret) -> Result<Attempt, NotAnAttempt> {
         ClearStep::Waiting { code, next_poll, interval } => {
             Step::Waiting { code, next_poll, interval, sealed: sealed()? }
         }
+        ClearStep::Ordered { order } => Step::Ordered { order },
         ClearStep::Exchanging => Step::Exchanging,
         ClearStep::Ended(ending) => Step::Ended(ending),
     };
@@ -194,6 +200,7 @@ mod tests {
                 sealed: sealed.clone(),
             },
             Step::Waiting { code, next_poll: at(5), interval: 5, sealed },
+            Step::Ordered { order: KeyOrder::Revoke { id: "Ab3dEf9K".into() } },
             Step::Exchanging,
             Step::Ended(AttemptEnding::failed(
                 crate::reason::Reason::AuthorizationFailed,

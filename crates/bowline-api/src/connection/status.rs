@@ -32,6 +32,13 @@ pub struct IntegrationConnectionStatus {
     pub token: Option<TokenStatus>,
     /// The grant in use. Absent while there is none.
     pub grant: Option<GrantStatus>,
+    /// What keys that are issued for the connection begin with. Absent where none are issued.
+    pub key_prefix: Option<String>,
+    /// Keys that were issued for the connection and are valid, the newest first. Never a key, nor its digest. Up to 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
+    pub issued_keys: Vec<IssuedKeyStatus>,
     /// What the provider decided about the grant in use; absent while it honors it.
     pub ruling: Option<RulingStatus>,
     /// The last attempt to connect, whatever became of it.
@@ -188,6 +195,22 @@ pub struct GrantStatus {
 #[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+pub struct IssuedKeyStatus {
+    /// Names the key: its letters after the prefix begin with it.
+    #[schemars(length(max = 8))]
+    pub id: String,
+    /// When it was created.
+    pub created_at: Time,
+    /// The user who created it in the portal; the owner if it was created with the plug-in.
+    #[schemars(length(max = 253))]
+    pub created_by: String,
+    /// When it expires. Absent: it does not, unless it is revoked or a new one replaces it.
+    pub expires_at: Option<Time>,
+}
+
+#[skip_serializing_none]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
 pub struct RulingStatus {
     /// What was decided: a reason of Authorized.
     pub reason: Open<Reason>,
@@ -256,6 +279,8 @@ pub enum AttemptMethod {
     Import,
     /// By the Secret that `spec.credentials` names.
     Credentials,
+    /// As a change of the issued keys, by the portal.
+    IssuedKey,
 }
 
 /// What became of an attempt.

@@ -51,6 +51,8 @@ pub enum Entrance {
     Device,
     /// The owner imports a key, a password, or a token obtained elsewhere.
     Import,
+    /// The owner has a key issued.
+    Key,
 }
 
 /// `Name: step, command;`
@@ -83,6 +85,7 @@ macro_rules! remedies {
 
 const CONNECT: &str = "kubectl bowline connect {name} -n {namespace}";
 const IMPORT: &str = "kubectl bowline import {name} -n {namespace} --from-file FILE";
+const ISSUE: &str = "kubectl bowline issue {name} -n {namespace}";
 const LIST_USABLE: &str = "kubectl bowline list --usable -n {namespace}";
 const EDIT: &str = "kubectl edit ic {name} -n {namespace}";
 const DESCRIBE: &str = "kubectl bowline describe {name} -n {namespace}";
@@ -96,6 +99,7 @@ remedies! {
     Connect: "connect: {how}", CONNECT;
     Reconnect: "connect again", CONNECT;
     Import: "import a grant that can be used", IMPORT;
+    CreateKey: "create a key", ISSUE;
     ConfirmAccount: "confirm the account {account}",
         "kubectl bowline connect {name} -n {namespace} --accept-account {account_id}";
     AgreeToScopes: "agree to them in the portal or add them to spec.scopes, or take them back at the provider and connect again",
@@ -174,6 +178,7 @@ impl Remedy {
                 "kubectl bowline connect {name} -n {namespace} --device"
             }
             (Self::Connect | Self::Reconnect, Entrance::Import) => IMPORT,
+            (Self::Connect | Self::Reconnect | Self::Import, Entrance::Key) => ISSUE,
             _ => self.usual_command(),
         }
     }

@@ -66,6 +66,8 @@ rows! {
     // Authorized: the grant in use, or why there is none.
     Authorized: [AUTHORIZED], True, Serve, Nobody, None, moving, normal,
         "{owner} allowed access and the provider accepts the grant.";
+    KeysIssued: [AUTHORIZED], True, Serve, Nobody, None, moving, silent,
+        "The keys were issued here, for {owner}; their digests are published.";
     GrantExpiringSoon: [AUTHORIZED], True, Serve, Owner, Reconnect, moving, warning,
         "The grant expires at {at}; until then everything works.";
     AwaitingAuthorization: [AUTHORIZED], False, Serve, Owner, Connect, moving, silent,
@@ -159,6 +161,8 @@ rows! {
         "The token expired at {at} and no new one has arrived.";
     NotRefreshable: [FRESH], False, Serve, Owner, Reconnect, stalled, warning,
         "The token expired at {at} and the grant has no refresh token.";
+    NoValidKey: [FRESH], False, Serve, Owner, CreateKey, stalled, warning,
+        "No key is valid: each has expired or was revoked.";
     Suspended: [FRESH], False, Coast, Nobody, Resume, moving, silent,
         "Suspended: nothing is sent to the provider, and what is published stays until it expires.";
 
@@ -238,6 +242,12 @@ rows! {
         "Refreshed on request.";
     GrantReplaced: [Event], True, Serve, Nobody, None, moving, normal,
         "Another grant is in use, read from the credentials Secret.";
+    KeyCreated: [Event], True, Serve, Nobody, None, moving, normal,
+        "{owner} created the key {list}.";
+    KeyRevoked: [Event], True, Serve, Nobody, None, moving, normal,
+        "The key {list} was revoked.";
+    KeyExpired: [Event], True, Serve, Nobody, None, moving, normal,
+        "The key {list} has expired.";
     Recovered: [Event], True, Serve, Nobody, None, moving, normal,
         "The connection works again.";
     Unshared: [Event], True, Serve, Nobody, None, moving, normal,

@@ -259,7 +259,7 @@ mod tests {
         let ours = [r#"{"spec":{"suspend":false}}"#, r#"{"spec":{"disconnect":false}}"#];
         let ours = ours.iter().chain(&["{.status.authorization.adminConsentURL}"]);
         for reason in Reason::ALL {
-            for entrance in [Entrance::Browser, Entrance::Device, Entrance::Import] {
+            for entrance in [Entrance::Browser, Entrance::Device, Entrance::Import, Entrance::Key] {
                 let command = reason.command(&MessageFacts::default(), entrance);
                 let rest = ours.clone().fold(command.clone(), |rest, json| rest.replace(json, ""));
                 assert!(command.starts_with("kubectl ") && !rest.contains(['{', '}']), "{reason}: {command}");

@@ -218,7 +218,7 @@ impl Description {
     pub fn rotation(&self, method: Method) -> Rotation {
         match method {
             Method::ClientCredentials => Rotation::PerMint,
-            Method::ApiKey | Method::BasicAuth => Rotation::None,
+            Method::ApiKey | Method::BasicAuth | Method::IssuedKey => Rotation::None,
             Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => self.grant.rotation,
         }
     }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::calls::{ApiCall, Identity, KeyUsage, Revoke};
 use super::errors::ErrorTable;
+use super::issued_key::{IssuedKeyFlaw, IssuedKeyRules};
 use super::look::{Color, Group, Setup};
 use super::merge::merge;
 use super::parameter::Parameter;
@@ -174,6 +175,8 @@ pub struct ThirdParty<U> {
     pub revoke: Revoke<U>,
     /// Where a key goes and how it is checked, for the methods `ApiKey` and `BasicAuth`.
     pub key: Option<KeyUsage<U>>,
+    /// What keys are like that are issued here, for the method `IssuedKey`.
+    pub issued_key: Option<IssuedKeyRules>,
     /// What failures mean.
     pub(crate) errors: ErrorTable,
     /// Messages that it sends by itself. Absent means none.
@@ -212,6 +215,15 @@ impl<A> ThirdParty<Option<A>> {
 }
 
 impl<U> ThirdParty<U> {
+    /// Refuses keys that cannot be issued as stated.
+    pub(super) fn check_issued_key(&self) -> Result<(), IssuedKeyFlaw> {
+        match &self.issued_key {
+            Some(rules) => rules.check(),
+            None if self.methods.contains(&Method::IssuedKey) => Err(IssuedKeyFlaw::Absent),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the operator registers itself where nobody named a registration.
     pub fn registers_itself(&self) -> bool {
         self.client_registration == ClientRegistration::Dynamic
@@ -219,7 +231,7 @@ impl<U> ThirdParty<U> {
 
     /// Whether there are tokens to request, and not only a key or a password.
     pub(super) fn uses_tokens(&self) -> bool {
-        !self.methods.iter().all(|method| matches!(method, Method::ApiKey | Method::BasicAuth))
+        self.methods.is_empty() || self.methods.iter().any(|method| method.needs_app())
     }
 }
 

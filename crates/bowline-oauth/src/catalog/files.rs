@@ -11,6 +11,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("figma", include_str!("providers/figma.yaml")),
     ("generic-api-key", include_str!("providers/generic-api-key.yaml")),
     ("generic-basic-auth", include_str!("providers/generic-basic-auth.yaml")),
+    ("generic-issued-key", include_str!("providers/generic-issued-key.yaml")),
     ("generic-oauth2-client-credentials", include_str!("providers/generic-oauth2-client-credentials.yaml")),
     ("generic-oauth2-refresh", include_str!("providers/generic-oauth2-refresh.yaml")),
     ("generic-oauth2", include_str!("providers/generic-oauth2.yaml")),
@@ -36,6 +37,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("sandbox", include_str!("providers/sandbox.yaml")),
     ("slack", include_str!("providers/slack.yaml")),
     ("stripe-connect", include_str!("providers/stripe-connect.yaml")),
+    ("zapier-key", include_str!("providers/zapier-key.yaml")),
     ("zapier", include_str!("providers/zapier.yaml")),
     ("zoho", include_str!("providers/zoho.yaml")),
 ];

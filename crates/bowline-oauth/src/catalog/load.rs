@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::calls::IdentitySource;
 use super::entry::{CatalogEntry, Misfit, PublishedFrom};
 use super::files::{DEFAULTS, FILES};
+use super::issued_key::IssuedKeyFlaw;
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::template::{PlaceholderError, Template};
@@ -70,6 +71,8 @@ pub(crate) enum EntryFlaw {
     /// It is no key of a Secret, or one that is used for something else.
     #[error("publish.{0}: the key must have letters, digits, '-', '_' and '.', and be none of ours")]
     BadKey(String),
+    #[error(transparent)]
+    IssuedKey(#[from] IssuedKeyFlaw),
     /// One of the two says where the value is.
     #[error("webhook.{0} names a header or a place in the body, one of the two")]
     NoPlace(&'static str),
@@ -171,6 +174,7 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     }
     check_sources(entry)?;
     check_headers(entry)?;
+    entry.check_issued_key()?;
     entry.webhook.as_ref().map_or(Ok(()), check_webhook)?;
     entry.parameters.iter().try_for_each(|(name, parameter)| {
         let in_address = in_addresses.contains(&name.as_str());
@@ -212,7 +216,7 @@ pub fn is_never_published(key: &str) -> bool {
 
 /// Whether a published Secret has room for this key: it is none of those that every one may have.
 fn is_free_key(key: &str) -> bool {
-    const TAKEN: [&str; 10] = [
+    const TAKEN: [&str; 11] = [
         "access_token",
         "token_type",
         "expires_at",
@@ -220,6 +224,7 @@ fn is_free_key(key: &str) -> bool {
         "account_id",
         "account_name",
         "api_key",
+        "issued_keys",
         "username",
         "password",
         "id_token",

@@ -8,6 +8,7 @@ pub(crate) mod description;
 pub(crate) mod entry;
 pub mod errors;
 mod files;
+pub mod issued_key;
 pub(crate) mod load;
 pub mod look;
 mod merge;

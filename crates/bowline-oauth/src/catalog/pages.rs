@@ -188,6 +188,7 @@ mod tests {
 
     fn in_a_word(method: Method) -> &'static str {
         match method {
+            Method::IssuedKey => "key issued here",
             Method::AuthorizationCode => "browser",
             Method::DeviceCode => "device code",
             Method::RefreshToken => "imported grant",

@@ -98,6 +98,12 @@ pub(crate) enum Setting {
     /// Address at which a key is checked.
     #[serde(rename = "ValidateURL")]
     ValidateUrl,
+    /// What issued keys begin with.
+    KeyPrefix,
+    /// How long earlier issued keys stay valid beside a new one.
+    KeyOverlap,
+    /// After how long an issued key expires.
+    KeyLifetime,
 }
 
 /// The rule that a value breaks, in words for the person who set it. The words never repeat the value.

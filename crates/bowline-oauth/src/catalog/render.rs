@@ -123,6 +123,7 @@ pub(super) fn facts(name: &str, entry: &CatalogEntry) -> Value {
 
 const fn method_in_words(method: Method) -> &'static str {
     match method {
+        Method::IssuedKey => "keys are issued here, and their digests published",
         Method::AuthorizationCode => "a person consents at the provider, by way of the portal",
         Method::DeviceCode => "a person consents on another device, with a code",
         Method::RefreshToken => "a refresh token that was obtained elsewhere is imported",
@@ -283,7 +284,7 @@ mod tests {
         };
         let (methods, rotations) = (words::<Method>(), words::<Rotation>());
         let (pkce, scopes) = (words::<Pkce>(), words::<RevokeScope>());
-        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [6, 5, 4, 3]);
+        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [7, 5, 4, 3]);
         for word in methods {
             assert!(explained(json!({"methods": [word]})).contains(&format!("  {word:18} ")), "{word}");
         }

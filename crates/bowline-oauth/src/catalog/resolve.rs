@@ -95,7 +95,9 @@ fn describe(
     merge(&mut json, &stated(spec));
     settings::apply(&mut json, entry, values, true);
     let json = values.filled(json)?;
-    let core: ThirdParty<_> = read(json).map_err(|error| ResolveError::Misfit { flaw: error.to_string() })?;
+    let misfit = |flaw: String| ResolveError::Misfit { flaw };
+    let core: ThirdParty<_> = read(json).map_err(|error| misfit(error.to_string()))?;
+    core.check_issued_key().map_err(|flaw| misfit(flaw.to_string()))?;
     let (provider, entry) = (provider.to_owned(), spec.type_.clone());
     reachable(Description { provider, entry, core, own_issuer, discovered: false })
 }

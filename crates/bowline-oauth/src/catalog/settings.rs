@@ -45,6 +45,9 @@ fn overlay(setting: Setting, value: &str) -> Value {
         Setting::AccountEmail => account("email", json!(value)),
         Setting::KeyHeader => json!({"key": {"header": value}}),
         Setting::KeyScheme => json!({"key": {"scheme": (value != "none").then_some(value)}}),
+        Setting::KeyPrefix => json!({"issuedKey": {"prefix": value}}),
+        Setting::KeyOverlap => json!({"issuedKey": {"overlap": value}}),
+        Setting::KeyLifetime => json!({"issuedKey": {"lifetime": value}}),
         Setting::ValidateUrl => json!({"key": {"validate": {"url": value}}}),
     }
 }

@@ -27,6 +27,10 @@ pub(crate) async fn progress(subject: &Subject) -> Result<Option<AttemptNote>, P
     mine.retain(|kept| kept.attempt.user == visit.session.user() && kept.attempt.connection == this);
     let last = mine.into_iter().max_by_key(StoredAttempt::order).map(|kept| kept.attempt);
     let last = last.filter(|attempt| !is_old_news(attempt, &subject.connection));
+    // Of keys, the list says it.
+    let listed = subject.card.issues_keys(&subject.connection);
+    let last =
+        last.filter(|attempt| !(listed && matches!(&attempt.step, Step::Ended(it) if it.is_connected())));
     Ok(last.map(|attempt| note(&attempt, &subject.card.title, visit.now())))
 }
 
@@ -63,6 +67,7 @@ fn note(attempt: &Attempt, provider: &str, now: Timestamp) -> AttemptNote {
             ("wait", format!("You came back from {provider}. The access is being checked."), true)
         }
         Step::Waiting { .. } => ("wait", format!("Waiting for you to type the code at {provider}."), true),
+        Step::Ordered { .. } => ("wait", "Your change of the keys is being carried out.".to_owned(), true),
     };
     AttemptNote { tone, words, said, waits }
 }

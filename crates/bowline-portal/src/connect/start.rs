@@ -7,7 +7,7 @@ use bowline_api::attempt::{
 use bowline_api::reason::Reason;
 use bowline_runtime::attempts::{AttemptError, Attempts, StoredAttempt};
 use kube::ResourceExt;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{PageError, Reply};
 use crate::subject::{Subject, SubjectForm};
@@ -20,10 +20,20 @@ pub(crate) async fn start(form: SubjectForm) -> Reply {
     let subject = &form.subject;
     let (visit, session) = (&subject.visit, &subject.visit.session);
     subject.need_to_connect()?;
+    let state = visit.app.keys.marked()?;
+    let attempt =
+        begin(subject, &state, Step::Asked { session: session.digest(), state: state.clone() }).await?;
+    tracing::info!(attempt, "an attempt to connect begins");
+    Ok(Redirect::to(&format!("/leave/{attempt}")).into_response())
+}
+
+/// Creates an attempt of the visitor at this step, and returns its name, which is derived from the state. Whether they may is
+/// the caller's to ask.
+pub(super) async fn begin(subject: &Subject, state: &SecretString, step: Step) -> Result<String, PageError> {
+    let (visit, session) = (&subject.visit, &subject.visit.session);
     make_room(subject).await?;
-    let (state, now) = (visit.app.keys.marked()?, visit.now());
-    let attempt = attempt_name(state.expose_secret());
-    let asked = Attempt {
+    let (name, now) = (attempt_name(state.expose_secret()), visit.now());
+    let attempt = Attempt {
         user: session.user().to_owned(),
         person: session.person.clone(),
         connection: reference(subject),
@@ -31,12 +41,11 @@ pub(crate) async fn start(form: SubjectForm) -> Reply {
         provider: subject.connection.spec.provider.clone(),
         started_at: now,
         expires_at: now + LIFETIME,
-        step: Step::Asked { session: session.digest(), state },
+        step,
     };
-    let made = visit.app.attempts.create(&attempt, &asked).await?;
+    let made = visit.app.attempts.create(&name, &attempt).await?;
     recount(visit, made).await?;
-    tracing::info!(attempt, "an attempt to connect begins");
-    Ok(Redirect::to(&format!("/leave/{attempt}")).into_response())
+    Ok(name)
 }
 
 /// The connection that an attempt is for.

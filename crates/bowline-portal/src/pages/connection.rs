@@ -2,7 +2,7 @@
 
 use askama::Template;
 use bowline_api::condition::{ConditionType, Conditioned};
-use bowline_api::connection::{AccountStatus, AuthorizationStatus, TokenStatus};
+use bowline_api::connection::{AccountStatus, AuthorizationStatus, IssuedKeyStatus, TokenStatus};
 use bowline_api::reason::{Reason, Remedy};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use super::extra::{Extra, extra, known};
 use super::parameters::{self, ParameterField};
 use super::workspace::{own, sees};
+use crate::connect::keys::newest;
 use crate::connect::progress::{AttemptNote, progress};
 use crate::error::{PageError, Reply};
 use crate::live::version;
@@ -41,6 +42,7 @@ struct ConnectionPage {
     scopes: Vec<ScopeLine>,
     extra: Option<Extra>,
     device: Option<DevicePrompt>,
+    keys: Option<KeysPanel>,
     admin_consent: Option<String>,
     sharing: Sharing,
     /// Fields of the settings that another tool manages, with that tool.
@@ -87,6 +89,22 @@ struct Buttons {
     delete: bool,
 }
 
+/// The keys that were issued for the connection.
+struct KeysPanel {
+    keys: Vec<KeyLine>,
+    /// The newest that this page shows: see [`newest`].
+    newest: String,
+    /// Whether the reader may create and revoke them.
+    may: bool,
+}
+
+struct KeyLine {
+    id: String,
+    by: String,
+    created: Moment,
+    expires: Option<Moment>,
+}
+
 struct DevicePrompt {
     code: String,
     address: Option<String>,
@@ -113,6 +131,7 @@ pub(crate) async fn page(subject: Subject) -> Reply {
         scopes: became(known(&subject).as_ref(), &status.scopes.clone().unwrap_or_default()),
         extra: extra(&subject),
         device: device(&authorization, reader.now),
+        keys: keys_panel(&subject, reader.now),
         admin_consent: web(authorization.admin_consent_url.as_deref()),
         managed: managed.iter().filter_map(|(name, field)| Some((*name, subject.keeper(field)?))).collect(),
         parameters: parameters::settled(subject.provider().as_deref(), connection),
@@ -163,23 +182,45 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     let word = if connected { "Reconnect" } else { "Connect" };
     let browser = card.connects_by_browser(connection) && usable && refused.is_none() && !waits;
     let confirm = standing.remedy == Remedy::ConfirmAccount && may.owns && may.patch;
-    let wanted = standing.wants_access();
+    let (wanted, issues) = (standing.wants_access(), card.issues_keys(connection));
     Buttons {
         connect: browser.then_some(word),
         is_next: wanted,
         refused: refused.clone().filter(|_| wanted),
-        by_hand: wanted && usable && may.owns && !card.by_browser && !card.connects_by_code(connection),
+        by_hand: wanted
+            && usable
+            && may.owns
+            && !card.by_browser
+            && !card.connects_by_code(connection)
+            && !issues,
         device: card.connects_by_code(connection) && usable && refused.is_none() && !waits && !confirm,
         confirm,
         again: disconnected && edits("disconnect"),
         pause: usable && connected && edits("suspend"),
         resume: paused && !disconnected && !deleting && edits("suspend"),
         held: stopped_by.and_then(|field| subject.keeper(field)),
-        refresh: connected && usable && may.refresh() && !confirm,
+        refresh: connected && usable && may.refresh() && !confirm && !issues,
         disconnect: (connected || confirm) && !deleting && !disconnected && edits("disconnect"),
         kept: subject.keeper("disconnect").filter(|_| may.edit() && !deleting && !disconnected),
         delete: !deleting && may.end(),
     }
+}
+
+/// `None` where no keys are issued.
+fn keys_panel(subject: &Subject, now: Timestamp) -> Option<KeysPanel> {
+    let Subject { connection, card, .. } = subject;
+    let keys = connection.issued_keys();
+    let line = |key: &IssuedKeyStatus| KeyLine {
+        id: foreign(&key.id),
+        by: subject.visit.reader().name(&key.created_by),
+        created: Moment::new(key.created_at.0, now),
+        expires: Moment::of(key.expires_at.as_ref(), now),
+    };
+    (card.issues_keys(connection) || !keys.is_empty()).then(|| KeysPanel {
+        keys: keys.iter().map(line).collect(),
+        newest: newest(connection).to_owned(),
+        may: subject.need_to_issue().is_ok(),
+    })
 }
 
 fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<DevicePrompt> {

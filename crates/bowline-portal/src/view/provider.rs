@@ -1,6 +1,7 @@
 //! A provider as pages show it: its name and mark, and whether it can be used.
 
 use bowline_api::connection::Method;
+use bowline_api::open::Open;
 use bowline_api::provider::Overlay;
 use bowline_api::{IntegrationConnection, IntegrationProvider};
 use kube::ResourceExt;
@@ -25,6 +26,8 @@ pub(crate) struct Card {
     pub(crate) by_browser: bool,
     /// Whether it can be connected with a device code.
     pub(crate) by_code: bool,
+    /// How its grants can be obtained, the usual way first.
+    pub(crate) methods: Vec<Open<Method>>,
 }
 
 impl Card {
@@ -46,6 +49,7 @@ impl Card {
             contact: provider.spec.contact.clone(),
             by_browser: status.offers(Method::AuthorizationCode),
             by_code: status.offers(Method::DeviceCode) && allows_codes,
+            methods: status.methods,
             title,
             name,
         }
@@ -64,6 +68,13 @@ impl Card {
 
     pub(crate) fn connects_by_browser(&self, connection: &IntegrationConnection) -> bool {
         self.by_browser && allows(connection, &[Method::AuthorizationCode])
+    }
+
+    /// Whether the keys of the connection are issued here.
+    pub(crate) fn issues_keys(&self, connection: &IntegrationConnection) -> bool {
+        let method = connection.spec.method.as_ref().or(self.methods.first());
+        let offers = self.methods.iter().any(|offered| offered.is(Method::IssuedKey));
+        offers && method.is_some_and(|method| method.is(Method::IssuedKey))
     }
 
     pub(crate) fn connects_by_code(&self, connection: &IntegrationConnection) -> bool {

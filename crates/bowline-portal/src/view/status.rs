@@ -47,7 +47,8 @@ impl Standing {
 
     /// Whether somebody should allow access, for the first time or again.
     pub(crate) fn wants_access(&self) -> bool {
-        matches!(self.remedy, Remedy::Connect | Remedy::Import | Remedy::Reconnect | Remedy::AgreeToScopes)
+        use Remedy::{AgreeToScopes, Connect, CreateKey, Import, Reconnect};
+        matches!(self.remedy, Connect | Import | Reconnect | AgreeToScopes | CreateKey)
     }
 }
 
@@ -102,6 +103,9 @@ fn line_of(
     Some(match phase {
         Phase::Active => fresh(connection, reader.now),
         Phase::Pending | Phase::Error => return line_by_remedy(connection, provider, reader),
+        Phase::Expired if connection.remedy() == Remedy::CreateKey => {
+            "No key is valid. Create one, and give it to whoever used the last.".to_owned()
+        }
         Phase::Expired => format!("The access expired{}. {KEEPS}", on(ended(connection), reader.now)),
         Phase::Revoked => format!("Access was revoked there{}. {KEEPS}", on(since(connection), reader.now)),
         Phase::Suspended => {
@@ -137,6 +141,11 @@ fn on(time: Option<Timestamp>, now: Timestamp) -> String {
 }
 
 fn fresh(connection: &IntegrationConnection, now: Timestamp) -> String {
+    match connection.issued_keys() {
+        [] => {}
+        [_] => return "One key is valid.".to_owned(),
+        keys => return format!("{} keys are valid.", keys.len()),
+    }
     let token = connection.token().cloned().unwrap_or_default();
     let until = token.expires_at.map(|time| format!("Fresh until {}.", clock(time.0, now)));
     let next = token.next_refresh_at.map(|time| format!(" Next refresh about {}.", clock(time.0, now)));

@@ -1,15 +1,17 @@
 //! What the actor is told to do.
 
 use bowline_api::condition::Truth;
+use bowline_api::opaque::Digest;
 use bowline_api::reason::Reason;
 use serde_json::json;
 
-use super::situation::{Situation, at, attempt, connection, good, target, waiting};
+use super::situation::{Situation, at, attempt, connection, good, target, version, waiting};
 use crate::connection::observed::{Present, RecordState};
 use crate::grant::consent::ConsentTask;
 use crate::grant::outcome::Outcome;
 use crate::grant::work::Task;
 use crate::secret_plan::SecretPlan;
+use crate::vault::record::{IssuedKey, IssuedKeys};
 use crate::world::{ProviderUse, UnusableProvider};
 
 #[track_caller]
@@ -165,4 +167,49 @@ fn a_candidate_that_was_sent_without_an_answer_is_sent_again_only_where_nothing_
     assert_eq!(again().at_second(3_600).decided().task, Some(Task::Judge), "no token is in use any more");
     let graced = again().provider(Ok(target("sandbox-grace")));
     assert_eq!(graced.decided().task, Some(Task::Judge), "the old token still works");
+}
+
+/// alice's connection with two keys, of which the older one expires at second 100.
+fn with_keys() -> Situation {
+    let key = |id: &str, expires_at| IssuedKey {
+        id: id.to_owned(),
+        sha256: Digest::of(id),
+        created_at: at(0),
+        created_by: "alice".to_owned(),
+        expires_at,
+    };
+    let first = IssuedKeys::default().with(key("old", Some(at(100))), at(0)).unwrap();
+    let both = first.with(key("new", None), at(500)).unwrap();
+    holding(both)
+}
+
+fn holding(keys: IssuedKeys) -> Situation {
+    let zapier = target("zapier-key");
+    let addresses = zapier.addresses().clone();
+    good().provider(Ok(zapier)).grant(|grant| {
+        grant.bound_to.addresses = addresses;
+        *grant = grant.clone().with_issued_keys(keys);
+    })
+}
+
+#[test]
+fn an_expired_key_is_taken_out_whatever_else_is_the_matter() {
+    let keys = || with_keys().at_second(100);
+    let expire = Some(Task::ExpireKeys);
+    are_told(vec![
+        ("still valid", with_keys().at_second(99), None),
+        ("expired", keys(), expire.clone()),
+        ("while suspended", keys().spec(json!({"suspend": true})), expire.clone()),
+        ("of a former owner", keys().spec(json!({"owner": "bob"})), expire),
+        ("not while the actor is at work", keys().busy(), None),
+    ]);
+}
+
+#[test]
+fn without_a_valid_key_the_owner_creates_one_and_the_empty_list_is_published() {
+    let none = holding(IssuedKeys::default()).present(|present| present.version = Some(version(10)));
+    let plan = none.decided();
+    assert_eq!(plan.fresh.reason, Reason::NoValidKey);
+    assert_eq!((plan.authorized.reason, plan.secret), (Reason::KeysIssued, SecretPlan::Write));
+    assert_eq!(with_keys().decided().fresh.reason, Reason::NeverExpires);
 }
