@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::calls::IdentitySource;
+use super::calls::{IdentitySource, Probe};
 use super::entry::{CatalogEntry, Misfit, PublishedFrom};
 use super::files::{DEFAULTS, FILES};
 use super::merge::merge;
@@ -66,6 +67,8 @@ pub(crate) enum EntryFlaw {
     /// It is no key of a Secret, or one that is used for something else.
     #[error("publish.{0}: the key must have letters, digits, '-', '_' and '.', and be none of ours")]
     BadKey(String),
+    #[error("probe.every: from 10s to 168h")]
+    ProbeInterval,
     /// It says where a request goes, who sends it, or how it is framed.
     #[error("the header {0} is not for descriptions to set")]
     OurHeader(String),
@@ -157,6 +160,7 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
         return Err(EntryFlaw::UnknownPlaceholder((*name).to_owned()));
     }
     check_sources(entry)?;
+    check_probe(entry)?;
     check_headers(entry)?;
     entry.parameters.iter().try_for_each(|(name, parameter)| {
         let in_address = in_addresses.contains(&name.as_str());
@@ -212,10 +216,19 @@ fn is_free_key(key: &str) -> bool {
         && !is_never_published(key)
 }
 
+/// Not so often that it harms, and often enough to be of use.
+fn check_probe(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
+    let (least, most) = (Duration::from_secs(10), Duration::from_hours(7 * 24));
+    let every = entry.probe.as_ref().map(Probe::every);
+    every.is_none_or(|every| (least..=most).contains(&every)).then_some(()).ok_or(EntryFlaw::ProbeInterval)
+}
+
 fn check_headers(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let calls = entry.identity.iter().map(|identity| &identity.call.headers);
     let checks = entry.key.iter().filter_map(|key| Some(&key.validate.as_ref()?.headers));
-    let all = [&entry.token_request.headers, &entry.revoke.headers].into_iter().chain(calls).chain(checks);
+    let probes = entry.probe.iter().filter_map(|probe| Some(&probe.call.as_ref()?.headers));
+    let own = [&entry.token_request.headers, &entry.revoke.headers];
+    let all = own.into_iter().chain(calls).chain(checks).chain(probes);
     let key =
         entry.key.iter().map(|key| &key.header).filter(|name| !name.eq_ignore_ascii_case("authorization"));
     let mut names = all.flat_map(BTreeMap::keys).chain(key);

@@ -111,7 +111,12 @@ fn overlays_issuer(entry: &CatalogEntry, spec: &IntegrationProviderSpec) -> bool
 /// With another issuer, no address of the entry is trusted with its tokens.
 fn drop_addresses(json: &mut Map<String, Value>) {
     json.remove("endpoints");
-    for (part, none) in [("identity", json!({"call": {"url": null}})), ("revoke", json!({"url": null}))] {
+    let without = [
+        ("identity", json!({"call": {"url": null}})),
+        ("probe", json!({"call": null})),
+        ("revoke", json!({"url": null})),
+    ];
+    for (part, none) in without {
         if let (Some(Value::Object(part)), Value::Object(none)) = (json.get_mut(part), none) {
             merge(part, &none);
         }
