@@ -13,8 +13,8 @@ use serde_with::skip_serializing_none;
 pub use self::secret::{Format, PublishedSecret, SecretTemplate, SecretType, TemplateMetadata};
 pub use self::status::{
     AccountStatus, AttemptMethod, AttemptResult, AuthorizationStatus, FailureStatus, GrantStatus,
-    HISTORY_ENTRIES, HistoryEntry, IntegrationConnectionStatus, LastAttempt, Phase, RulingStatus,
-    ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
+    HISTORY_ENTRIES, HistoryEntry, IntegrationConnectionStatus, LastAttempt, Phase, ReminderStatus,
+    RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
 };
 use super::SecretRef;
 use super::open::Open;

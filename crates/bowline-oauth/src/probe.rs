@@ -111,18 +111,22 @@ async fn introspect(
     }
 }
 
-/// Checks a key, or a user name and password, with the description's check. `None`: it has none.
+/// Where a key, or a user name and password, is checked. `None`: nowhere, or the description has no probe.
+pub fn key_probe(description: &Description) -> Option<(&'static str, &Url)> {
+    description.probe.as_ref()?;
+    Some(("/key/validate/url", description.key.as_ref()?.validate.as_ref()?.url.as_ref()?))
+}
+
+/// Checks a key, or a user name and password, at [`key_probe`].
 pub async fn credential(
     http: &dyn Http,
     description: &Description,
     credential: &KeyOrPassword,
     now: Timestamp,
-) -> Option<Result<(), Failure>> {
-    match key::verify(http, description, credential, now).await {
-        Ok(KeyVerdict::Good(_) | KeyVerdict::Alive) => Some(Ok(())),
-        Ok(KeyVerdict::Bad) => Some(Err(classify::key_not_honored())),
-        Ok(KeyVerdict::Unverified) => None,
-        Err(failure) => Some(Err(failure)),
+) -> Result<(), Failure> {
+    match key::verify(http, description, credential, now).await? {
+        KeyVerdict::Good(_) | KeyVerdict::Alive | KeyVerdict::Unverified => Ok(()),
+        KeyVerdict::Bad => Err(classify::key_not_honored()),
     }
 }
 
@@ -224,10 +228,11 @@ mod tests {
         let spec = serde_json::from_value(spec).unwrap();
         let entry = crate::catalog::get("generic-api-key").unwrap();
         let description = crate::catalog::resolve(entry, &spec, "p", &[].into()).unwrap();
+        assert_eq!(key_probe(&description).unwrap().1.as_str(), "https://api.example.com/me");
         let key = KeyOrPassword::key("k", None).unwrap();
         for (status, expected) in [(200, None), (403, None), (401, Some(true)), (500, Some(false))] {
             let script = Script::of(status, "{}");
-            let checked = credential(&script, &description, &key, NOW).await.unwrap();
+            let checked = credential(&script, &description, &key, NOW).await;
             assert_eq!(checked.err().as_ref().map(refuses), expected, "{status}");
         }
     }

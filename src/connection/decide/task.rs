@@ -19,6 +19,7 @@ pub(super) fn task(
     input: &Input,
     authorized: &ConditionVerdict,
     next_attempt: Option<Timestamp>,
+    probe_at: Option<Timestamp>,
 ) -> Option<Task> {
     let actor = &input.observed.actor;
     let rests = |until: Option<Timestamp>| until.is_some_and(|until| until > input.now);
@@ -29,7 +30,16 @@ pub(super) fn task(
     {
         return Some(step);
     }
-    if actor.busy || rests(actor.rest_until) || !traffic_allowed(input, authorized) {
+    if actor.busy {
+        return None;
+    }
+    let refresh = if rests(actor.rest_until) { None } else { renewal(input, authorized, next_attempt) };
+    refresh.or_else(|| probe_at.filter(|at| *at <= input.now).map(|_| Task::Probe))
+}
+
+/// Another token, when it is due or requested.
+fn renewal(input: &Input, authorized: &ConditionVerdict, next_attempt: Option<Timestamp>) -> Option<Task> {
+    if !traffic_allowed(input, authorized) {
         return None;
     }
     let request = pending_request(input);

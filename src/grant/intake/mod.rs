@@ -7,11 +7,10 @@ mod content;
 mod judge;
 
 pub(super) use judge::{
-    from_catalog, into_catalog, judge_candidate, pinned_account, refuse_oversized, whose,
+    from_catalog, into_catalog, judge_candidate, key_credential, pinned_account, refuse_oversized, whose,
 };
 
 use self::content::Provided;
-use self::judge::key_credential;
 use super::Engine;
 use super::outcome::{Outcome, WorkResult};
 use super::presence::write_wanted;
