@@ -36,6 +36,7 @@ mod plugin_consent;
 mod plugin_installed;
 mod plugin_sharing;
 mod portal;
+mod probe;
 mod records;
 mod registration;
 mod replicas;

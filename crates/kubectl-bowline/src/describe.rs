@@ -14,7 +14,7 @@ use crate::table::{line, lines, phase, printable};
 use crate::{Screen, UserSession};
 use bowline_api::condition::ConditionType;
 use bowline_api::connection::{
-    AuthorizationStatus, HistoryEntry, IntegrationConnectionStatus, LastAttempt, RulingStatus, ScopesStatus,
+    AuthorizationStatus, GrantStatus, HistoryEntry, IntegrationConnectionStatus, LastAttempt, RulingStatus, ScopesStatus,
     TokenStatus,
 };
 use bowline_api::{ConnectionShare, IntegrationConnection};
@@ -64,7 +64,7 @@ impl DescribePage {
             self.identity(status),
             status.authorization.as_ref().map(|open| self.authorization(open)).unwrap_or_default(),
             status.token.as_ref().map(|token| self.token(token)).unwrap_or_default(),
-            lines([("Grant expires", self.at(status.grant.as_ref().and_then(|it| it.expires_at.as_ref())))]),
+            lines([("Grant expires", self.at(status.grant.as_ref().and_then(GrantStatus::ends_at)))]),
             status.scopes.as_ref().map(scopes).unwrap_or_default(),
             lines([
                 ("Ruling", status.ruling.as_ref().map(|ruling| self.ruling(ruling))),

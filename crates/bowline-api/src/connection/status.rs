@@ -187,6 +187,13 @@ pub struct GrantStatus {
     pub reminder: Option<ReminderStatus>,
 }
 
+impl GrantStatus {
+    /// When it ends by itself, as far as that is known: what its owner was reminded of counts first.
+    pub fn ends_at(&self) -> Option<&Time> {
+        self.reminder.as_ref().map(|reminder| &reminder.ends_at).or(self.expires_at.as_ref())
+    }
+}
+
 /// The grant ends by itself soon, and its owner was told.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
