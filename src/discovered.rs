@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_oauth::catalog::DiscoveredEndpoints;
+use bowline_oauth::catalog::{DiscoveredEndpoints, MetadataSource};
 use bowline_oauth::discovery::DiscoveryError;
 use bowline_oauth::network::Network;
 use bowline_runtime::clock::later;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
-use url::Url;
 
 /// The maximum age of metadata before it is read again.
 const FRESH_FOR: Duration = Duration::from_hours(24);
@@ -21,15 +20,15 @@ const LAST_RETRY: Duration = Duration::from_mins(10);
 /// An issuer's metadata, the issuer already checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IssuerMetadata {
-    /// They are valid only for descriptions with this issuer.
-    pub(crate) issuer: Url,
+    /// They are valid only for descriptions that name this issuer, or this resource.
+    pub(crate) source: MetadataSource,
     pub(crate) endpoints: DiscoveredEndpoints,
 }
 
 /// The question. An answer is valid only for the same question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IssuerQuestion {
-    pub(crate) issuer: Url,
+    pub(crate) source: MetadataSource,
     /// How it may be reached.
     pub(crate) network: Network,
 }
@@ -58,7 +57,7 @@ impl IssuerReading {
         let last = last.filter(|last| last.question == question);
         match read {
             Ok(endpoints) => {
-                let metadata = IssuerMetadata { issuer: question.issuer.clone(), endpoints };
+                let metadata = IssuerMetadata { source: question.source.clone(), endpoints };
                 let (metadata, next) = (Some(Arc::new(metadata)), later(now, FRESH_FOR));
                 Self { question, metadata, failure: None, failures: 0, next }
             }
@@ -95,7 +94,8 @@ mod tests {
     }
 
     fn question(issuer: &str) -> IssuerQuestion {
-        IssuerQuestion { issuer: issuer.parse().unwrap(), network: Network::default() }
+        let source = MetadataSource::Issuer(issuer.parse().unwrap());
+        IssuerQuestion { source, network: Network::default() }
     }
 
     fn down() -> Result<DiscoveredEndpoints, DiscoveryError> {

@@ -1,5 +1,7 @@
 //! What objects refer to. A change of that wakes them, found by one of these keys.
 
+use std::iter;
+
 use bowline_api::names::LABEL_ATTEMPT_CONNECTION;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use bowline_runtime::follow::LookupKey;
@@ -54,10 +56,10 @@ pub(super) fn workspaces(workspace: &Workspace) -> Vec<LookupKey> {
 
 /// The operator's namespace is the only one that providers can name Secrets of.
 pub(super) fn providers(provider: &IntegrationProvider) -> Vec<LookupKey> {
-    let app = provider.spec.app.as_ref().map(|app| app.secret_name.as_str());
+    let app = provider.app_secret_name();
     let network = provider.spec.network.as_ref();
-    let ca = network.and_then(|network| network.ca_secret_name.as_deref()).filter(|ca| Some(*ca) != app);
-    app.into_iter().chain(ca).map(|name| secret("", name)).collect()
+    let ca = network.and_then(|network| network.ca_secret_name.as_deref()).filter(|ca| *ca != app);
+    iter::once(app.as_str()).chain(ca).map(|name| secret("", name)).collect()
 }
 
 pub(crate) fn attempts(attempt: &Secret) -> Vec<LookupKey> {

@@ -6,17 +6,17 @@ use bowline_api::IntegrationProvider;
 use bowline_api::condition::ConditionType;
 use bowline_api::reason::Reason;
 use bowline_oauth::catalog::errors::Class;
-use bowline_oauth::catalog::{Description, DiscoveredEndpoints};
+use bowline_oauth::catalog::{Description, DiscoveredEndpoints, MetadataSource};
 use bowline_oauth::discovery::{DiscoveryError, discover};
 use bowline_oauth::http::Http;
+use bowline_oauth::resource::discover_for;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use url::Url;
 
-use super::change;
 use super::decide::CheckedProvider;
 use super::network::unusable;
+use super::{change, registration};
 use crate::context::Context;
 use crate::discovered::{IssuerQuestion, IssuerReading};
 use crate::grant::incident::Trouble;
@@ -69,7 +69,7 @@ async fn resolve(
     checked: CheckedProvider,
     outcome: &mut ProviderOutcome,
 ) -> Resolution {
-    let CheckedProvider { app, sketch, question, network } = checked;
+    let CheckedProvider { app, registers, sketch, question, network } = checked;
     outcome.sketch = Some(sketch);
     let (name, contact) = (provider.name_any(), provider.spec.contact.as_deref());
     let http = ctx
@@ -86,7 +86,11 @@ async fn resolve(
         None
     };
     let app = change::app_to_use(ctx.world.resolutions.get(&name).as_deref(), app);
-    let ready = ReadyProvider::new(Arc::clone(provider), app, metadata, Arc::new(http));
+    let http: Arc<dyn Http> = Arc::new(http);
+    let mut ready = ReadyProvider::new(Arc::clone(provider), app, metadata, http);
+    if registers {
+        ready = Box::pin(registered(ctx, ready, outcome)).await?;
+    }
     if let Some(why) = ready.unspoken_client_auth() {
         return Err(ProviderRefusal::new(Reason::DiscoveryFailed, &why, contact));
     }
@@ -96,13 +100,24 @@ async fn resolve(
     }
 }
 
+/// The provider with a registration that the operator makes now.
+async fn registered(ctx: &Context, ready: ReadyProvider, outcome: &mut ProviderOutcome) -> Resolution {
+    let app = registration::register(ctx, &ready).await.map_err(|failure| {
+        outcome.next = Some(failure.next);
+        let contact = ready.object.spec.contact.as_deref();
+        ProviderRefusal::new(Reason::RegistrationFailed, &sentence(&failure.why), contact)
+    })?;
+    let ReadyProvider { object, metadata, http, .. } = ready;
+    Ok(ReadyProvider::new(object, Some(Arc::new(app)), metadata, http))
+}
+
 /// What is known about the issuer; it is queried if that is due.
 async fn reading(ctx: &Context, name: &str, http: &dyn Http, question: IssuerQuestion) -> IssuerReading {
     let last = ctx.world.issuers.get(name).filter(|last| last.question == question);
     if let Some(last) = last.as_ref().filter(|last| ctx.clock.now() < last.next) {
         return last.clone();
     }
-    let read = discover_counted(&ctx.metrics, http, &question.issuer).await;
+    let read = discover_counted(&ctx.metrics, http, &question.source).await;
     if let Err(error) = &read {
         tracing::warn!(provider = name, error = %chain(error), "the issuer's metadata could not be read");
     }
@@ -115,10 +130,13 @@ async fn reading(ctx: &Context, name: &str, http: &dyn Http, question: IssuerQue
 async fn discover_counted(
     metrics: &Metrics,
     http: &dyn Http,
-    issuer: &Url,
+    source: &MetadataSource,
 ) -> Result<DiscoveredEndpoints, DiscoveryError> {
     let call = metrics.provider_call(Operation::Discovery);
-    let read = Box::pin(discover(http, issuer)).await;
+    let read = match source {
+        MetadataSource::Issuer(issuer) => Box::pin(discover(http, issuer)).await,
+        MetadataSource::Resource(resource) => Box::pin(discover_for(http, resource)).await,
+    };
     let class = |error: &DiscoveryError| if error.passes() { Class::Transient } else { Class::Config };
     call.finish(read.as_ref().err().map(class));
     read
@@ -175,7 +193,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_to_an_issuer_is_counted() {
         let metrics = Metrics::new().unwrap();
-        let issuer = Url::parse("https://id.example.com").unwrap();
+        let issuer = MetadataSource::Issuer("https://id.example.com".parse().unwrap());
         assert!(discover_counted(&metrics, &Offline::default(), &issuer).await.is_err());
         let text = metrics.encode().unwrap();
         let line = r#"bowline_provider_requests_total{class="config",operation="discovery"} 1"#;

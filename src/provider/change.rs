@@ -72,7 +72,7 @@ mod tests {
     use bowline_api::IntegrationProvider;
     use bowline_api::reason::Reason;
     use bowline_oauth::app::AppPurpose;
-    use bowline_oauth::catalog::DiscoveredEndpoints;
+    use bowline_oauth::catalog::{DiscoveredEndpoints, MetadataSource};
     use serde_json::{Value, json};
 
     use super::*;
@@ -104,7 +104,8 @@ mod tests {
         });
         let metadata = issuer.map(|issuer| {
             let endpoints = DiscoveredEndpoints::default();
-            Arc::new(IssuerMetadata { issuer: issuer.parse().unwrap(), endpoints })
+            let source = MetadataSource::Issuer(issuer.parse().unwrap());
+            Arc::new(IssuerMetadata { source, endpoints })
         });
         ReadyProvider::new(Arc::new(object), app, metadata, Arc::new(Offline::default()))
     }

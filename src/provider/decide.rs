@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bowline_api::IntegrationProvider;
 use bowline_api::connection::Method;
-use bowline_api::provider::IntegrationProviderSpec;
+use bowline_api::provider::{IntegrationProviderSpec, registration_name};
 use bowline_api::reason::Reason;
 use bowline_oauth::app::{App, CLIENT_SECRET, PRIVATE_KEY};
 use bowline_oauth::catalog::{self, Description, ResolveError};
@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::network::{network, remedy};
+use super::registration::redirect_uri_of;
 use crate::discovered::IssuerQuestion;
 use crate::grant::app_secret::AppSecret;
 use crate::world::{ProviderRefusal, sentence};
@@ -23,8 +24,10 @@ use crate::world::{ProviderRefusal, sentence};
 pub(super) struct ObservedProvider {
     /// The operator's namespace.
     pub(crate) namespace: String,
-    /// The Secret that `spec.app` names, in the operator's namespace.
+    /// The Secret with its registration, in the operator's namespace.
     pub(crate) app_secret: Option<Arc<Secret>>,
+    /// Where the provider sends people back to, if a portal is set up.
+    pub(crate) redirect_uri: Option<String>,
     /// The Secret that `spec.network.caSecretName` names, in the operator's namespace.
     pub(crate) ca_secret: Option<Arc<Secret>>,
     /// How the operator allows providers to be reached.
@@ -35,6 +38,8 @@ pub(super) struct ObservedProvider {
 #[derive(Debug)]
 pub(super) struct CheckedProvider {
     pub(crate) app: Option<Arc<App>>,
+    /// The operator has to register itself first.
+    pub(crate) registers: bool,
     /// With placeholders for what connections set: for methods and rotation.
     pub(crate) sketch: Description,
     /// What to request from its issuer, if anything.
@@ -61,9 +66,10 @@ pub(super) fn decide(
         })?;
     }
     let app = app(spec, &name, &sketch, observed).map_err(|(reason, message)| refuse(reason, &message))?;
-    let question = plain.filter(Description::needs_discovery).and_then(|plain| plain.core.endpoints.issuer);
-    let question = question.map(|issuer| IssuerQuestion { issuer, network: network.clone() });
-    Ok(CheckedProvider { app, sketch, question, network })
+    let source = plain.filter(Description::needs_discovery).and_then(|plain| plain.metadata_source());
+    let question = source.map(|source| IssuerQuestion { source, network: network.clone() });
+    let registers = app.is_none() && registers_itself(spec, &sketch);
+    Ok(CheckedProvider { app, registers, sketch, question, network })
 }
 
 fn unfit(error: &ResolveError) -> Reason {
@@ -75,6 +81,11 @@ fn unfit(error: &ResolveError) -> Reason {
         | ResolveError::AddressChanged { .. } => Reason::EndpointRefused,
         _ => Reason::ParametersMissing,
     }
+}
+
+/// Whether the operator registers itself: the type provides for that, and nobody named a registration.
+fn registers_itself(spec: &IntegrationProviderSpec, sketch: &Description) -> bool {
+    spec.app.is_none() && sketch.registers_itself()
 }
 
 fn needs_app(method: Method) -> bool {
@@ -91,7 +102,13 @@ fn app(
     if !sketch.methods.iter().copied().any(needs_app) {
         return Ok(None);
     }
-    let Some(name) = spec.app.as_ref().map(|app| &app.secret_name) else {
+    let registers = registers_itself(spec, sketch);
+    if registers && observed.app_secret.is_none() {
+        return Ok(None);
+    }
+    let registration = registration_name(provider);
+    let named = spec.app.as_ref().map(|app| &app.secret_name).or(registers.then_some(&registration));
+    let Some(name) = named else {
         let own = spec.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default();
         let message = "This type needs our registration at the provider: set spec.app.secretName to a Secret of type bowline.dev/app in the operator's namespace, or allow.ownApp.";
         return if own { Ok(None) } else { Err((Reason::AppSecretNotFound, message.to_owned())) };
@@ -101,6 +118,10 @@ fn app(
         return Err((Reason::AppSecretNotFound, of.missing()));
     };
     let app = of.read(secret).map_err(|message| (Reason::AppSecretIncomplete, message))?;
+    if registers && redirect_uri_of(secret) != observed.redirect_uri {
+        let message = of.unusable("the operator registered itself with another callback URL than the present one. If that is to stay, delete this Secret, and the operator registers again; people must then connect again");
+        return Err((Reason::AppSecretIncomplete, message));
+    }
     if sketch.client_auth(app.proofs()).is_none() {
         let message = of.unusable(&format!("the key {CLIENT_SECRET}, or {PRIVATE_KEY}, is missing"));
         return Err((Reason::AppSecretIncomplete, message));

@@ -4,14 +4,15 @@ mod act;
 mod change;
 mod decide;
 mod network;
+mod registration;
 mod report;
 
 use std::sync::Arc;
 
-use bowline_api::IntegrationProvider;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::provider::IntegrationProviderStatus;
 use bowline_api::reason::Reason;
+use bowline_api::{IntegrationProvider, attempt};
 use bowline_oauth::catalog;
 use bowline_runtime::follow::Change;
 use kube::runtime::controller::Action;
@@ -66,7 +67,12 @@ fn observe(ctx: &Context, provider: &IntegrationProvider) -> ObservedProvider {
     let ca = spec.network.as_ref().and_then(|network| network.ca_secret_name.as_deref());
     ObservedProvider {
         namespace: ctx.settings.namespace.clone(),
-        app_secret: spec.app.as_ref().and_then(|app| secret(&app.secret_name)),
+        app_secret: secret(&provider.app_secret_name()),
+        redirect_uri: ctx
+            .settings
+            .portal
+            .as_ref()
+            .map(|portal| attempt::redirect_uri(portal, &provider.name_any())),
         ca_secret: ca.and_then(secret),
         bounds: ctx.settings.provider_bounds.clone(),
     }

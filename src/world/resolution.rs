@@ -78,7 +78,7 @@ impl ReadyProvider {
     /// Why the app registration may not be used by this provider, as a sentence, as far as that depends on no connection.
     pub(crate) fn misused_app(&self, namespace: &str) -> Option<String> {
         let (app, description) = (self.app.as_ref()?, self.description(&BTreeMap::new()).ok()?);
-        let name = &self.object.spec.app.as_ref()?.secret_name;
+        let name = &self.object.app_secret_name();
         let secret = AppSecret { name, namespace, provider: &description.provider };
         secret.admitted(app, &description).err()
     }
@@ -121,7 +121,11 @@ impl ReadyProvider {
         Ok(Arc::new(Target::new(description, terms, self.app.clone(), http)))
     }
 
-    fn description(&self, parameters: &BTreeMap<String, String>) -> Result<Description, UnusableProvider> {
+    /// What is known of the provider, its metadata included, for connections with these parameters.
+    pub(crate) fn description(
+        &self,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Description, UnusableProvider> {
         let (spec, name) = (&self.object.spec, self.object.name_any());
         let entry = catalog::entry_of(spec);
         let description = entry.and_then(|entry| catalog::resolve(&entry, spec, &name, parameters));
@@ -133,9 +137,9 @@ impl ReadyProvider {
             }
         })?;
         // What one issuer says is not valid for another, to which a connection's parameters may lead.
-        let issuer = description.endpoints.issuer.as_ref();
+        let source = description.metadata_source();
         Ok(match &self.metadata {
-            Some(metadata) if issuer == Some(&metadata.issuer) => {
+            Some(metadata) if source.as_ref() == Some(&metadata.source) => {
                 description.with_metadata(&metadata.endpoints)
             }
             _ if description.needs_discovery() && description.endpoints.token.is_none() => {

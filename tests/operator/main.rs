@@ -27,6 +27,7 @@ mod intake;
 mod keyring;
 mod lifecycle;
 mod looking;
+mod mcp;
 mod missing;
 mod narrow;
 mod oidc;

@@ -64,7 +64,8 @@ pub struct IntegrationProviderSpec {
     /// Your app registration at the provider: a Secret of type `bowline.dev/app` in the operator's namespace, with the keys
     /// `client_id`, `client_secret` and, while you replace a secret, `client_secret_previous`. It says what it is for, and is sent
     /// nowhere else: `providers` names the provider objects that may use it, `hosts` every host that may receive it or a token.
-    /// Absent means none: for types that need none, or where connections have their own (`allow.ownApp`).
+    /// Absent means none: for types that need none, where connections have their own (`allow.ownApp`), or where the operator
+    /// registers itself (type `mcp`), which it keeps in the Secret `NAME-registration`.
     pub app: Option<SecretRef>,
 
     /// Values for the catalogue entry's placeholders, for all connections. Up to 16. Connections can set those that are left out,
@@ -98,6 +99,19 @@ pub struct IntegrationProviderSpec {
 
     /// How the provider may be reached. The operator's flags limit each field. Absent means `https://` to public addresses.
     pub network: Option<NetworkPolicy>,
+}
+
+/// The Secret in which the operator keeps a registration that it made itself for this provider.
+pub fn registration_name(provider: &str) -> String {
+    format!("{provider}-registration")
+}
+
+impl IntegrationProvider {
+    /// The Secret with its registration: the one it names, or else the one that the operator writes if it registers itself.
+    pub fn app_secret_name(&self) -> String {
+        let named = self.spec.app.as_ref().map(|app| app.secret_name.clone());
+        named.unwrap_or_else(|| registration_name(self.metadata.name.as_deref().unwrap_or_default()))
+    }
 }
 
 /// Fields of a catalogue entry that a provider object states. Its schema is generated from that of an entry, which a test

@@ -12,7 +12,7 @@ use crate::catalog::Description;
 use crate::catalog::protocol::Proofs;
 
 /// Key of the client id in an app Secret.
-pub(crate) const CLIENT_ID: &str = "client_id";
+pub const CLIENT_ID: &str = "client_id";
 /// Key of the client secret.
 pub const CLIENT_SECRET: &str = "client_secret";
 /// Key of the former client secret, while it is being replaced.
@@ -177,16 +177,18 @@ impl AppPurpose {
             return Err(OtherPurpose::Provider { provider: provider.clone(), named: providers.clone() });
         }
         let is_named = |host: &String| hosts.iter().any(|named| is_host(named, host));
-        let others: BTreeSet<_> = description
-            .receiving_addresses()
-            .map(|(_, address)| host(address))
-            .filter(|host| !hosts.is_empty() && !is_named(host))
-            .collect();
+        let mut others = hosts_of(description);
+        others.retain(|host| !hosts.is_empty() && !is_named(host));
         if others.is_empty() {
             return Ok(());
         }
         Err(OtherPurpose::Hosts { hosts: others.into_iter().collect(), named: hosts.clone() })
     }
+}
+
+/// Every host that may receive a token or the client secret, as [`HOSTS`] names them.
+pub fn hosts_of(description: &Description) -> BTreeSet<String> {
+    description.receiving_addresses().map(|(_, address)| host(address)).collect()
 }
 
 /// The host of an address, with its port unless that is the scheme's own.

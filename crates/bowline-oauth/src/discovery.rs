@@ -9,9 +9,9 @@ use super::answer::Document;
 use super::guard::{self, AddressRefused};
 use super::http::{Http, SendError};
 use super::{classify, issuer, request};
-use crate::catalog::DiscoveredEndpoints;
 use crate::catalog::entry::{Pkce, ProviderEndpoints};
 use crate::catalog::protocol::ClientAuth;
+use crate::catalog::{DiscoveredEndpoints, RegistrationEndpoint};
 
 /// The longest address that is kept.
 const MAX_URL: usize = 2048;
@@ -45,6 +45,23 @@ pub enum DiscoveryError {
          metadata there, or remove it and set endpoints.authorization and endpoints.token by hand"
     )]
     OtherIssuer { asked: String, found: String },
+    /// A protected resource is named by an address without a query or fragment here.
+    #[error("the resource may have no query and no fragment: write it without")]
+    NotAResource,
+    /// Neither well-known address nor the resource's own answer leads to metadata (RFC 9728).
+    #[error(
+        "the resource publishes no metadata, and its answer (status {}) names none: check its address, or set endpoints.issuer",
+        .0.as_u16()
+    )]
+    NoResourceMetadata(StatusCode),
+    /// The document is about another resource: nothing in it is valid (RFC 9728 §3.3).
+    #[error(
+        "the metadata of {asked} says that it is of {found}: name the resource exactly so if that is the one you mean, or set \
+         endpoints.issuer"
+    )]
+    OtherResource { asked: String, found: String },
+    #[error("the resource's metadata names no authorization server: set endpoints.issuer")]
+    NoAuthorizationServer,
     #[error("the issuer's metadata names no token endpoint: set endpoints.token")]
     NoTokenEndpoint,
     #[error("{0} in the issuer's metadata is not a URL of at most {max} characters: set that endpoint by hand", max = MAX_URL)]
@@ -107,11 +124,16 @@ async fn fetch(http: &dyn Http, path: &str, issuer: &Url) -> Result<Value, Disco
     match document.get("issuer").and_then(Value::as_str) {
         Some(found) if issuer::is_metadata_of(found, issuer) => Ok(document),
         Some(found) => {
-            let found = shown::one_line(found).chars().take(MAX_SHOWN).collect();
-            Err(DiscoveryError::OtherIssuer { asked: issuer::text(issuer).to_owned(), found })
+            let asked = issuer::text(issuer).to_owned();
+            Err(DiscoveryError::OtherIssuer { asked, found: shown_address(found) })
         }
         None => Err(DiscoveryError::Unreadable),
     }
+}
+
+/// A foreign address as people may see it.
+pub(super) fn shown_address(found: &str) -> String {
+    shown::one_line(found).chars().take(MAX_SHOWN).collect()
 }
 
 fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, DiscoveryError> {
@@ -138,6 +160,9 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
             introspection: endpoint("introspection_endpoint").unwrap_or_default(),
             ..ProviderEndpoints::default()
         },
+        registration: endpoint("registration_endpoint")?
+            .map(|url| RegistrationEndpoint { url, id_token_signing: id_token_signing(document) }),
+        resource_scopes: Vec::new(),
         client_auth,
         client_auth_announced,
         issuer_in_callback: document.get("authorization_response_iss_parameter_supported")
@@ -145,6 +170,13 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
         pkce: pkce(document),
         require_pushed: document.get("require_pushed_authorization_requests") == Some(&Value::Bool(true)),
     })
+}
+
+/// How the server can sign id tokens, if not with RS256.
+fn id_token_signing(document: &Value) -> Option<String> {
+    let listed = document.get("id_token_signing_alg_values_supported")?.as_array()?;
+    let mut names = listed.iter().filter_map(Value::as_str).filter(|name| classify::is_plain(name));
+    if names.clone().any(|name| name == "RS256") { None } else { names.next().map(str::to_owned) }
 }
 
 /// What the server makes of PKCE with S256.
@@ -161,13 +193,8 @@ fn client_auth(document: &Value) -> (Vec<ClientAuth>, Vec<String>) {
     let Some(listed) = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array) else {
         return (vec![ClientAuth::Basic], Vec::new());
     };
-    let known = |method: &Value| match method.as_str()? {
-        "client_secret_basic" => Some(ClientAuth::Basic),
-        "client_secret_post" => Some(ClientAuth::Post),
-        "private_key_jwt" => Some(ClientAuth::PrivateKeyJwt),
-        "none" => Some(ClientAuth::None),
-        _ => None,
-    };
+    let ours = [ClientAuth::Basic, ClientAuth::Post, ClientAuth::PrivateKeyJwt, ClientAuth::None];
+    let known = |method: &Value| ours.into_iter().find(|way| method.as_str() == Some(way.registered_name()));
     let mut methods = Vec::new();
     for method in listed.iter().filter_map(known) {
         if !methods.contains(&method) {

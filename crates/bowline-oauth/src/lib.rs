@@ -28,8 +28,10 @@ pub mod limits;
 pub mod network;
 pub mod probe;
 pub mod refresh;
+pub mod registration;
 pub mod rehearsal;
 pub mod request;
+pub mod resource;
 pub mod revoke;
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ const UNPROVED: &[(&str, &str)] = &[
     ("generic-oauth2", "no provider"),
     ("generic-oauth2-client-credentials", "no provider"),
     ("generic-oauth2-refresh", "no provider"),
+    ("mcp", "no provider"),
     ("sandbox", "has a server of its own"),
     ("sandbox-grace", "has a server of its own"),
     ("sandbox-none", "has a server of its own"),

@@ -315,7 +315,9 @@ mod tests {
     #[tokio::test]
     async fn every_entry_takes_its_own_sample() {
         for (name, entry) in entries() {
-            let spec = serde_json::from_value(json!({"type": name, "endpoints": {
+            let examples = entry.parameters.iter().filter(|(_, it)| it.required);
+            let examples: BTreeMap<_, _> = examples.map(|(name, it)| (name, it.example.as_ref())).collect();
+            let spec = serde_json::from_value(json!({"type": name, "parameters": examples, "endpoints": {
                 "token": "https://id.example.com/t", "authorization": "https://id.example.com/a"}}))
             .unwrap();
             let description = sketch(entry, &spec, name).unwrap();

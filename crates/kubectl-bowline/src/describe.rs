@@ -14,8 +14,8 @@ use crate::table::{line, lines, phase, printable};
 use crate::{Screen, UserSession};
 use bowline_api::condition::ConditionType;
 use bowline_api::connection::{
-    AuthorizationStatus, GrantStatus, HistoryEntry, IntegrationConnectionStatus, LastAttempt, RulingStatus, ScopesStatus,
-    TokenStatus,
+    AuthorizationStatus, GrantStatus, HistoryEntry, IntegrationConnectionStatus, LastAttempt, RulingStatus,
+    ScopesStatus, TokenStatus,
 };
 use bowline_api::{ConnectionShare, IntegrationConnection};
 

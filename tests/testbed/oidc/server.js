@@ -3,13 +3,15 @@
 //
 // ACCESS_TOKEN_SECONDS  lifetime of access tokens (default 60)
 // REDIRECT_URI          where clients are sent back to (default http://127.0.0.1:8080/callback)
+// It also is a protected resource at /mcp (RFC 9728), whose tokens clients get that registered themselves (RFC 7591).
+//
 // LISTEN_PORT           port on 127.0.0.1 (default: a free one)
 
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 
 import { MemoryAdapter } from './adapter.js';
 
@@ -50,6 +52,17 @@ const provider = new Provider(issuer, {
   features: {
     clientCredentials: { enabled: true },
     introspection: { enabled: true },
+    registration: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      useGrantedResource: () => true,
+      getResourceServerInfo: (_, resource) => {
+        if (resource !== `${issuer}/mcp`) {
+          throw new errors.InvalidTarget();
+        }
+        return { scope: 'files.read', audience: resource, accessTokenFormat: 'opaque' };
+      },
+    },
     revocation: { enabled: true },
     userinfo: { enabled: true },
   },
@@ -74,6 +87,19 @@ provider.on('grant.revoked', (_, grantId) => note('grant.revoked', grantId));
 
 const callback = provider.callback();
 server.on('request', (request, response) => {
+  if (request.url === '/mcp') {
+    response.setHeader('www-authenticate', `Bearer resource_metadata="${issuer}/mcp-metadata"`);
+    send(response, 401, { error: 'invalid_token' });
+    return;
+  }
+  if (request.url === '/mcp-metadata') {
+    send(response, 200, {
+      resource: `${issuer}/mcp`,
+      authorization_servers: [issuer],
+      scopes_supported: ['files.read'],
+    });
+    return;
+  }
   if (!request.url.startsWith('/admin/')) {
     callback(request, response);
     return;
@@ -99,15 +125,19 @@ async function admin(request) {
 }
 
 /** Makes a grant and its first tokens through the library's own models, as its consent and token endpoints do. */
-async function mint({ account = 'alice', scope = scopes.join(' '), client_id: clientId = clients[0].id }) {
+async function mint({ account = 'alice', scope = scopes.join(' '), client_id: clientId = clients[0].id, resource }) {
   const client = await provider.Client.find(clientId);
   if (!client) {
     return [422, { error: 'no such client' }];
   }
   const grant = new provider.Grant({ accountId: account, clientId });
-  grant.addOIDCScope(scope);
+  if (resource) {
+    grant.addResourceScope(resource, scope);
+  } else {
+    grant.addOIDCScope(scope);
+  }
   const grantId = await grant.save();
-  const claims = { accountId: account, client, grantId, scope, gty: 'authorization_code' };
+  const claims = { accountId: account, client, grantId, scope, resource, gty: 'authorization_code' };
   const refreshToken = await new provider.RefreshToken(claims).save();
   const accessToken = await new provider.AccessToken(claims).save();
   return [201, {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -120,7 +121,7 @@ impl OidcServer {
         let http = reqwest::Client::builder().no_proxy().timeout(START_DEADLINE).build()?;
         let server = Self { issuer, clients, http, _child: child, _stdout: stdout };
         let metadata = server.http.get(server.url(".well-known/openid-configuration"));
-        server.read::<serde_json::Value>(metadata).await?;
+        server.read::<Value>(metadata).await?;
         Ok(server)
     }
 
@@ -146,7 +147,18 @@ impl OidcServer {
 
     /// Creates a grant for any client and scope (of `openid`, `email`, `offline_access`).
     pub async fn mint_as(&self, request: &MintRequest) -> Result<Minted, OidcError> {
-        let mut members = serde_json::to_value(request)?;
+        self.minted(serde_json::to_value(request)?).await
+    }
+
+    /// Creates a grant of `account` for any client at the protected resource, with its scope.
+    pub async fn mint_for_resource(&self, account: &str, client_id: &str) -> Result<Minted, OidcError> {
+        let resource = self.url("mcp");
+        let request =
+            json!({"account": account, "client_id": client_id, "scope": "files.read", "resource": resource});
+        self.minted(request).await
+    }
+
+    async fn minted(&self, mut members: Value) -> Result<Minted, OidcError> {
         if let Some(members) = members.as_object_mut() {
             members.retain(|_, value| !value.is_null());
         }

@@ -218,6 +218,8 @@ rows! {
         "A parameter or an address has no value, or one that is not allowed.";
     DiscoveryFailed: [Provider], False, Serve, PlatformTeam, FixProvider, moving, silent,
         "The issuer's metadata could not be read; it is tried again.";
+    RegistrationFailed: [Provider], False, Serve, PlatformTeam, FixProvider, moving, silent,
+        "The operator could not register itself at the authorization server.";
     EndpointRefused: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
         "An address may not be used: see spec.network and the operator's bounds.";
     AppRejected: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,

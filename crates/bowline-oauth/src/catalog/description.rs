@@ -40,6 +40,10 @@ impl Deref for Description {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiscoveredEndpoints {
     pub(crate) endpoints: ProviderEndpoints<Option<Url>>,
+    /// Where clients register themselves (RFC 7591 §3).
+    pub registration: Option<RegistrationEndpoint>,
+    /// The scopes of the protected resource (RFC 9728 §2), where one was asked.
+    pub(crate) resource_scopes: Vec<String>,
     /// `token_endpoint_auth_methods_supported`, those we support.
     pub(crate) client_auth: Vec<ClientAuth>,
     /// The names that it lists, as far as they are plain.
@@ -52,15 +56,40 @@ pub struct DiscoveredEndpoints {
     pub(crate) require_pushed: bool,
 }
 
+/// Where clients register themselves, and what must be said there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationEndpoint {
+    pub(crate) url: Url,
+    /// How the server can sign id tokens, if not with RS256, which a registration means that does not say (`OpenID` Connect
+    /// Dynamic Client Registration §2).
+    pub(crate) id_token_signing: Option<String>,
+}
+
+/// Whose metadata is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataSource {
+    /// The authorization server's (RFC 8414).
+    Issuer(Url),
+    /// The protected resource's (RFC 9728), and then that of the authorization server it names.
+    Resource(Url),
+}
+
 impl Description {
-    /// Whether addresses must still be read from the issuer's metadata: an issuer is given, and the token endpoint is not;
+    /// Whether addresses must still be read from metadata: an issuer or a resource is given, and the token endpoint is not;
     /// or the issuer is the provider object's own, and an address besides the token endpoint is not given.
     pub fn needs_discovery(&self) -> bool {
-        let ProviderEndpoints { issuer, authorization, token, revocation, userinfo, .. } = &self.endpoints;
+        let ProviderEndpoints { authorization, token, revocation, userinfo, .. } = &self.endpoints;
         let sends_people = self.methods.contains(&Method::AuthorizationCode);
         let beside = || sends_people && authorization.is_none() || revocation.is_none() || userinfo.is_none();
         let open = token.is_none() || self.own_issuer && beside();
-        !self.discovered && issuer.is_some() && open
+        !self.discovered && self.metadata_source().is_some() && open
+    }
+
+    /// Whose metadata names the addresses that are not given.
+    pub fn metadata_source(&self) -> Option<MetadataSource> {
+        let ProviderEndpoints { issuer, resource, .. } = &self.endpoints;
+        let resource = || resource.clone().map(MetadataSource::Resource);
+        issuer.clone().map(MetadataSource::Issuer).or_else(resource)
     }
 
     /// The description with missing values taken from metadata. What is set stays. Of several methods of client authentication
@@ -70,7 +99,8 @@ impl Description {
         let ours = mem::take(&mut self.core.endpoints);
         let theirs = metadata.endpoints.clone();
         self.core.endpoints = ProviderEndpoints {
-            issuer: ours.issuer,
+            issuer: ours.issuer.or(theirs.issuer),
+            resource: ours.resource,
             authorization: ours.authorization.or(theirs.authorization),
             pushed_authorization_request: ours
                 .pushed_authorization_request
@@ -94,6 +124,9 @@ impl Description {
             let takes_secrets = metadata.client_auth.iter().any(|way| *way != ClientAuth::PrivateKeyJwt);
             let is_public = |way: &ClientAuth| *way == ClientAuth::None && takes_secrets;
             self.core.client_auth.retain(|way| is_public(way) || metadata.client_auth.contains(way));
+        }
+        if self.scopes.default.is_empty() {
+            self.core.scopes.default.clone_from(&metadata.resource_scopes);
         }
         self.discovered = true;
         self
@@ -165,11 +198,15 @@ impl Description {
     }
 
     /// Every address to which a token, a code, a key or a client secret may be sent, with its place in an entry
-    /// (`/endpoints/token`). Of all others we know that they receive none: browsers are sent to two of them, and the issuer
-    /// is only asked for its metadata.
+    /// (`/endpoints/token`). Of all others we know that they receive none: browsers are sent to two of them, and issuer
+    /// and resource are only asked for their metadata.
     pub fn receiving_addresses(&self) -> impl Iterator<Item = (&'static str, &Url)> {
-        const RECEIVE_NONE: [&str; 3] =
-            ["/endpoints/issuer", "/endpoints/authorization", "/endpoints/adminConsent"];
+        const RECEIVE_NONE: [&str; 4] = [
+            "/endpoints/issuer",
+            "/endpoints/resource",
+            "/endpoints/authorization",
+            "/endpoints/adminConsent",
+        ];
         let named = self.named_addresses().into_iter();
         let receiving = named.filter(|(place, ..)| !RECEIVE_NONE.contains(place));
         receiving.filter_map(|(place, _, address)| Some((place, address?)))

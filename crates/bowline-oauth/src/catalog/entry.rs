@@ -139,6 +139,8 @@ pub struct ThirdParty<U> {
     pub endpoints: ProviderEndpoints<U>,
     /// How the client may prove itself, the preferred way first.
     pub(crate) client_auth: Vec<ClientAuth>,
+    /// Where the app registration comes from.
+    pub(crate) client_registration: ClientRegistration,
     /// What the authorization request needs.
     pub(crate) authorize: Authorize,
     /// What the device authorization request needs.
@@ -172,13 +174,14 @@ pub struct ThirdParty<U> {
 impl<A> ThirdParty<Option<A>> {
     /// The one list of addresses that a request, or a person, may be sent to: where each is in an entry's data, what it is
     /// for, and the address.
-    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 14] {
+    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 15] {
         let of = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
         let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
         let probe = self.probe.as_ref().and_then(|probe| probe.call.as_ref()?.url.as_ref());
         [
             ("/endpoints/issuer", "issuer", of.issuer.as_ref()),
+            ("/endpoints/resource", "resource", of.resource.as_ref()),
             ("/endpoints/authorization", "authorization", of.authorization.as_ref()),
             (
                 "/endpoints/pushedAuthorizationRequest",
@@ -201,6 +204,11 @@ impl<A> ThirdParty<Option<A>> {
 }
 
 impl<U> ThirdParty<U> {
+    /// Whether the operator registers itself where nobody named a registration.
+    pub fn registers_itself(&self) -> bool {
+        self.client_registration == ClientRegistration::Dynamic
+    }
+
     /// Whether there are tokens to request, and not only a key or a password.
     pub(super) fn uses_tokens(&self) -> bool {
         !self.methods.iter().all(|method| matches!(method, Method::ApiKey | Method::BasicAuth))
@@ -254,6 +262,8 @@ pub(super) const PARAMETERS: [&str; 3] = ["/authorize/params", "/device/params",
 pub struct ProviderEndpoints<U> {
     /// Issuer identifier (RFC 8414 §2). The token endpoint is read from its metadata when it is not given here.
     pub issuer: U,
+    /// Protected resource (RFC 9728), such as an MCP server. Its metadata names the issuer, if none is given here.
+    pub resource: U,
     /// Authorization endpoint (RFC 6749 §3.1).
     pub authorization: U,
     /// Pushed authorization request endpoint (RFC 9126 §2). Used whenever it is known; if the provider refuses a push, the
@@ -273,6 +283,16 @@ pub struct ProviderEndpoints<U> {
     pub(crate) userinfo: U,
     /// Where an administrator of the account approves the app.
     pub(crate) admin_consent: U,
+}
+
+/// Where the app registration comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub(crate) enum ClientRegistration {
+    /// Somebody registers the app at the provider and names its Secret.
+    #[default]
+    Manual,
+    /// The operator registers itself (RFC 7591) if the provider object names no app Secret.
+    Dynamic,
 }
 
 /// What the authorization request needs.

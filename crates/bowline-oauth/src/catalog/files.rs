@@ -17,6 +17,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("google-calendar", include_str!("providers/google-calendar.yaml")),
     ("google", include_str!("providers/google.yaml")),
     ("linear", include_str!("providers/linear.yaml")),
+    ("mcp", include_str!("providers/mcp.yaml")),
     ("microsoft", include_str!("providers/microsoft.yaml")),
     ("notion", include_str!("providers/notion.yaml")),
     ("outlook", include_str!("providers/outlook.yaml")),

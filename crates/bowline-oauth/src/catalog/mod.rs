@@ -23,7 +23,7 @@ pub(crate) mod template;
 mod values;
 
 pub use check::{Checked, check};
-pub use description::{Description, DiscoveredEndpoints};
+pub use description::{Description, DiscoveredEndpoints, MetadataSource, RegistrationEndpoint};
 pub use entry::CatalogEntry;
 pub use load::{entries, get, is_never_published};
 pub use parameter::SetBy;

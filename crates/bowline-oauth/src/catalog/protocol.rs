@@ -26,6 +26,18 @@ pub enum ClientAuth {
     PrivateKeyJwt,
 }
 
+impl ClientAuth {
+    /// Its name in metadata and registrations (RFC 7591 §2).
+    pub(crate) const fn registered_name(self) -> &'static str {
+        match self {
+            Self::Basic => "client_secret_basic",
+            Self::Post => "client_secret_post",
+            Self::None => "none",
+            Self::PrivateKeyJwt => "private_key_jwt",
+        }
+    }
+}
+
 /// Whom an assertion that authenticates the client is meant for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub(crate) enum AssertionAudience {

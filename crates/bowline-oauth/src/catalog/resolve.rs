@@ -134,7 +134,7 @@ fn stated(spec: &IntegrationProviderSpec) -> Map<String, Value> {
 
 /// Refuses a description that needs a token endpoint and has no way to one.
 fn reachable(description: Description) -> Result<Description, ResolveError> {
-    let nowhere = description.endpoints.token.is_none() && description.endpoints.issuer.is_none();
+    let nowhere = description.endpoints.token.is_none() && description.metadata_source().is_none();
     if nowhere && description.uses_tokens() {
         let missing = vec!["endpoints.issuer or endpoints.token".to_owned()];
         return Err(ResolveError::ProviderIncomplete { missing });

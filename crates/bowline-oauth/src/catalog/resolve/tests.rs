@@ -42,7 +42,10 @@ fn two_places() -> CatalogEntry {
 #[test]
 fn every_entry_resolves_with_sample_parameters() {
     for (name, entry) in entries() {
-        let mut of = json!({"type": name});
+        let required =
+            entry.parameters.iter().filter(|(_, it)| it.required && it.settable_by == SetBy::Provider);
+        let required: BTreeMap<_, _> = required.map(|(name, it)| (name, it.example.as_ref())).collect();
+        let mut of = json!({"type": name, "parameters": required});
         if entry.endpoints.token.is_none() && entry.key.is_none() {
             of["endpoints"] = json!({"issuer": "https://id.example.com"});
         }
