@@ -170,13 +170,23 @@ impl Endings {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::Router;
+    use axum::routing::post;
     use k8s_openapi::jiff::SignedDuration;
+    use tokio::net::TcpListener;
 
     use super::*;
-    use crate::grant::fixtures::{Bench, at, grant, target};
-    use crate::vault::{Credential, IntentId, Record};
+    use crate::grant::fixtures::{Bench, at, grant, job, oauth_grant, target, target_at};
+    use crate::vault::{Credential, Grant, IntentId, Record};
 
     const ENTRY: &str = "generic-api-key";
+
+    /// A grant for which a provider knows no revocation.
+    fn api_key() -> Grant {
+        grant(ENTRY, Credential::ApiKey { api_key: "k".into() })
+    }
 
     /// A queue whose providers exist, or do not; what it has to withdraw it can withdraw, or not.
     fn endings(bench: &Bench, there: bool) -> Endings {
@@ -189,9 +199,8 @@ mod tests {
     }
 
     /// Stores a grant that is to be ended from now on; returns the key of its ending.
-    async fn ending(bench: &Bench) -> Arc<str> {
-        let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
-        let object = bench.keep(bench.holding("u1", &grant)).await.version.read().uid;
+    async fn ending(bench: &Bench, grant: &Grant) -> Arc<str> {
+        let object = bench.keep(bench.holding("u1", grant)).await.version.read().uid;
         assert!(bench.engine().records.end("u1", &EndTerms::default(), &Withdrawal::open()).await);
         object
     }
@@ -200,35 +209,64 @@ mod tests {
         bench.engine().records.endings.get(key).unwrap().unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
+    /// A provider that counts the revocations it accepts, and a grant of it.
+    async fn revoking(revocations: &Arc<AtomicUsize>) -> (Arc<Target>, Grant) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/revoke", listener.local_addr().unwrap());
+        let counted = Arc::clone(revocations);
+        let accept = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(())
+        };
+        let router = Router::new().route("/revoke", post(accept));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let job = Job { target: target_at("sandbox", &address), ..job("sandbox", Task::Judge) };
+        let app = job.target.app().map(Arc::as_ref);
+        let grant = Grant { bound_to: job.binding(app), ..oauth_grant("sandbox", "r1") };
+        (job.target, grant)
+    }
+
+    /// The key of an ending, and how it was read: while the queue was busy with others, its first revocation failed.
+    async fn failed_since(bench: &Bench, grant: &Grant) -> (Arc<str>, Loaded<Ending>) {
+        let key = ending(bench, grant).await;
+        let stale = loaded(bench, &key);
+        let failed = Ending::clone(&stale.record).postponed(at(10), "no answer");
+        assert!(bench.engine().records.replace_ending(loaded(bench, &key), failed).await.is_some());
+        (key, stale)
+    }
+
+    #[tokio::test]
     async fn class_18_an_ending_that_was_read_before_its_first_failure_starts_nothing() {
         let bench = Bench::start().await;
-        let key = ending(&bench).await;
-        for there in [true, false] {
-            let stale = loaded(&bench, &key);
-            // While the queue is busy with others, the first revocation fails.
-            let failed = Ending::clone(&stale.record).postponed(at(10), "no answer");
-            let failures = failed.progress().failures;
-            let written = bench.engine().records.replace_ending(loaded(&bench, &key), failed).await;
-            assert!(written.is_some());
-            endings(&bench, there).hand_in(stale, at(0)).await;
-            while bench.desk.view(&key).busy {
-                sleep(Duration::from_millis(1)).await;
-            }
-            assert!(bench.api.has(&format!("ending-{key}")), "revoked and erased without its pause");
-            let now = loaded(&bench, &key).record.progress().clone();
-            assert_eq!(
-                (now.failures, now.not_before),
-                (failures, at(10)),
-                "counted twice, or its pause is lost"
-            );
-        }
+        let revocations = Arc::new(AtomicUsize::new(0));
+        let (target, grant) = revoking(&revocations).await;
+        let (key, stale) = failed_since(&bench, &grant).await;
+        let find_target: FindTarget = Arc::new(move |_, _| Some(Arc::clone(&target)));
+        let queue = Endings { find_target, ..endings(&bench, true) };
+        queue.hand_in(stale, at(0)).await;
+        bench.worked(&key).await;
+        assert_eq!(revocations.load(Ordering::SeqCst), 0, "sent without its pause");
+        assert!(loaded(&bench, &key).record.has_grant());
+
+        bench.clock.advance(SignedDuration::from_secs(10));
+        queue.look().await;
+        bench.worked(&key).await;
+        assert_eq!(revocations.load(Ordering::SeqCst), 1, "it is due");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn class_18_an_ending_that_was_read_before_its_first_failure_is_not_postponed_again() {
+        let bench = Bench::start().await;
+        let (key, stale) = failed_since(&bench, &api_key()).await;
+        let known = loaded(&bench, &key).record.progress().clone();
+        endings(&bench, false).hand_in(stale, at(0)).await;
+        assert_eq!(*loaded(&bench, &key).record.progress(), known, "counted twice, or its pause is lost");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_due_ending_is_revoked_and_erased() {
         let bench = Bench::start().await;
-        let key = ending(&bench).await;
+        let key = ending(&bench, &api_key()).await;
         assert!(!bench.api.has("record-u1"), "the connection may be connected again");
         endings(&bench, true).look().await;
         while bench.desk.view(&key).busy {
@@ -244,7 +282,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_reported_the_first_time_and_followed_by_a_pause() {
         let bench = Bench::start().await;
-        let key = ending(&bench).await;
+        let key = ending(&bench, &api_key()).await;
         let endings = endings(&bench, false);
         endings.look().await;
         assert_eq!(endings.look().await, Duration::from_secs(10), "the pause is kept");
@@ -260,7 +298,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn class_22_what_is_not_withdrawn_is_a_debt_that_holds_back_no_revocation() {
         let bench = Bench::start().await;
-        let key = ending(&bench).await;
+        let key = ending(&bench, &api_key()).await;
         let debt = Debt {
             namespace: "team-b".into(),
             secret: "team-a.mail".into(),
@@ -289,7 +327,7 @@ mod tests {
     async fn class_22_a_debt_belongs_to_the_ending_of_the_deletion_and_not_to_an_earlier_one() {
         let bench = Bench::start().await;
         let records = &bench.engine().records;
-        let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
+        let grant = api_key();
         for withdrawal in [Withdrawal::default(), Withdrawal::open()] {
             bench.keep(bench.holding("u1", &grant)).await;
             assert!(records.end("u1", &EndTerms::default(), &withdrawal).await);
@@ -313,7 +351,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn class_27_an_ending_waits_for_what_another_replica_may_still_be_answered() {
         let bench = Bench::start().await;
-        let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
+        let grant = api_key();
         let id = IntentId::generate().unwrap();
         let record = bench.holding("u1", &grant).with_intent(Slot::InUse, None, id, "them/1", at(0)).unwrap();
         let key = bench.keep(record).await.version.read().uid;
@@ -332,7 +370,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn class_26_an_ending_counts_only_once_its_record_is_gone() {
         let bench = Bench::start().await;
-        let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
+        let grant = api_key();
         let kept = bench.keep(bench.holding("u1", &grant)).await;
         let (records, object) = (&bench.engine().records, kept.version.read().uid);
         let record = Record::clone(&kept.record);

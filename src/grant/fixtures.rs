@@ -372,9 +372,9 @@ pub(crate) fn target(entry: &str) -> Arc<Target> {
     Arc::new(Target::new(description, spec, None, Arc::new(Offline::default())))
 }
 
-/// The same with an app of ours, and its token endpoint at this address of the machine.
-pub(crate) fn target_at(entry: &str, token_endpoint: &str) -> Arc<Target> {
-    target_with(entry, &json!({"token": token_endpoint}))
+/// The same with an app of ours, and its endpoints for tokens and revocations at this address of the machine.
+pub(crate) fn target_at(entry: &str, endpoint: &str) -> Arc<Target> {
+    target_with(entry, &json!({"token": endpoint, "revocation": endpoint}))
 }
 
 /// The same with these endpoints.

@@ -49,7 +49,7 @@ impl Controlled for IntegrationProvider {
         }
         let observed = observe(&ctx, &provider);
         let checked = decide(&provider, &observed);
-        let outcome = act::act(&ctx, &provider, checked).await;
+        let outcome = Box::pin(act::act(&ctx, &provider, checked)).await;
         let now = ctx.clock.now();
         let status = report::status(&provider, &outcome, ctx.settings.portal.as_ref(), now);
         publish(&ctx, &provider, &status).await?;

@@ -139,7 +139,14 @@ impl Team {
         format!("/api/v1/namespaces/{}/secrets", self.namespace)
     }
 
-    async fn role(&self, name: &str, groups: &[&str], resources: &[&str], verbs: &[&str], users: &[&str]) {
+    pub async fn role(
+        &self,
+        name: &str,
+        groups: &[&str],
+        resources: &[&str],
+        verbs: &[&str],
+        users: &[&str],
+    ) {
         let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles", self.namespace);
         let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name},
             "rules": [{"apiGroups": groups, "resources": resources, "verbs": verbs}]});

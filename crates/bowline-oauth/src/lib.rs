@@ -33,6 +33,7 @@ pub mod rehearsal;
 pub mod request;
 pub mod resource;
 pub mod revoke;
+pub mod webhook;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

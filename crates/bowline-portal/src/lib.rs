@@ -16,6 +16,7 @@
 //! | [`view`], [`page`], [`error`] | what is shown, and in which words |
 //! | [`pages`] | the pages |
 //! | [`connect`] | go to the provider, and come back |
+//! | [`webhook`] | what a provider says by itself |
 //! | [`live`], [`assets`] | what is not HTML |
 
 #![cfg_attr(not(test), warn(unreachable_pub))]
@@ -41,6 +42,7 @@ mod stored_keys;
 mod subject;
 mod view;
 mod visit;
+mod webhook;
 mod write;
 
 /// For the tests that forge what browsers keep. Not an interface.

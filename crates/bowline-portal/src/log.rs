@@ -62,7 +62,8 @@ fn action(method: &Method, route: &str, actor: Option<&Requester>) -> Option<&'s
             _ => None,
         };
     }
-    if method != Method::POST {
+    // No person sends a webhook.
+    if method != Method::POST || route == "/webhooks/{provider}" {
         return None;
     }
     Some(match route.rsplit('/').next().unwrap_or_default() {

@@ -18,7 +18,7 @@ use crate::pages::{
     actions, connection, ending, extra, health, list, make, review, sign_in, usable, workspace,
 };
 use crate::sign_in::OIDC_CALLBACK;
-use crate::{Portal, assets, limits, live, log};
+use crate::{Portal, assets, limits, live, log, webhook};
 
 const BODY_BYTES: usize = 32 * 1024;
 /// The longest path and query; hyper refuses far longer ones itself.
@@ -92,6 +92,7 @@ fn others() -> Router<Portal> {
         .route("/workspaces", get(workspace::list))
         .route("/workspaces/{name}", get(workspace::page))
         .route("/providers", get(health::page))
+        .route("/webhooks/{provider}", post(webhook::receive))
 }
 
 /// A route that works once. axum answers `HEAD` with the handler of `GET`, so a link preview or a mail scanner would use it

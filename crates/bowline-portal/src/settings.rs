@@ -71,6 +71,11 @@ pub(crate) struct ServerFlags {
     )]
     pub(crate) session_key_max_age: bowline_api::duration::Duration,
 
+    /// Folder with the secrets of webhooks, a file for each IntegrationProvider, named like it: a secret, and the former one
+    /// below it while it is replaced. Mount a Secret there. Default: no webhooks are accepted.
+    #[arg(long, env = "BOWLINE_PORTAL_WEBHOOK_SECRETS", value_name = "FOLDER")]
+    pub(crate) webhook_secrets: Option<PathBuf>,
+
     /// Required: the networks that your Ingress or Gateway connects from, comma separated, such as 10.0.0.0/8: their
     /// X-Forwarded-For says who sends a request. Or "none": then whoever connects is the sender, and all who are not signed in
     /// behind one proxy share the limits of one client.

@@ -1,13 +1,14 @@
 //! Reads and writes connections. The portal does so as itself and names the acting user in each change; admission treats that
 //! user as the caller. Whoever calls these functions has checked that user's rights.
 
-use bowline_api::names::{ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY};
+use bowline_api::names::{ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY, ANNOTATION_REFRESH_REQUESTED};
 use bowline_api::{IntegrationConnection, IntegrationConnectionSpec};
 use bowline_runtime::follow::Parsed;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Map, Value, json};
 
+use crate::PortalState;
 use crate::error::{PageError, in_time};
 use crate::view::managed::FIELD_MANAGER;
 use crate::visit::Visit;
@@ -127,6 +128,22 @@ impl Visit {
             }
         }
     }
+}
+
+/// Requests a refresh, because the provider says that the grant may have ended. No user acts: the change names the webhook.
+pub(crate) async fn look_at(
+    app: &PortalState,
+    connection: &IntegrationConnection,
+    provider: &str,
+) -> Result<(), PageError> {
+    let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
+    let change =
+        ConnectionPatch::default().annotation(ANNOTATION_REFRESH_REQUESTED, app.clock.now().to_string());
+    let patch = change.patch(&connection.uid().unwrap_or_default(), &format!("webhook:{provider}"));
+    let api: Api<IntegrationConnection> = Api::namespaced(app.client.clone(), &namespace);
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    in_time(api.patch(&name, &parameters, &Patch::Merge(&patch))).await??;
+    Ok(())
 }
 
 #[cfg(test)]

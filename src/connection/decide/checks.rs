@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::input::Input;
 use super::lifespan::{self, Reminder};
 use super::verdict::ConditionVerdict;
-use super::{awaiting, consent, task};
+use super::{awaiting, consent};
 use crate::connection::observed::{EndingView, ObservedConnection, RecordState};
 use crate::grant::target::{ScopeComparison, Target};
 use crate::vault::{Grant, Mismatch};
@@ -131,7 +131,7 @@ fn outcome_unknown(input: &Input) -> Option<ConditionVerdict> {
     let present = input.observed.record.present()?;
     (present.unknown_since.is_some() && present.grant.is_some() && !input.observed.actor.busy).then(|| {
         let detail =
-            if task::pending_request(input).is_some() { "The requested refresh waits for that." } else { "" };
+            if input.pending_refresh().is_some() { "The requested refresh waits for that." } else { "" };
         input.verdict(Reason::RotationOutcomeUnknown, detail)
     })
 }

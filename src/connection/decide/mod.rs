@@ -92,7 +92,8 @@ pub(crate) fn decide(
         .map(|at| at.max(observed.actor.rest_until.unwrap_or(at)));
     let probe_at = probe::next(&input, &authorized);
     let task = target.and_then(|_| task::task(&input, &authorized, next_attempt, probe_at));
-    let waiting = task::pending_request(&input).filter(|_| task.is_none());
+    let is_idle = matches!(task, None | Some(Task::Probe));
+    let waiting = input.pending_refresh().filter(|_| is_idle);
     let (unaskable, answerable) = (consent::unaskable(&input, &authorized), answerable(&input, &authorized));
     ConnectionPlan {
         shared: shared::shared(&input),

@@ -1,6 +1,7 @@
 //! When is the token in use checked with the provider, and what do these checks say?
 
 use bowline_api::reason::Effect;
+use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
 use super::input::Input;
@@ -53,11 +54,15 @@ pub(super) fn next(input: &Input, authorized: &ConditionVerdict) -> Option<Times
         return view.held_until;
     }
     let every = observed.target()?.description().probe.as_ref()?.every();
-    Some(match input.history.condemned_since() {
+    // Whoever requests a refresh of what cannot be refreshed wants to know whether it still works.
+    let asked = input.pending_refresh().filter(|_| !is_refreshable(input));
+    let asked = asked.map(|_| later(view.since, input.policy.bounds.min_interval));
+    let planned = match input.history.condemned_since() {
         Some(since) => schedule::after_verdict(view.since, since),
         None if view.refusals > 0 => schedule::after_refused_check(view.since, view.refusals, input.policy),
         None => schedule::next_check(view.since, every, view.is_first, input.jitter),
-    })
+    };
+    Some(asked.map_or(planned, |asked| asked.min(planned)))
 }
 
 /// Whether a refresh is at it: its answer says more.

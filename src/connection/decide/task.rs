@@ -1,7 +1,7 @@
 //! What the grant's actor is to do, if anything.
 
 use bowline_api::connection::Method;
-use bowline_api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
+use bowline_api::names::ANNOTATION_INTAKE;
 use bowline_api::reason::Effect;
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
@@ -42,7 +42,7 @@ fn renewal(input: &Input, authorized: &ConditionVerdict, next_attempt: Option<Ti
     if !traffic_allowed(input, authorized) {
         return None;
     }
-    let request = pending_request(input);
+    let request = input.pending_refresh();
     let requested_for = request.as_ref().and(earliest(input));
     let due = [next_attempt, requested_for].into_iter().flatten().min()?;
     (due <= input.now).then(|| {
@@ -124,11 +124,6 @@ fn may_be_judged(input: &Input) -> bool {
 /// The announcement on the object.
 pub(super) fn announcement(input: &Input) -> Option<Announcement> {
     input.connection.annotations().get(ANNOTATION_INTAKE).map(|value| Announcement::parse(value))
-}
-
-/// The refresh request on the object that is not handled yet.
-pub(super) fn pending_request(input: &Input) -> Option<String> {
-    input.pending(ANNOTATION_REFRESH_REQUESTED, input.history.handled_refresh.as_ref())
 }
 
 /// When a request may be served: at once, but not before the minimum interval after the last refresh, not before a second

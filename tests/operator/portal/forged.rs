@@ -29,9 +29,10 @@ const FROM_ELSEWHERE: &[&[(&str, &str)]] = &[
     &[],
 ];
 
-/// Paths that change something, except those for signing in.
+/// Paths that change something for a person, except those for signing in.
 fn changes(it: &Scene) -> Vec<String> {
-    let changes = ROUTES.iter().filter(|route| route.method != "GET" && !route.path.starts_with("/sign-in"));
+    let is_form = |path: &str| !path.starts_with("/sign-in") && !path.starts_with("/webhooks");
+    let changes = ROUTES.iter().filter(|route| route.method != "GET" && is_form(route.path));
     let parts = [("{namespace}", it.namespace.as_str()), ("{name}", "mail"), ("{provider}", &it.name)];
     changes
         .map(|route| parts.iter().fold(route.path.to_owned(), |path, (part, with)| path.replace(part, with)))

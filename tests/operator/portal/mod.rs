@@ -23,6 +23,7 @@ pub mod routes;
 mod sign_in;
 mod strangers;
 mod walk;
+mod webhook;
 
 /// Flags for sign-in at an issuer on this machine.
 fn openid<'a>(issuer: &'a str, client_id: &'a str) -> [&'a str; 6] {

@@ -86,6 +86,8 @@ pub const ROUTES: &[Route] = &[
     page("/new/{provider}", Status(200)),
     // The form again, with the reason why nothing was created.
     change("/new/{provider}", Status(200)),
+    // No provider has a webhook here.
+    Route { method: "POST", path: "/webhooks/{provider}", nobody: Status(404), mallory: Status(404) },
     page("/use", Empty),
     page("/workspaces", Empty),
     page("/workspaces/{name}", Nothing),

@@ -20,6 +20,7 @@ use super::parameter::Parameter;
 use super::pointer::Pointer;
 use super::protocol::{ClientAuth, GrantLifecycle, RefreshPace, ScopeRules, TokenRequest, TokenResponse};
 use super::template::Template;
+use super::webhook::Webhook;
 
 /// A third party as the catalogue knows it, for everybody. Resolving it for one connection gives a
 /// [`Description`](super::Description).
@@ -169,6 +170,8 @@ pub struct ThirdParty<U> {
     pub key: Option<KeyUsage<U>>,
     /// What failures mean.
     pub(crate) errors: ErrorTable,
+    /// Messages that it sends by itself. Absent means none.
+    pub webhook: Option<Webhook>,
 }
 
 impl<A> ThirdParty<Option<A>> {

@@ -12,6 +12,7 @@ use super::files::{DEFAULTS, FILES};
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::template::{PlaceholderError, Template};
+use super::webhook::{Webhook, WebhookEvent};
 use crate::headers;
 
 /// A catalogue file that cannot be used. `file` is its name without `.yaml`.
@@ -69,6 +70,15 @@ pub(crate) enum EntryFlaw {
     BadKey(String),
     #[error("probe.every: from 10s to 168h")]
     ProbeInterval,
+    /// One of the two says where the value is.
+    #[error("webhook.{0} names a header or a place in the body, one of the two")]
+    NoPlace(&'static str),
+    /// A time that is not signed proves nothing, and neither does a signature of something else than the body.
+    #[error("webhook.signs needs {{body}} once, and {{time}} if webhook.time is set")]
+    BadSigned,
+    /// It would match every message, or every account.
+    #[error("webhook.events: each needs an account, and a header or a value of the body")]
+    EventTooWide,
     /// It says where a request goes, who sends it, or how it is framed.
     #[error("the header {0} is not for descriptions to set")]
     OurHeader(String),
@@ -162,6 +172,7 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     check_sources(entry)?;
     check_probe(entry)?;
     check_headers(entry)?;
+    entry.webhook.as_ref().map_or(Ok(()), check_webhook)?;
     entry.parameters.iter().try_for_each(|(name, parameter)| {
         let in_address = in_addresses.contains(&name.as_str());
         check_parameter(name, parameter, in_address, in_texts.contains(&name.as_str()))
@@ -221,6 +232,26 @@ fn check_probe(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let (least, most) = (Duration::from_secs(10), Duration::from_hours(7 * 24));
     let every = entry.probe.as_ref().map(Probe::every);
     every.is_none_or(|every| (least..=most).contains(&every)).then_some(()).ok_or(EntryFlaw::ProbeInterval)
+}
+
+fn check_webhook(webhook: &Webhook) -> Result<(), EntryFlaw> {
+    let Webhook { signature, signs, time, events, .. } = webhook;
+    for (name, value) in [("signature", Some(signature)), ("time", time.as_ref())] {
+        if value.is_some_and(|value| value.header.is_some() == value.body.is_some()) {
+            return Err(EntryFlaw::NoPlace(name));
+        }
+    }
+    // A time in the body is signed with it.
+    let is_beside = time.as_ref().is_some_and(|time| time.header.is_some());
+    if signs.matches("{body}").count() != 1 || is_beside && !signs.contains("{time}") {
+        return Err(EntryFlaw::BadSigned);
+    }
+    let is_wide =
+        |event: &WebhookEvent| event.account.is_empty() || event.headers.is_empty() && event.body.is_empty();
+    if events.is_empty() || events.iter().any(is_wide) {
+        return Err(EntryFlaw::EventTooWide);
+    }
+    Ok(())
 }
 
 fn check_headers(entry: &CatalogEntry) -> Result<(), EntryFlaw> {

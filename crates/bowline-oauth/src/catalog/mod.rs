@@ -21,6 +21,7 @@ mod schema;
 mod settings;
 pub(crate) mod template;
 mod values;
+pub(crate) mod webhook;
 
 pub use check::{Checked, check};
 pub use description::{Description, DiscoveredEndpoints, MetadataSource, RegistrationEndpoint};
@@ -31,3 +32,4 @@ pub use refusal::ResolveError;
 pub use render::{render_entry, render_list, render_yaml};
 pub use resolve::{entry_of, resolve, sketch};
 pub use schema::{overlay_schema, schema};
+pub use webhook::Webhook;

@@ -70,7 +70,7 @@ fn a_live_token_is_checked_as_often_as_the_entry_says() {
 fn a_token_is_not_checked_where_that_says_nothing_or_disturbs() {
     let due = || good().checked(60, 0).at_second(60 + EVERY);
     let incident = Incident { since: at(0), next_probe: at(60) };
-    let rows = [
+    let rows = vec![
         ("suspended", due().spec(json!({"suspend": true}))),
         ("disconnected", due().spec(json!({"disconnect": true}))),
         ("another owner", due().spec(json!({"owner": "bob"}))),
@@ -130,6 +130,16 @@ fn a_grant_that_cannot_be_refreshed_ends_with_the_third_refusal_and_comes_back_w
     assert_eq!(plan.history.ruling.as_ref().unwrap().since, Time(at(0)), "the verdict stands as it was");
     let works = lone().ruled(Reason::GrantExpired).checked(90_000, 0).at_second(90_001).decided();
     assert_eq!(shown(&works), (Reason::Authorized, Reason::NeverExpires, SecretPlan::Keep));
+}
+
+#[test]
+fn a_refresh_request_for_what_cannot_be_refreshed_is_a_look_at_it() {
+    let asked = |second| good().unrefreshable().checked(60, 0).requested("x").at_second(second).decided();
+    let plan = asked(70);
+    assert_eq!((plan.task, plan.unanswerable.as_deref()), (Some(Task::Probe), Some("x")));
+    assert_eq!(asked(69).task, None, "it was looked at a moment ago");
+    let known = good().checked(60, 0).requested("x").at_second(70).decided();
+    assert_eq!(known.task, Some(Task::Refresh { request: Some("x".into()) }));
 }
 
 #[test]

@@ -5,11 +5,12 @@ use bowline_api::connection::AttemptResult;
 use bowline_api::reason::{Effect, Reason};
 use serde_json::json;
 
-use super::situation::{Situation, at, connection, good, target};
+use super::situation::{Situation, at, connection, good, target, version};
 use crate::connection::observed::{EndingView, RecordState};
 use crate::grant::incident::Incident;
 use crate::secret_plan::SecretPlan;
 use crate::vault::GrantType;
+use crate::vault::record::GrantVersion;
 use crate::world::{ProviderUse, UnusableProvider};
 
 /// A situation, the verdict on the grant, and what happens to the Secret.
@@ -46,6 +47,14 @@ fn the_secret_follows_the_grant_and_the_spec() {
         ("a deleted Secret is written again", good().seen(|it| it.secret = None), yes, SecretPlan::Write),
         ("a changed spec is written again", changed, yes, SecretPlan::Write),
     ]);
+}
+
+/// A record that was lost counts from the beginning again.
+#[test]
+fn class_16_another_grant_of_the_same_revision_is_written() {
+    let id = "fedcba9876543210fedcba9876543210".to_owned().try_into().unwrap();
+    let another = good().present(|present| present.version = Some(GrantVersion { id, ..version(3) }));
+    assert_eq!(another.decided().secret, SecretPlan::Write);
 }
 
 #[test]
@@ -277,10 +286,12 @@ fn class_22_a_credentials_secret_is_not_called_missing_where_none_can_be_listed(
 fn class_15_a_record_that_was_rolled_back_is_neither_published_nor_sent_and_the_owner_connects_again() {
     let rolled_back = || {
         good().requested("x").at_second(3_000).seen(|observed| {
-            let RecordState::Present(present) = std::mem::replace(&mut observed.record, RecordState::Missing)
+            let RecordState::Present(mut present) =
+                std::mem::replace(&mut observed.record, RecordState::Missing)
             else {
                 panic!("there is no record")
             };
+            present.version = Some(version(2));
             observed.record = RecordState::RolledBack(present);
         })
     };
