@@ -7,7 +7,7 @@ mod families;
 mod labels;
 mod timer;
 
-pub(crate) use labels::{Operation, PassOutcome, PublishOutcome, RefreshOutcome};
+pub(crate) use labels::{EndsWithin, Operation, PassOutcome, PublishOutcome, RefreshOutcome};
 pub(crate) use timer::OutcomeTimer;
 
 use std::time::Duration;
@@ -43,6 +43,7 @@ pub(crate) struct Metrics {
     provider_request_duration: HistogramVec,
     publishes: IntCounterVec,
     connections: IntGaugeVec,
+    grants_ending: IntGaugeVec,
     pub(crate) records: IntGauge,
     pub(crate) endings: IntGauge,
     /// Secrets of connections that are gone which could not be removed yet.
@@ -77,6 +78,7 @@ impl Metrics {
             provider_request_duration: histograms(&family::PROVIDER_REQUEST_DURATION)?,
             publishes: counters(&family::PUBLISHES)?,
             connections: gauges(&family::CONNECTIONS)?,
+            grants_ending: gauges(&family::GRANTS_ENDING)?,
             records: gauge(&family::RECORDS)?,
             endings: gauge(&family::ENDINGS)?,
             withdrawal_debts: gauge(&family::WITHDRAWAL_DEBTS)?,
@@ -145,6 +147,10 @@ impl Metrics {
         self.connections.with_label_values(&[phase.label()]).set(whole(count));
     }
 
+    pub(crate) fn set_grants_ending(&self, within: EndsWithin, count: usize) {
+        self.grants_ending.with_label_values(&[within.label()]).set(whole(count));
+    }
+
     pub(crate) fn set_unreadable(&self, kind: &str, count: usize) {
         self.unreadable.with_label_values(&[kind]).set(whole(count));
     }
@@ -158,6 +164,9 @@ impl Metrics {
     fn start_at_zero(&self) {
         for phase in Phase::ALL {
             self.set_connections(*phase, 0);
+        }
+        for within in EndsWithin::ALL {
+            self.set_grants_ending(*within, 0);
         }
         for outcome in PublishOutcome::ALL {
             self.publishes.with_label_values(&[outcome.label()]);

@@ -146,6 +146,8 @@ fn next(
         rested(observed.actor.rest_until).or(attempt),
         rested(observed.actor.consent_rest_until),
         plan.consent_at.filter(|_| idle),
+        plan.probe_at.filter(|_| idle),
+        plan.reminder_at,
         unannounced(observed, now),
         outcome.unfinished.then(|| later(now, TRY_AGAIN)),
         outcome.refused.then(|| later(now, REFUSED)),

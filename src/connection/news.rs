@@ -2,7 +2,9 @@
 
 use bowline_api::IntegrationConnectionStatus as Status;
 use bowline_api::condition::{ConditionType, Conditioned};
-use bowline_api::connection::{AttemptMethod, HISTORY_ENTRIES, HistoryEntry, IssuedKeyStatus, LastAttempt};
+use bowline_api::connection::{
+    AttemptMethod, HISTORY_ENTRIES, HistoryEntry, IssuedKeyStatus, LastAttempt, ReminderStatus,
+};
 use bowline_api::reason::{MessageFacts, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -31,6 +33,7 @@ pub(super) fn news(
     // Without a grant in use, Authorized says how the attempt ended: one Event is enough.
     all.retain(|(reason, _)| attempt.as_ref().is_none_or(|attempt| attempt.0 != *reason));
     all.extend(attempt);
+    all.extend(reminded(old, new));
     all.extend(left_workspace(old, new));
     all.extend(replaced(old, new));
     all.extend(keys(old, new, now));
@@ -59,9 +62,29 @@ fn turned(old: Option<&Status>, new: &Status) -> impl Iterator<Item = EventNote>
         let now = new.conditions.condition(type_)?;
         let reason = new.conditions.reason_of(type_)?;
         let before = old.and_then(|old| old.conditions.reason_of(type_));
-        let is_news = reason.row().event.is_some() && before != Some(reason);
+        // Each reminder is told, not only the first: see `reminded`.
+        let is_reminder = reason == Reason::GrantExpiringSoon;
+        let is_news = reason.row().event.is_some() && before != Some(reason) && !is_reminder;
         is_news.then(|| (reason, now.message.clone()))
     })
+}
+
+/// A reminder that the grant ends by itself, once each.
+fn reminded(old: Option<&Status>, new: &Status) -> Option<EventNote> {
+    let reminder = |status: &Status| {
+        status.grant.as_ref().and_then(|grant| Some((grant.id.clone(), grant.reminder.clone()?)))
+    };
+    let (id, now) = reminder(new)?;
+    let is_known = |(known, before): (String, ReminderStatus)| known == id && before.days <= now.days;
+    if old.and_then(reminder).is_some_and(is_known) {
+        return None;
+    }
+    let said = new.conditions.condition(ConditionType::Authorized);
+    let said = said.filter(|condition| condition.reason == Reason::GrantExpiringSoon.as_str());
+    let at = now.ends_at.0.to_string();
+    let general =
+        || Reason::GrantExpiringSoon.message(&MessageFacts { at: Some(&at), ..MessageFacts::default() });
+    Some((Reason::GrantExpiringSoon, said.map_or_else(general, |condition| condition.message.clone())))
 }
 
 /// An attempt that ended without a grant, or whose outcome is unknown.
@@ -151,6 +174,7 @@ mod tests {
             ordinal: None,
             obtained_at: Time(Timestamp::UNIX_EPOCH),
             expires_at: None,
+            reminder: None,
         };
         let status = |keys: &[IssuedKeyStatus]| Status {
             grant: Some(grant.clone()),

@@ -13,6 +13,7 @@ use crate::grant::budget::REQUESTED;
 use crate::grant::consent::Concluded;
 use crate::grant::incident::Trouble;
 use crate::grant::is_given_up;
+use crate::grant::probe::{ProbeView, is_possible};
 use crate::grant::target::Target;
 use crate::kube_ext::index::SecretIndex;
 use crate::publishing::PublishedVersion;
@@ -30,6 +31,8 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     // A registration that the provider rejects pauses only the connections that use it, not those with their own app.
     let shared = target.as_ref().filter(|_| spec.app.is_none());
     let incident = |trouble| ctx.grants.incidents().present(shared?.provider(), trouble, ctx.clock.now());
+    let record = record(ctx, connection, actor.busy);
+    let token_incident = incident(Trouble::Tokens);
     let usage = target.as_ref().map_or(ProviderUse::Allowed, |it| ctx.world.may_use(it, connection));
     let credentials = spec.credentials.as_ref().map(|named| &named.secret_name);
     ObservedConnection {
@@ -37,7 +40,9 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         next_probe: incident(Trouble::Registration).map(|incident| incident.next_probe),
         incident: incident(Trouble::Grants),
         usage,
-        record: record(ctx, connection, actor.busy),
+        probe: probe(ctx, connection, target.as_deref(), &record, token_incident.is_some()),
+        token_incident,
+        record,
         newest_known: newest_known(ctx, connection),
         endings: endings(ctx, connection),
         secret: ctx.world.published.get(&namespace, &connection.secret_name()).map(|secret| secret.object),
@@ -57,6 +62,21 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         is_reserved: ctx.world.is_reserved(&namespace),
         takes_anothers_name: takes_anothers_name(ctx, connection),
     }
+}
+
+/// What is known of the token in use by probes, where it may be checked.
+fn probe(
+    ctx: &Context,
+    connection: &IntegrationConnection,
+    target: Option<&Target>,
+    record: &RecordState,
+    of_everybody: bool,
+) -> Option<ProbeView> {
+    let (uid, version) = (connection.metadata.uid.as_deref()?, record.version()?);
+    if !is_possible(target?, record.grant()?) {
+        return None;
+    }
+    Some(ctx.grants.probes().view(uid, version, ctx.clock.now(), of_everybody))
 }
 
 /// Of the registration that the connection uses: its own, or the provider's.

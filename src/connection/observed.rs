@@ -12,6 +12,7 @@ use url::Url;
 use crate::grant::consent::Dismissal;
 use crate::grant::desk::WorkView;
 use crate::grant::incident::Incident;
+use crate::grant::probe::ProbeView;
 use crate::grant::target::Target;
 use crate::publishing::PublishedVersion;
 use crate::secret_plan::GrantInUse;
@@ -29,6 +30,10 @@ pub(crate) struct ObservedConnection {
     pub(crate) usage: ProviderUse,
     /// The provider refuses the grants of several connections at once.
     pub(crate) incident: Option<Incident>,
+    /// The provider refuses several tokens at once when they are checked.
+    pub(crate) token_incident: Option<Incident>,
+    /// What probes of the token in use have shown; `None` where there are none.
+    pub(crate) probe: Option<ProbeView>,
     pub(crate) record: RecordState,
     /// The newest grant that was ever published, as far as status and Secret say.
     pub(crate) newest_known: Option<GrantVersion>,

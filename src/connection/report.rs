@@ -5,8 +5,8 @@ mod authorization;
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned, Conditions, Truth};
 use bowline_api::connection::{
-    AccountStatus, GrantStatus, IntegrationConnectionStatus, IssuedKeyStatus, Phase, RulingStatus,
-    ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
+    AccountStatus, GrantStatus, IntegrationConnectionStatus, IssuedKeyStatus, Phase, ReminderStatus,
+    RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
 };
 use bowline_api::reason::{MessageFacts, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -209,7 +209,11 @@ impl Report<'_> {
             revision: version.revision,
             ordinal: Some(version.ordinal).filter(|ordinal| *ordinal > 0),
             obtained_at: Time(grant.obtained_at),
-            expires_at: grant.refresh_expires_at.map(Time),
+            expires_at: self.plan.grant_ends_at.or(grant.refresh_expires_at).map(Time),
+            reminder: self
+                .plan
+                .reminder
+                .map(|reminder| ReminderStatus { ends_at: Time(reminder.ends_at), days: reminder.days }),
         })
     }
 
@@ -268,8 +272,10 @@ fn phase(connection: &IntegrationConnection, status: &IntegrationConnectionStatu
         Phase::Revoked
     } else if status.connected_at.is_none() {
         Phase::Pending
-    } else if matches!(fresh, Some(Reason::TokenExpired | Reason::NotRefreshable | Reason::NoValidKey))
-        && !refused
+    } else if matches!(
+        fresh,
+        Some(Reason::TokenExpired | Reason::TokenRefused | Reason::NotRefreshable | Reason::NoValidKey)
+    ) && !refused
     {
         Phase::Expired
     } else {

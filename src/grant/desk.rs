@@ -20,6 +20,7 @@ use super::budget::RequestBudget;
 use super::consent::{Concluded, Dismissal, consent};
 use super::incident::Incidents;
 use super::outcome::{FinishedWork, Outcome, SLOW};
+use super::probe::{Probes, probe};
 use super::refresh::{mint, refresh};
 use super::work::{ConsentTask, Job, Lane, Task};
 use super::{Engine, Records, intake, issue, lock, revoke, slot};
@@ -123,6 +124,11 @@ impl Desk {
         &self.engine.gate.incidents
     }
 
+    /// What probes have shown.
+    pub(crate) fn probes(&self) -> &Probes {
+        &self.engine.probes
+    }
+
     /// How many refreshes people may request.
     pub(crate) fn requests(&self) -> &RequestBudget {
         &self.engine.gate.requests
@@ -186,6 +192,9 @@ impl Desk {
             self.metrics.refresh_ended(&job.target.description().entry, outcome.into());
         }
         self.finish(&job, outcome);
+        if job.task == Task::Probe {
+            return;
+        }
         // The new grant is reported first: nothing waits for this.
         let revoked = AssertUnwindSafe(revoke::revoke_all_replaced(&self.engine, &job)).catch_unwind().await;
         revoked.unwrap_or_else(|_| drop(self.panicked()));
@@ -213,6 +222,10 @@ impl Desk {
             Task::Refresh { .. } => refresh(engine, job).await,
             Task::Mint { .. } => mint(engine, job).await,
             Task::ExpireKeys => issue::expire(engine, job).await,
+            Task::Probe => {
+                probe(engine, job).await;
+                return None;
+            }
             Task::Consent(task) => consent(engine, job, task).await,
             Task::End { ending, read } => {
                 revoke::end(engine, &self.events, job, ending, read).await;
@@ -267,6 +280,7 @@ impl Desk {
     fn forget_beside(&self, uid: &str) {
         self.engine.marks.forget(uid);
         self.engine.consents.forget(uid);
+        self.engine.probes.forget(uid);
     }
 
     /// Starts nothing more, and returns when everything that was started has committed.
@@ -288,7 +302,8 @@ impl Desk {
         } else if is_forgotten {
             actors.remove(key);
             self.forget_beside(key);
-        } else {
+        } else if job.task != Task::Probe {
+            // What a probe found is remembered apart: the result of other work may not be reported yet.
             actor.finish(job, outcome, now);
         }
         drop(actors);
@@ -320,6 +335,7 @@ impl Actor {
                 (seen.rest_until, seen.consent_rest_until) = (None, None);
             }
             (Lane::Consent, _) => seen.consent_rest_until = rest_until,
+            (Lane::Probe, _) => {}
         }
         seen.app_differs = matches!(outcome, Some(Outcome::ConsentOutdated));
         if outcome.as_ref().is_some_and(|outcome| !outcome.is_undone()) {

@@ -37,6 +37,7 @@ use super::consent::Consents;
 use super::delays::Delays;
 use super::desk::{Desk, WorkView};
 use super::gate::Gate;
+use super::probe::Probes;
 use super::records::Records;
 use super::revoke::Replaced;
 use super::schedule::RefreshBounds;
@@ -312,6 +313,7 @@ impl Bench {
             secrets: Secrets { kube: client.clone() },
             consents: Consents::new(Attempts::new(client.clone(), "bowline-attempts"), None),
             replaced: Replaced::new(Duration::from_mins(2)),
+            probes: Probes::default(),
         };
         let events = Arc::new(Events::new(client, None));
         let desk = Arc::new(Desk::new(engine, events, Arc::clone(&metrics), mpsc::unbounded_channel().0));
@@ -373,9 +375,14 @@ pub(crate) fn target(entry: &str) -> Arc<Target> {
 
 /// The same with an app of ours, and its endpoints for tokens and revocations at this address of the machine.
 pub(crate) fn target_at(entry: &str, endpoint: &str) -> Arc<Target> {
+    target_with(entry, &json!({"token": endpoint, "revocation": endpoint}))
+}
+
+/// The same with these endpoints.
+pub(crate) fn target_with(entry: &str, endpoints: &Value) -> Arc<Target> {
     let spec: IntegrationProviderSpec = serde_json::from_value(json!({
         "type": entry, "network": {"allowHTTP": true, "allowedCIDRs": ["127.0.0.0/8"]},
-        "endpoints": {"token": endpoint, "revocation": endpoint},
+        "endpoints": endpoints,
     }))
     .unwrap();
     let description = catalog::resolve(catalog::get(entry).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();

@@ -32,6 +32,9 @@ const BUSY_FOR: Duration = Duration::from_secs(30);
 /// Seconds that clocks may differ before it is logged: an answer may take twenty.
 const CLOCKS_MAY_DIFFER: u64 = 60;
 
+/// This many probes in a minute may be sent to one provider. With more grants than that allows, each is checked more rarely.
+const PROBES: usize = 120;
+
 pub(crate) struct Gate {
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -42,6 +45,8 @@ pub(crate) struct Gate {
     pub(crate) requests: RequestBudget,
     /// All requests for tokens, where the provider limits them.
     rate: RequestBudget,
+    /// Probes of the tokens in use.
+    probes: RequestBudget,
     wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
     /// Cancelled when no new request may be started.
     pub(super) draining: CancellationToken,
@@ -65,6 +70,7 @@ impl Gate {
             incidents: Incidents::new(bounds.second_opinion_after),
             requests: RequestBudget::default(),
             rate: RequestBudget::default(),
+            probes: RequestBudget::default(),
             wake_provider,
             draining: CancellationToken::new(),
             may_send,
@@ -104,6 +110,46 @@ impl Gate {
     /// The same for a code that is lost if it is not sent now.
     pub(super) async fn admit_code(&self, job: &Job) -> Result<Permit, Outcome> {
         self.turn(job).await
+    }
+
+    /// Whether a probe may be sent now, or from when it may be asked again. It waits in no queue, so that a provider that does
+    /// not answer holds up no refresh.
+    pub(super) fn admit_probe(&self, job: &Job) -> Result<(), Timestamp> {
+        let (provider, now) = (job.target.provider(), self.clock.now());
+        let held = [Lane::Refresh, Lane::Probe].map(|lane| self.queues.held_until(provider, lane, now));
+        let troubled = |trouble| Some(self.incidents.present(provider, trouble, now)?.next_probe);
+        let incidents = [Trouble::Registration, Trouble::Grants].map(troubled);
+        let full = self.probes.free_at(provider, PROBES, now);
+        // Those that wait do not come back all at once.
+        let spread =
+            |at: Timestamp| later(at.max(now), WITHIN.mul_f64(jitter(&job.place.uid, now.as_second())));
+        if let Some(until) = held.into_iter().chain(incidents).chain([full]).flatten().max() {
+            return Err(spread(until));
+        }
+        if self.draining.is_cancelled() {
+            return Err(spread(now));
+        }
+        self.incidents.take_probe(provider, Trouble::Tokens, witness(job), now)?;
+        self.probes.take(provider, PROBES, now);
+        Ok(())
+    }
+
+    /// A probe worked. If those of others were not believed, they are again.
+    pub(super) fn token_works(&self, job: &Job, grant: &Grant) {
+        self.works(job, Trouble::Tokens, account(job, grant));
+    }
+
+    /// A probe was refused. Returns whether that is about this token alone.
+    pub(super) fn token_refused(&self, job: &Job, grant: &Grant) -> bool {
+        self.hears(job, Trouble::Tokens, account(job, grant)) == Hearing::Alone
+    }
+
+    /// A probe failed in a way that says nothing about the token. The provider may ask to wait.
+    pub(super) fn probe_failed(&self, job: &Job, failure: &Failure) {
+        let busy = failure.status == Some(TOO_MANY_REQUESTS);
+        if let Some(wait) = failure.retry_after.or(busy.then_some(BUSY_FOR)) {
+            self.queues.hold(job.target.provider(), Lane::Probe, later(self.clock.now(), wait));
+        }
     }
 
     async fn turn(&self, job: &Job) -> Result<Permit, Outcome> {

@@ -31,6 +31,8 @@ pub(crate) enum Trouble {
     Registration,
     /// Grants: `invalid_grant`, or the provider's own word for it.
     Grants,
+    /// Tokens or keys, when they were checked: that is about the call, or about the provider.
+    Tokens,
 }
 
 /// The present incident of one provider.
@@ -91,7 +93,7 @@ impl Incidents {
     const fn probe_every(&self, trouble: Trouble) -> Duration {
         match trouble {
             Trouble::Registration => PROBE_EVERY,
-            Trouble::Grants => self.grant_probe_every,
+            Trouble::Grants | Trouble::Tokens => self.grant_probe_every,
         }
     }
 
@@ -122,7 +124,7 @@ impl Incidents {
         let Some(known) = all.get_mut(&(provider.to_owned(), trouble)) else { return false };
         let heard = known.heard.drain().map(|(witness, _)| witness);
         // Of a registration there is only one: what works for one works for all.
-        known.disproved.extend(heard.filter(|_| trouble == Trouble::Grants));
+        known.disproved.extend(heard.filter(|_| trouble != Trouble::Registration));
         known.disproved.remove(witness);
         known.probes.clear();
         known.incident.take().is_some()

@@ -21,6 +21,7 @@
 //! | `issue` | keys that we issue: orders carried out, expired keys taken out |
 //! | [`intake`] | taking a grant in: candidate → judged → promoted |
 //! | [`consent`] | a person consents: request, code, device flow |
+//! | [`probe`] | the token in use: whether the provider still honors it |
 //! | `refresh` | the grant in use: a refresh, or a token from the app registration itself |
 //! | [`desk`] | the queue: one piece of work per grant at a time |
 //! | [`endings`] | which grants are to be ended, and when |
@@ -41,6 +42,7 @@ pub(crate) mod lifetime;
 pub(crate) mod outcome;
 mod pace;
 mod presence;
+pub(crate) mod probe;
 mod records;
 mod refresh;
 mod refusal;
@@ -73,6 +75,7 @@ pub(crate) struct Engine {
     pub(crate) secrets: Secrets,
     pub(crate) consents: consent::Consents,
     pub(crate) replaced: Replaced,
+    pub(crate) probes: probe::Probes,
 }
 
 /// Locks even if another holder panicked: no statement under these locks leaves the guarded data half changed.

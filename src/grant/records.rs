@@ -10,7 +10,7 @@ use bowline_runtime::telemetry::chain;
 use tokio::time::{Instant, sleep};
 
 use super::delays::Delays;
-use crate::vault::record::{Bookkeeping, Ending, Pause, RecordError};
+use crate::vault::record::{Bookkeeping, Ending, Pause, ProvenProbe, RecordError};
 use crate::vault::{
     CachedReadError, Grant, LiveReadError, Loaded, Opened, Place, Record, Sealer, Slot, Store,
     TransitionError, Version, WriteError,
@@ -227,8 +227,21 @@ impl Records {
 
     /// Records the pause that a failure imposed.
     pub(crate) async fn remember_pause(&self, uid: &str, pause: Pause) {
-        let bookkeeping = || Bookkeeping { pause: Some(pause.clone()) };
-        self.note(uid, "the pause of a grant", |record| Ok(record.with_bookkeeping(bookkeeping()))).await;
+        let paused = |kept: &Bookkeeping| Bookkeeping { pause: Some(pause.clone()), ..kept.clone() };
+        self.note(uid, "the pause of a grant", |record| {
+            let bookkeeping = paused(record.bookkeeping());
+            Ok(record.with_bookkeeping(bookkeeping))
+        })
+        .await;
+    }
+
+    /// Records that a probe works with a grant.
+    pub(super) async fn remember_probe(&self, uid: &str, proven: &ProvenProbe) {
+        self.note(uid, "that a probe works", |record| {
+            let kept = record.bookkeeping().clone();
+            Ok(record.with_bookkeeping(Bookkeeping { proven_probe: Some(proven.clone()), ..kept }))
+        })
+        .await;
     }
 
     /// Notes that this record's connection is gone, and erases the record when that has been so for `retention`. Nothing is

@@ -33,6 +33,14 @@ pub(crate) const AFTER_STOPPING: Duration = Duration::from_hours(24);
 /// The administrator's default for how long a first `invalid_grant` is doubted.
 pub(crate) const SECOND_OPINION_AFTER: Duration = Duration::from_mins(1);
 
+const DAY: Duration = Duration::from_hours(24);
+
+/// So many days before a grant ends by itself its owner is reminded.
+const REMINDERS: [i32; 3] = [30, 7, 1];
+
+/// How long before it would end a grant is used to keep it.
+const LONGEST_SPARE: Duration = Duration::from_hours(30 * 24);
+
 /// The pause after a first refusal of another kind.
 const AFTER_REFUSAL: Duration = Duration::from_mins(1);
 
@@ -190,6 +198,35 @@ pub(crate) fn probe_at(
     }
 }
 
+/// When a token or key that is checked so often is checked next, after what happened at `since`. The first check of a token
+/// comes sooner, by jitter, so that those that were obtained or seen together do not stay together.
+pub(crate) fn next_check(since: Timestamp, every: Duration, is_first: bool, jitter: f64) -> Timestamp {
+    let share = if is_first { 1.0 - 0.5 * jitter.clamp(0.0, 1.0) } else { 1.0 };
+    later(since, every.mul_f64(share))
+}
+
+/// When a token or key is looked at again that was refused so often in a row, each time later.
+pub(crate) fn after_refused_check(since: Timestamp, refusals: u32, policy: &Policy) -> Timestamp {
+    let doubt = policy.bounds.second_opinion_after;
+    later(since, doubt * if refusals > 1 { 5 } else { 1 })
+}
+
+/// When a grant that ends at `end` unless it is used is refreshed to keep it, whoever needs the token: when a third of the
+/// time is left, or a month.
+pub(crate) fn keep_alive(last_use: Timestamp, end: Timestamp) -> Timestamp {
+    let whole = Duration::try_from(end.duration_since(last_use)).unwrap_or_default();
+    earlier(end, LONGEST_SPARE.min(whole / 3)).max(last_use)
+}
+
+/// The reminders before a grant ends at `end`, in days before it, the first one first. One that would come in the first half
+/// of the grant's life is left out: it would tell people at once what they have just been told.
+pub(crate) fn reminders(begun: Option<Timestamp>, end: Timestamp) -> impl Iterator<Item = (i32, Timestamp)> {
+    let middle = begun
+        .map(|begun| earlier(end, Duration::try_from(end.duration_since(begun)).unwrap_or_default() / 2));
+    let at = move |days: i32| (days, earlier(end, DAY * days.unsigned_abs()));
+    REMINDERS.into_iter().map(at).filter(move |(_, at)| middle.is_none_or(|middle| *at > middle))
+}
+
 /// A fraction in `0.0..1.0` that is the same for the same grant and revision, so that a schedule does not change each time
 /// it is computed.
 pub(crate) fn jitter(uid: &str, revision: i64) -> f64 {
@@ -321,6 +358,39 @@ mod tests {
         assert_eq!(probe_at(at(10), at(0), Some(at(3_600)), true), at(10));
         assert_eq!(probe_at(at(70), at(0), Some(at(60)), false), at(70));
         assert_eq!(probe_at(at(70), at(0), None, false), at(70));
+    }
+
+    #[test]
+    fn a_check_comes_as_often_as_the_entry_says_and_the_first_one_sooner() {
+        let hour = Duration::from_hours(1);
+        let first = |jitter| next_check(at(0), hour, true, jitter);
+        assert_eq!((first(0.0), first(1.0)), (at(3_600), at(1_800)));
+        assert_eq!(next_check(at(0), hour, false, 1.0), at(3_600));
+        assert_eq!(after_refused_check(at(0), 1, &policy()), at(60));
+        assert_eq!(after_refused_check(at(0), 2, &policy()), at(300));
+    }
+
+    #[test]
+    fn a_grant_is_used_a_month_before_it_would_end_unused_or_when_a_third_is_left() {
+        let day = 86_400;
+        for (limit, used) in
+            [(180 * day, 150 * day), (90 * day, 60 * day), (30 * day, 20 * day), (1_800, 1_200)]
+        {
+            assert_eq!(keep_alive(at(0), at(limit)), at(used), "{limit}");
+        }
+    }
+
+    #[test]
+    fn people_are_reminded_thirty_seven_and_one_day_ahead_in_the_second_half_of_a_grants_life() {
+        let day = 86_400;
+        let days =
+            |begun, lives: i64| -> Vec<(i32, Timestamp)> { reminders(begun, at(lives * day)).collect() };
+        let all = [(30, at(60 * day)), (7, at(83 * day)), (1, at(89 * day))];
+        assert_eq!(days(Some(at(0)), 90), all);
+        assert_eq!(days(Some(at(0)), 7), [(1, at(6 * day))], "an app in testing");
+        assert_eq!(days(Some(at(0)), 1), []);
+        assert_eq!(days(None, 90), all, "nobody knows when it began");
+        assert_eq!(days(None, 7).len(), 3);
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub(crate) enum Lane {
     Refresh,
     /// A person waits, or a code that expires soon.
     Consent,
+    /// Nobody waits for a probe, and it waits in no queue.
+    Probe,
 }
 
 /// What to do. A reconcile decides it; [`Task::End`] needs only the ending.
@@ -103,6 +105,8 @@ pub(crate) enum Task {
     Mint { request: Option<String> },
     /// Take out the issued keys that have expired.
     ExpireKeys,
+    /// Check the token or key in use with the provider's cheap call, which spends nothing.
+    Probe,
     /// Take a step of an attempt.
     Consent(ConsentTask),
     /// Revoke what the ending with this key holds and erase it, if it is still what was read: a newer one may say to wait.
@@ -114,12 +118,13 @@ impl Task {
         match self {
             Self::Refresh { .. } | Self::Mint { .. } | Self::ExpireKeys | Self::End { .. } => Lane::Refresh,
             Self::Take(_) | Self::Read { .. } | Self::Judge | Self::Consent(_) => Lane::Consent,
+            Self::Probe => Lane::Probe,
         }
     }
 
-    /// Whether it can stop as long as it waits for its turn, because nothing was done yet.
+    /// Whether it can stop: a refresh as long as it waits for its turn, because nothing was done yet, and a probe at any time.
     pub(crate) const fn gives_way(&self) -> bool {
-        matches!(self, Self::Refresh { .. } | Self::Mint { .. })
+        matches!(self, Self::Refresh { .. } | Self::Mint { .. } | Self::Probe)
     }
 }
 

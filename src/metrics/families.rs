@@ -38,6 +38,8 @@ families! {
         "Connections by phase, in number of objects.";
     ENDINGS: Gauge "bowline_endings" [] &[],
         "Grants that wait to be revoked at their provider and erased, in number of grants.";
+    GRANTS_ENDING: Gauge "bowline_grants_ending" ["within"] &[],
+        "Grants that end by themselves within 30 days, 7 days or a day unless somebody acts, in number of grants. Those of a day count in all three.";
     KEYRING_KEY_AGE: Gauge "bowline_keyring_key_age_seconds" [] &[],
         "Age of the key that new records are sealed with, in seconds.";
     LEADER: Gauge "bowline_leader" [] &[],

@@ -16,7 +16,7 @@ macro_rules! labels {
 
         impl $name {
             #[allow(dead_code, reason = "only some series are started at zero")]
-            pub(super) const ALL: &[Self] = &[$(Self::$variant),*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
         }
 
         impl Label for $name {
@@ -68,6 +68,8 @@ labels! {
         Identity = "identity",
         /// Whether a key, or user and password, work.
         Key = "key",
+        /// Whether the token or key in use is still honored.
+        Probe = "probe",
     }
 }
 
@@ -82,6 +84,25 @@ labels! {
         /// The template or format could not be rendered.
         NotRenderable = "not_renderable",
         Failed = "failed",
+    }
+}
+
+labels! {
+    /// The reminders of a grant's end.
+    EndsWithin {
+        Month = "30d",
+        Week = "7d",
+        Day = "1d",
+    }
+}
+
+impl EndsWithin {
+    pub(crate) const fn days(self) -> i32 {
+        match self {
+            Self::Month => 30,
+            Self::Week => 7,
+            Self::Day => 1,
+        }
     }
 }
 

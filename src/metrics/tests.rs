@@ -16,6 +16,7 @@ fn touched() -> Metrics {
     metrics.provider_clock_ahead("github", -2);
     metrics.published(PublishOutcome::Written);
     metrics.set_connections(Phase::Active, 7);
+    metrics.set_grants_ending(EndsWithin::Week, 5);
     metrics.records.set(8);
     metrics.endings.set(2);
     metrics.withdrawal_debts.set(4);
@@ -56,7 +57,7 @@ fn names_say_their_unit_and_stand_in_order() {
         );
         for label in *labels {
             assert!(
-                ["class", "controller", "kind", "operation", "outcome", "phase", "type", "version"]
+                ["class", "controller", "kind", "operation", "outcome", "phase", "type", "version", "within"]
                     .contains(label),
                 "{label}"
             );
@@ -77,6 +78,8 @@ fn numbers_arrive_under_their_labels() {
         r#"bowline_provider_request_duration_seconds_count{operation="revoke"} 1"#,
         r#"bowline_publishes_total{outcome="written"} 1"#,
         r#"bowline_connections{phase="Active"} 7"#,
+        r#"bowline_grants_ending{within="7d"} 5"#,
+        r#"bowline_grants_ending{within="1d"} 0"#,
         "bowline_records 8",
         "bowline_endings 2",
         "bowline_withdrawal_debts 4",

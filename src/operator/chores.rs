@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection;
 use crate::context::Context;
-use crate::metrics::whole;
+use crate::metrics::{EndsWithin, whole};
 use crate::vault::keyring::SharedKeyring;
 
 /// How often expired attempts are removed.
@@ -103,6 +103,7 @@ fn count_objects(ctx: &Context) {
     for phase in Phase::ALL {
         ctx.metrics.set_connections(*phase, phases.get(phase).copied().unwrap_or_default());
     }
+    count_reminders(ctx);
     let (counts, endings) = (ctx.store.counts(), &ctx.grants.records().endings);
     ctx.metrics.records.set(whole(counts.records));
     ctx.metrics.endings.set(whole(endings.counts().records));
@@ -115,6 +116,16 @@ fn count_objects(ctx: &Context) {
     let is_unreadable = |secret: &Secret| attempts::read(secret).is_err();
     ctx.metrics.set_unreadable("Attempt", ctx.world.attempts.state_filter(is_unreadable).len());
     ctx.metrics.shares.set(whole(ctx.world.kinds.shares.state().len()));
+}
+
+fn count_reminders(ctx: &Context) {
+    let connections = ctx.world.kinds.connections.state();
+    let reminders = connections.iter().filter_map(|it| it.status.as_ref()?.grant.as_ref()?.reminder.as_ref());
+    let days: Vec<i32> = reminders.map(|reminder| reminder.days).collect();
+    for within in EndsWithin::ALL {
+        let count = days.iter().filter(|days| **days <= within.days()).count();
+        ctx.metrics.set_grants_ending(*within, count);
+    }
 }
 
 fn key_age(ctx: &Context, keyring: &SharedKeyring) -> Duration {

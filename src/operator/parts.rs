@@ -15,6 +15,7 @@ use crate::context::{Context, OperatorSettings};
 use crate::grant::consent::Consents;
 use crate::grant::desk::Desk;
 use crate::grant::lifetime::Lifetimes;
+use crate::grant::probe::Probes;
 use crate::grant::{Delays, Engine, Gate, Marks, Records, Replaced, Secrets};
 use crate::kinds::keys;
 use crate::kube_ext::events::Events;
@@ -89,6 +90,7 @@ pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), O
         secrets: Secrets { kube: client.clone() },
         consents: Consents::new(attempts, settings.portal.clone()),
         replaced: Replaced::new(settings.revoke_former_after),
+        probes: Probes::default(),
     };
     let grants = Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake).into();
     let ctx = Context {

@@ -123,6 +123,19 @@ pub(crate) struct Bookkeeping {
     /// Set while a failure forbids using the grant. Ends with the next answer of the provider, or another grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
+    /// The probe that has worked with the grant in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_probe: Option<ProvenProbe>,
+}
+
+/// A call that the provider has answered with success for a grant. Only of such a one is a refusal believed: some calls never
+/// work, because the token lacks a scope or the client may not ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProvenProbe {
+    pub grant: GrantId,
+    /// Where it was sent.
+    pub address: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

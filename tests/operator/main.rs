@@ -38,6 +38,7 @@ mod plugin_consent;
 mod plugin_installed;
 mod plugin_sharing;
 mod portal;
+mod probe;
 mod records;
 mod registration;
 mod replicas;

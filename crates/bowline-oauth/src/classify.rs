@@ -155,6 +155,17 @@ pub(crate) fn unconfirmed(received: &Received) -> Failure {
     Failure::new(Class::Bug, Sent::MaybeSent, summary).with_status(Some(received.status))
 }
 
+/// A live token that the provider does not honor, by introspection.
+pub(crate) fn not_honored(received: &Received) -> Failure {
+    let summary = "the provider says that the token is not active any more";
+    Failure::new(Class::Reauth, Sent::Refused, summary).with_status(Some(received.status))
+}
+
+/// A key, or a user name and password, that worked and is not honored any more.
+pub(crate) fn key_not_honored() -> Failure {
+    Failure::new(Class::Reauth, Sent::Refused, "the provider does not accept the key any more")
+}
+
 /// An answer that was understood, with a part that is too large to be kept.
 impl From<Oversized> for Failure {
     fn from(oversized: Oversized) -> Self {

@@ -156,6 +156,8 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
             device_authorization: endpoint("device_authorization_endpoint")?,
             revocation: endpoint("revocation_endpoint")?,
             userinfo: endpoint("userinfo_endpoint")?,
+            // It serves probes alone: one that may not be called makes no provider unusable.
+            introspection: endpoint("introspection_endpoint").unwrap_or_default(),
             ..ProviderEndpoints::default()
         },
         registration: endpoint("registration_endpoint")?

@@ -88,7 +88,7 @@ impl Asked<'_> {
 
 /// User info may be a signed JWT (`OpenID` Connect Core §5.3.2), and says so: JSON with dots in it is none. It came from the
 /// provider itself over TLS, so the signature need not be checked.
-fn read(received: &Received) -> Document {
+pub(super) fn read(received: &Received) -> Document {
     let kind = received.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_jwt = kind.is_some_and(|kind| kind.trim().to_ascii_lowercase().starts_with("application/jwt"));
     let text = std::str::from_utf8(&received.body).ok().filter(|_| is_jwt);

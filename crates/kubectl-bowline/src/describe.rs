@@ -14,8 +14,8 @@ use crate::table::{line, lines, phase, printable};
 use crate::{Screen, UserSession};
 use bowline_api::condition::ConditionType;
 use bowline_api::connection::{
-    AuthorizationStatus, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus, LastAttempt,
-    RulingStatus, ScopesStatus, TokenStatus,
+    AuthorizationStatus, GrantStatus, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus,
+    LastAttempt, RulingStatus, ScopesStatus, TokenStatus,
 };
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
@@ -65,7 +65,7 @@ impl DescribePage {
             status.authorization.as_ref().map(|open| self.authorization(open)).unwrap_or_default(),
             self.keys(&status.issued_keys),
             status.token.as_ref().map(|token| self.token(token)).unwrap_or_default(),
-            lines([("Grant expires", self.at(status.grant.as_ref().and_then(|it| it.expires_at.as_ref())))]),
+            lines([("Grant expires", self.at(status.grant.as_ref().and_then(GrantStatus::ends_at)))]),
             status.scopes.as_ref().map(scopes).unwrap_or_default(),
             lines([
                 ("Ruling", status.ruling.as_ref().map(|ruling| self.ruling(ruling))),

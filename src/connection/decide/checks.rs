@@ -1,25 +1,20 @@
 //! May this grant be used, and may its token be published? A chain of checks; the first answer counts.
 
 use std::borrow::Borrow;
-use std::time::Duration;
 
 use bowline_api::open::Open;
 use bowline_api::owner::may_own;
 use bowline_api::reason::{Effect, MessageFacts, Reason};
-use bowline_runtime::clock::later;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::input::Input;
+use super::lifespan::{self, Reminder};
 use super::verdict::ConditionVerdict;
-use super::{awaiting, consent, task};
+use super::{awaiting, consent};
 use crate::connection::observed::{EndingView, ObservedConnection, RecordState};
 use crate::grant::target::{ScopeComparison, Target};
 use crate::vault::{Grant, Mismatch};
 use crate::world::{ProviderUse, UnusableProvider};
-
-/// How long before a grant expires its owner is warned.
-const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
 type Check = fn(&Input) -> Option<ConditionVerdict>;
 
@@ -136,7 +131,7 @@ fn outcome_unknown(input: &Input) -> Option<ConditionVerdict> {
     let present = input.observed.record.present()?;
     (present.unknown_since.is_some() && present.grant.is_some() && !input.observed.actor.busy).then(|| {
         let detail =
-            if task::pending_request(input).is_some() { "The requested refresh waits for that." } else { "" };
+            if input.pending_refresh().is_some() { "The requested refresh waits for that." } else { "" };
         input.verdict(Reason::RotationOutcomeUnknown, detail)
     })
 }
@@ -212,21 +207,19 @@ fn listed(input: &Input, reason: Reason, list: &[impl Borrow<str>]) -> Option<Co
     (!list.is_empty()).then(|| ConditionVerdict::of(reason, &facts))
 }
 
-/// When the grant expires, if that is known and near, and using the grant does not extend it.
-fn expires_soon(input: &Input) -> Option<Timestamp> {
-    let grant = input.observed.record.grant()?;
-    let at = grant.refresh_expires_at.filter(|_| grant.refresh_end_moves == Some(false))?;
-    (input.now < at && later(input.now, WARNED_BEFORE) >= at).then_some(at)
-}
-
 fn accepted(input: &Input) -> ConditionVerdict {
-    match expires_soon(input).map(|at| at.to_string()) {
-        Some(at) => {
-            ConditionVerdict::of(Reason::GrantExpiringSoon, &MessageFacts { at: Some(&at), ..input.facts() })
+    let Some(Reminder { ends_at, is_unused, .. }) = lifespan::reminder(input) else {
+        let issued = input.observed.record.grant().is_some_and(|grant| grant.issued_keys().is_some());
+        return input.verdict(if issued { Reason::KeysIssued } else { Reason::Authorized }, "");
+    };
+    let detail = match (is_unused, input.connection.is_paused()) {
+        (true, true) => {
+            "The provider ends it because nobody uses it: remove spec.suspend before then, and it goes on."
         }
-        None if input.observed.record.grant().is_some_and(|grant| grant.issued_keys().is_some()) => {
-            input.verdict(Reason::KeysIssued, "")
-        }
-        None => input.verdict(Reason::Authorized, ""),
-    }
+        (true, false) => "The provider ends it because no refresh has used it for long.",
+        (false, _) => "",
+    };
+    let at = ends_at.to_string();
+    let facts = MessageFacts { at: Some(&at), detail: detail.into(), ..input.facts() };
+    ConditionVerdict::of(Reason::GrantExpiringSoon, &facts)
 }

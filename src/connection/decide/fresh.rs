@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::input::Input;
 use super::verdict::ConditionVerdict;
+use super::{lifespan, probe};
 use crate::grant::schedule;
 use crate::grant::target::Target;
 use crate::vault::Grant;
@@ -21,7 +22,7 @@ pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Condition
     let Some((expires_at, refreshable)) = token_in_use(input) else {
         return input.verdict(Reason::NoToken, "");
     };
-    let Some(expires_at) = expires_at else { return input.verdict(Reason::NeverExpires, "") };
+    let Some(expires_at) = expires_at else { return endless(input) };
     let reason = reason(input, expires_at, refreshable);
     let (at, refusals) = (expires_at.to_string(), input.history.refusals.to_string());
     let list = (reason == Reason::RefreshRefused).then_some(refusals.as_str());
@@ -32,11 +33,18 @@ pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Condition
     )
 }
 
+/// A token without a known end, which the provider may have ended all the same.
+fn endless(input: &Input) -> ConditionVerdict {
+    let reason = if probe::is_refused(input) { Reason::TokenRefused } else { Reason::NeverExpires };
+    input.verdict(reason, probe::refusal(input).unwrap_or_default())
+}
+
 fn reason(input: &Input, expires_at: Timestamp, refreshable: bool) -> Reason {
     let failing = input.history.last_failure.is_some();
     match (expires_at <= input.now, refreshable) {
         (true, false) => Reason::NotRefreshable,
         (true, true) => Reason::TokenExpired,
+        (false, _) if probe::is_refused(input) => Reason::TokenRefused,
         (false, _) if input.history.stopped() => Reason::RefreshRefused,
         (false, _) if failing => Reason::RefreshFailing,
         (false, false) => Reason::ValidUntilExpiry,
@@ -46,6 +54,9 @@ fn reason(input: &Input, expires_at: Timestamp, refreshable: bool) -> Reason {
 
 fn detail(input: &Input, reason: Reason, next_attempt: Option<Timestamp>) -> String {
     let short = short_lived(input);
+    if let Some(refusal) = probe::refusal(input).filter(|_| reason == Reason::TokenRefused) {
+        return refusal;
+    }
     if !matches!(
         reason,
         Reason::TokenExpired | Reason::RefreshRefused | Reason::RefreshFailing | Reason::NotRefreshable
@@ -113,8 +124,13 @@ pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> 
     if let Some(at) = retry_at.max(tried_again_at(input, grant, target)).max(looked_at_again) {
         return Some(at);
     }
-    let (obtained_at, expires_at) = (grant.obtained_at, grant.expires_at?);
-    Some(schedule::next_refresh(obtained_at, expires_at, input.jitter, Some(obtained_at), input.policy))
+    let obtained_at = grant.obtained_at;
+    let before =
+        |end| schedule::next_refresh(obtained_at, end, input.jitter, Some(obtained_at), input.policy);
+    let least = input.policy.least_interval(schedule::lifetime(obtained_at, grant.expires_at));
+    let sooner = [lifespan::kept_alive_at(input), probe::asks_for_a_refresh(input)].into_iter().flatten();
+    let sooner = sooner.map(|at| at.max(later(obtained_at, least)));
+    grant.expires_at.map(before).into_iter().chain(sooner).min()
 }
 
 /// After an unknown outcome: when the stored token is sent again, whoever asks for it sooner. Within a grace window the old one

@@ -12,6 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::connection::observed::ObservedConnection;
 use crate::grant::incident::Incident;
 use crate::grant::outcome::{FinishedWork, Outcome};
+use crate::grant::probe::DECISIVE;
 use crate::grant::schedule::{self, Policy};
 use crate::vault::Grant;
 use crate::vault::record::Pause;
@@ -48,10 +49,29 @@ impl History {
     ) -> Self {
         let remembered =
             Self::remembered(connection.status.as_ref(), observed).reopened(observed.incident, policy);
-        match &observed.actor.finished {
+        let history = match &observed.actor.finished {
             Some(finished) => remembered.absorb(finished, observed, policy, jitter),
             None => remembered,
+        };
+        let grant = observed.record.grant();
+        let is_final = grant.is_some_and(|grant| !observed.is_refreshable(&connection.spec, grant));
+        if is_final { history.probed(observed) } else { history }
+    }
+
+    /// What probes say about a grant that cannot be refreshed: several refusals end it, and a success lifts that. What was
+    /// decided while the provider refused everybody is taken back.
+    fn probed(mut self, observed: &ObservedConnection) -> Self {
+        let began = observed.token_incident.map(|incident| incident.since);
+        let is_taken_back = self.condemned_since().zip(began).is_some_and(|(since, began)| since >= began);
+        let Some(view) = &observed.probe else { return self };
+        if is_taken_back || view.accepted && self.condemned_since().is_some() {
+            self.ruling = None;
         }
+        if let Some(failure) = view.refusal.as_ref().filter(|_| view.refusals >= DECISIVE) {
+            let since = self.condemned_since().unwrap_or(view.since);
+            self.ruling = ruled(failure).map(|reason| ruling(reason, &failure.summary, since));
+        }
+        self
     }
 
     /// What status says about another grant is ignored, and a pause imposed for another app registration is over.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::LastAttempt;
+use bowline_api::names::ANNOTATION_REFRESH_REQUESTED;
 use bowline_api::reason::{Effect, MessageFacts, Reason};
 use k8s_openapi::jiff::Timestamp;
 
@@ -71,6 +72,11 @@ impl<'a> Input<'a> {
         let missing = self.observed.missing_policies.join(", ");
         let facts = MessageFacts { list: Some(&missing), ..self.facts() };
         (!missing.is_empty()).then(|| ConditionVerdict::of(Reason::PolicyMissing, &facts))
+    }
+
+    /// The refresh request on the object that is not handled yet.
+    pub(super) fn pending_refresh(&self) -> Option<String> {
+        self.pending(ANNOTATION_REFRESH_REQUESTED, self.history.handled_refresh.as_ref())
     }
 
     /// The request in this annotation, unless it was the last one handled. Status repeats it, so it is cut to the length

@@ -7,6 +7,8 @@ pub(super) mod consent;
 mod fresh;
 mod history;
 mod input;
+pub(super) mod lifespan;
+mod probe;
 mod shared;
 mod task;
 pub(super) mod verdict;
@@ -22,6 +24,7 @@ use kube::ResourceExt;
 
 use self::history::History;
 use self::input::Input;
+use self::lifespan::Reminder;
 use self::verdict::ConditionVerdict;
 use super::observed::{ObservedConnection, RecordState};
 use crate::grant::consent::Dismissal;
@@ -52,6 +55,14 @@ pub(crate) struct ConnectionPlan {
     /// Whether the grant is to be moved from the record into an ending.
     pub(crate) end: bool,
     pub(crate) next_attempt: Option<Timestamp>,
+    /// When the token in use is checked next.
+    pub(crate) probe_at: Option<Timestamp>,
+    /// What the owner is to know about the end of the grant.
+    pub(crate) reminder: Option<Reminder>,
+    /// When that changes.
+    pub(crate) reminder_at: Option<Timestamp>,
+    /// When the grant ends whatever we do with it.
+    pub(crate) grant_ends_at: Option<Timestamp>,
     /// When a waiting refresh request may be served.
     pub(crate) request_at: Option<Timestamp>,
     /// A refresh request that cannot be served; it is answered as well.
@@ -79,8 +90,10 @@ pub(crate) fn decide(
         .filter(|_| task::traffic_allowed(&input, &authorized))
         .and_then(|target| fresh::next_attempt(&input, target))
         .map(|at| at.max(observed.actor.rest_until.unwrap_or(at)));
-    let task = target.and_then(|_| task::task(&input, &authorized, next_attempt));
-    let waiting = task::pending_request(&input).filter(|_| task.is_none());
+    let probe_at = probe::next(&input, &authorized);
+    let task = target.and_then(|_| task::task(&input, &authorized, next_attempt, probe_at));
+    let is_idle = matches!(task, None | Some(Task::Probe));
+    let waiting = input.pending_refresh().filter(|_| is_idle);
     let (unaskable, answerable) = (consent::unaskable(&input, &authorized), answerable(&input, &authorized));
     ConnectionPlan {
         shared: shared::shared(&input),
@@ -93,6 +106,10 @@ pub(crate) fn decide(
         task,
         dismissals: consent::dismissals(&input, &authorized),
         next_attempt,
+        probe_at,
+        reminder: lifespan::reminder(&input),
+        reminder_at: lifespan::next_reminder(&input),
+        grant_ends_at: lifespan::known_end(&input),
         request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input)),
         unanswerable: waiting.filter(|_| !observed.actor.busy && !answerable),
         last_attempt: attempt::answered(&input, unaskable.as_deref(), &authorized),

@@ -1,7 +1,7 @@
 //! What the grant's actor is to do, if anything.
 
 use bowline_api::connection::Method;
-use bowline_api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
+use bowline_api::names::ANNOTATION_INTAKE;
 use bowline_api::reason::Effect;
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
@@ -19,6 +19,7 @@ pub(super) fn task(
     input: &Input,
     authorized: &ConditionVerdict,
     next_attempt: Option<Timestamp>,
+    probe_at: Option<Timestamp>,
 ) -> Option<Task> {
     let actor = &input.observed.actor;
     let rests = |until: Option<Timestamp>| until.is_some_and(|until| until > input.now);
@@ -29,17 +30,24 @@ pub(super) fn task(
     {
         return Some(step);
     }
-    if actor.busy || rests(actor.rest_until) {
+    if actor.busy {
         return None;
     }
     // Whatever else is the matter: nothing is sent, and an expired key must not stay published.
-    if input.observed.record.grant().is_some_and(|grant| has_expired_key(grant, input.now)) {
+    let has_expired = input.observed.record.grant().is_some_and(|grant| has_expired_key(grant, input.now));
+    if has_expired && !rests(actor.rest_until) {
         return Some(Task::ExpireKeys);
     }
+    let refresh = if rests(actor.rest_until) { None } else { renewal(input, authorized, next_attempt) };
+    refresh.or_else(|| probe_at.filter(|at| *at <= input.now).map(|_| Task::Probe))
+}
+
+/// Another token, when it is due or requested.
+fn renewal(input: &Input, authorized: &ConditionVerdict, next_attempt: Option<Timestamp>) -> Option<Task> {
     if !traffic_allowed(input, authorized) {
         return None;
     }
-    let request = pending_request(input);
+    let request = input.pending_refresh();
     let requested_for = request.as_ref().and(earliest(input));
     let due = [next_attempt, requested_for].into_iter().flatten().min()?;
     (due <= input.now).then(|| {
@@ -121,11 +129,6 @@ fn may_be_judged(input: &Input) -> bool {
 /// The announcement on the object.
 pub(super) fn announcement(input: &Input) -> Option<Announcement> {
     input.connection.annotations().get(ANNOTATION_INTAKE).map(|value| Announcement::parse(value))
-}
-
-/// The refresh request on the object that is not handled yet.
-pub(super) fn pending_request(input: &Input) -> Option<String> {
-    input.pending(ANNOTATION_REFRESH_REQUESTED, input.history.handled_refresh.as_ref())
 }
 
 /// When a request may be served: at once, but not before the minimum interval after the last refresh, not before a second

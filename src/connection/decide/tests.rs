@@ -2,6 +2,8 @@
 
 mod attempt;
 mod consent;
+mod lifespan;
+mod probe;
 mod refresh;
 mod request;
 mod situation;

@@ -329,7 +329,7 @@ fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
 }
 
 /// A key or password as it is sent, checked as far as that needs no request. `None` for tokens.
-pub(super) fn key_credential(
+pub(crate) fn key_credential(
     job: &Job,
     credential: &Credential,
 ) -> Result<Option<key::KeyOrPassword>, IntakeError> {

@@ -9,11 +9,10 @@ mod judge;
 use bowline_api::connection::Method;
 
 pub(super) use judge::{
-    from_catalog, into_catalog, judge_candidate, pinned_account, refuse_oversized, whose,
+    from_catalog, into_catalog, judge_candidate, key_credential, pinned_account, refuse_oversized, whose,
 };
 
 use self::content::Provided;
-use self::judge::key_credential;
 use super::Engine;
 use super::issue::{self, Orderer};
 use super::outcome::{Outcome, WorkResult};

@@ -68,6 +68,9 @@ pub(crate) struct Consent {
     /// provider (`OpenID` Connect Core §5.7). There a name may be given to another person, this may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<String>,
+    /// When the owner consented; `None` for an imported grant, because then nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_at: Option<Timestamp>,
 }
 
 /// How a grant was obtained (RFC 6749 §1.3).
@@ -193,9 +196,14 @@ fn origin(address: &str) -> String {
     Url::parse(address).map_or_else(|_| "?".to_owned(), |url| url.origin().ascii_serialization())
 }
 
-/// Places of addresses that receive the client secret, and nothing of a grant.
-const NOTHING_OF_A_GRANT: [&str; 2] =
-    ["/endpoints/pushedAuthorizationRequest", "/endpoints/deviceAuthorization"];
+/// Places of addresses that a grant may do without. The first two receive the client secret and nothing of a grant; the others
+/// serve probes, which go only where the grant is [bound to](Binding::names).
+const DISPENSABLE: [&str; 4] = [
+    "/endpoints/pushedAuthorizationRequest",
+    "/endpoints/deviceAuthorization",
+    "/endpoints/introspection",
+    "/probe/call/url",
+];
 
 impl Binding {
     /// Whether the grant may be sent on these terms. One that was obtained without a client may be sent by any. An address
@@ -212,10 +220,14 @@ impl Binding {
         }
     }
 
+    /// Whether the grant may be sent to this address, which stands at this place of the description.
+    pub(crate) fn names(&self, place: &str, address: &str) -> bool {
+        self.addresses.get(place).is_some_and(|bound| bound == address)
+    }
+
     fn moved(&self, addresses: &BTreeMap<String, String>) -> Vec<MovedAddress> {
         // An issuer that begins to offer them must not end what was consented to before.
-        let came_later =
-            |place: &str| NOTHING_OF_A_GRANT.contains(&place) && !self.addresses.contains_key(place);
+        let came_later = |place: &str| DISPENSABLE.contains(&place) && !self.addresses.contains_key(place);
         let moved = addresses
             .iter()
             .filter(|(place, now)| self.addresses.get(*place) != Some(now) && !came_later(place));

@@ -259,7 +259,7 @@ fn a_grant_without_a_version_is_refused() {
 #[test]
 fn an_answer_ends_the_pause() {
     let pause = Some(Pause { not_before: minutes(5), app_version: Some("a/1".into()) });
-    let paused = about_to_refresh().with_bookkeeping(Bookkeeping { pause });
+    let paused = about_to_refresh().with_bookkeeping(Bookkeeping { pause, ..Bookkeeping::default() });
     assert_eq!(round_trip(&paused), paused);
     let answered = answered(paused, Slot::InUse, 1, "r2");
     assert_eq!(answered.bookkeeping(), &Bookkeeping::default());

@@ -188,8 +188,27 @@ pub struct GrantStatus {
     pub ordinal: Option<i64>,
     /// When the access token in use was obtained.
     pub obtained_at: Time,
-    /// When the refresh token or the consent itself expires, if the provider says so.
+    /// When the refresh token or the consent itself expires, if the provider or its catalogue entry says so.
     pub expires_at: Option<Time>,
+    /// Present while the grant ends by itself soon.
+    pub reminder: Option<ReminderStatus>,
+}
+
+impl GrantStatus {
+    /// When it ends by itself, as far as that is known: what its owner was reminded of counts first.
+    pub fn ends_at(&self) -> Option<&Time> {
+        self.reminder.as_ref().map(|reminder| &reminder.ends_at).or(self.expires_at.as_ref())
+    }
+}
+
+/// The grant ends by itself soon, and its owner was told.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReminderStatus {
+    /// When it ends.
+    pub ends_at: Time,
+    /// The last of the reminders, which come 30, 7 and 1 days ahead.
+    pub days: i32,
 }
 
 #[skip_serializing_none]

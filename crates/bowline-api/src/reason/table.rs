@@ -157,6 +157,8 @@ rows! {
         "There is no token.";
     RefreshRefused: [FRESH], False, Serve, Owner, Reconnect, stalled, warning,
         "The provider refused to refresh {list} times in a row. It is tried daily, on request, and when the app Secret changes.";
+    TokenRefused: [FRESH], False, Serve, Nobody, None, moving, warning,
+        "The provider does not honor the token any more, before its end. Where the grant can be refreshed, another token is requested now.";
     TokenExpired: [FRESH], False, Serve, Nobody, Wait, moving, warning,
         "The token expired at {at} and no new one has arrived.";
     NotRefreshable: [FRESH], False, Serve, Owner, Reconnect, stalled, warning,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use bowline_api::duration::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,27 @@ pub enum IdentitySource {
     Call,
     /// The token answer itself.
     TokenResponse,
+}
+
+/// How the token or key in use is checked between refreshes, so that a grant that was ended at the provider is noticed before
+/// its token expires. A check spends nothing.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
+#[schemars(bound = "U: Default + JsonSchema")]
+pub struct Probe<U> {
+    /// How often, from `10s` to `168h`.
+    pub(crate) every: Duration,
+    /// The call. Absent means token introspection (RFC 7662) where the provider has it, else the call for the account. A key is
+    /// always checked as `key.validate` says.
+    pub(crate) call: Option<ApiCall<U>>,
+}
+
+impl<U> Probe<U> {
+    /// How often the token or key is checked.
+    pub fn every(&self) -> std::time::Duration {
+        self.every.get()
+    }
 }
 
 /// How a grant is withdrawn at the provider.

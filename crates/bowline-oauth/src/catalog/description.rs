@@ -109,6 +109,7 @@ impl Description {
             refresh: ours.refresh,
             device_authorization: ours.device_authorization.or(theirs.device_authorization),
             revocation: ours.revocation.or(theirs.revocation),
+            introspection: ours.introspection.or(theirs.introspection),
             userinfo: ours.userinfo.or(theirs.userinfo),
             admin_consent: ours.admin_consent,
         };

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::calls::{ApiCall, Identity, KeyUsage, Revoke};
+use super::calls::{ApiCall, Identity, KeyUsage, Probe, Revoke};
 use super::errors::ErrorTable;
 use super::issued_key::{IssuedKeyFlaw, IssuedKeyRules};
 use super::look::{Color, Group, Setup};
@@ -171,6 +171,8 @@ pub struct ThirdParty<U> {
     pub refresh: RefreshPace,
     /// How the account is found out. Absent means that it is not.
     pub identity: Option<Identity<U>>,
+    /// How the token or key in use is checked between refreshes. Absent means that it is not.
+    pub probe: Option<Probe<U>>,
     /// How a grant is withdrawn.
     pub revoke: Revoke<U>,
     /// Where a key goes and how it is checked, for the methods `ApiKey` and `BasicAuth`.
@@ -186,11 +188,12 @@ pub struct ThirdParty<U> {
 impl<A> ThirdParty<Option<A>> {
     /// The one list of addresses that a request, or a person, may be sent to: where each is in an entry's data, what it is
     /// for, and the address.
-    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 14] {
+    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 16] {
         let of = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
         let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
         let publish = self.publish_call.as_ref().and_then(|call| call.url.as_ref());
+        let probe = self.probe.as_ref().and_then(|probe| probe.call.as_ref()?.url.as_ref());
         [
             ("/endpoints/issuer", "issuer", of.issuer.as_ref()),
             ("/endpoints/resource", "resource", of.resource.as_ref()),
@@ -204,10 +207,12 @@ impl<A> ThirdParty<Option<A>> {
             ("/endpoints/refresh", "refresh", of.refresh.as_ref()),
             ("/endpoints/deviceAuthorization", "device authorization", of.device_authorization.as_ref()),
             ("/endpoints/revocation", "revocation", of.revocation.as_ref()),
+            ("/endpoints/introspection", "introspection", of.introspection.as_ref()),
             ("/endpoints/userinfo", "userinfo", of.userinfo.as_ref()),
             ("/endpoints/adminConsent", "admin consent", of.admin_consent.as_ref()),
             ("/identity/call/url", "the account", identity),
             ("/publishCall/url", "values to publish", publish),
+            ("/probe/call/url", "the probe", probe),
             ("/revoke/url", "revocation", self.revoke.url.as_ref()),
             ("/key/validate/url", "the key's check", key),
         ]
@@ -307,6 +312,8 @@ pub struct ProviderEndpoints<U> {
     pub(crate) device_authorization: U,
     /// Revocation endpoint (RFC 7009 §2).
     pub(crate) revocation: U,
+    /// Token introspection endpoint (RFC 7662 §2), for probes.
+    pub(crate) introspection: U,
     /// Where the account is read.
     pub(crate) userinfo: U,
     /// Where an administrator of the account approves the app.

@@ -55,6 +55,8 @@ pub(crate) enum Operation {
     DevicePoll,
     /// A grant was withdrawn.
     Revoke,
+    /// Whether an access token is live was asked of the provider (RFC 7662).
+    Introspect,
     /// The account was asked for, with an access token.
     Identity,
     /// A key was checked.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::calls::IdentitySource;
+use super::calls::{IdentitySource, Probe};
 use super::entry::{CatalogEntry, Misfit, PublishedFrom};
 use super::files::{DEFAULTS, FILES};
 use super::issued_key::IssuedKeyFlaw;
@@ -73,6 +74,8 @@ pub(crate) enum EntryFlaw {
     BadKey(String),
     #[error(transparent)]
     IssuedKey(#[from] IssuedKeyFlaw),
+    #[error("probe.every: from 10s to 168h")]
+    ProbeInterval,
     /// One of the two says where the value is.
     #[error("webhook.{0} names a header or a place in the body, one of the two")]
     NoPlace(&'static str),
@@ -173,6 +176,7 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
         return Err(EntryFlaw::UnknownPlaceholder((*name).to_owned()));
     }
     check_sources(entry)?;
+    check_probe(entry)?;
     check_headers(entry)?;
     entry.check_issued_key()?;
     entry.webhook.as_ref().map_or(Ok(()), check_webhook)?;
@@ -236,6 +240,13 @@ fn is_free_key(key: &str) -> bool {
         && !is_never_published(key)
 }
 
+/// Not so often that it harms, and often enough to be of use.
+fn check_probe(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
+    let (least, most) = (Duration::from_secs(10), Duration::from_hours(7 * 24));
+    let every = entry.probe.as_ref().map(Probe::every);
+    every.is_none_or(|every| (least..=most).contains(&every)).then_some(()).ok_or(EntryFlaw::ProbeInterval)
+}
+
 fn check_webhook(webhook: &Webhook) -> Result<(), EntryFlaw> {
     let Webhook { signature, signs, time, events, .. } = webhook;
     for (name, value) in [("signature", Some(signature)), ("time", time.as_ref())] {
@@ -260,7 +271,9 @@ fn check_headers(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let calls = entry.identity.iter().map(|identity| &identity.call);
     let calls = calls.chain(&entry.publish_call).map(|call| &call.headers);
     let checks = entry.key.iter().filter_map(|key| Some(&key.validate.as_ref()?.headers));
-    let all = [&entry.token_request.headers, &entry.revoke.headers].into_iter().chain(calls).chain(checks);
+    let probes = entry.probe.iter().filter_map(|probe| Some(&probe.call.as_ref()?.headers));
+    let own = [&entry.token_request.headers, &entry.revoke.headers];
+    let all = own.into_iter().chain(calls).chain(checks).chain(probes);
     let key =
         entry.key.iter().map(|key| &key.header).filter(|name| !name.eq_ignore_ascii_case("authorization"));
     let mut names = all.flat_map(BTreeMap::keys).chain(key);

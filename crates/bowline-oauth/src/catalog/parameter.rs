@@ -91,6 +91,8 @@ pub(crate) enum Setting {
     AccountName,
     /// Pointer to the account's e-mail address in the user info.
     AccountEmail,
+    /// How long a consent lives: that of an app in `testing` for seven days (Google).
+    PublishingStatus,
     /// Header that carries a key.
     KeyHeader,
     /// Word before a key in its header.

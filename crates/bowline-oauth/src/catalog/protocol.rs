@@ -187,15 +187,34 @@ pub struct GrantLifecycle {
     /// The share of an access token's lifetime before which the provider refuses to refresh, such as `90%`. Absent means none.
     pub refresh_not_before: Option<Percentage>,
     /// How long a refresh token lives, whatever is done with it.
-    pub refresh_lifetime: Option<Duration>,
-    /// After how long without use the grant ends.
+    pub(crate) refresh_lifetime: Option<Duration>,
+    /// After how long without use the grant ends. A refresh comes before, also where nobody needs the token. Absent means never,
+    /// or unknown.
     pub(crate) idle_lifetime: Option<Duration>,
+    /// How long a consent lives, however the grant is used. Its owner is reminded before. Absent means until somebody withdraws
+    /// it, or unknown.
+    pub(crate) consent_lifetime: Option<Duration>,
 }
 
 impl GrantLifecycle {
     /// How long an access token lives where nobody says how long.
     pub fn assumed_lifetime(&self) -> Option<std::time::Duration> {
         self.access_lifetime.map(Duration::get)
+    }
+
+    /// How long a refresh token lives, whatever is done with it.
+    pub fn refresh_token_lives(&self) -> Option<std::time::Duration> {
+        self.refresh_lifetime.map(Duration::get)
+    }
+
+    /// After how long without use the grant ends.
+    pub fn idle_limit(&self) -> Option<std::time::Duration> {
+        self.idle_lifetime.map(Duration::get)
+    }
+
+    /// How long a consent lives, however it is used.
+    pub fn consent_lives(&self) -> Option<std::time::Duration> {
+        self.consent_lifetime.map(Duration::get)
     }
 
     pub fn grace_window(&self) -> Option<std::time::Duration> {

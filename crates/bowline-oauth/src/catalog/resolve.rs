@@ -116,6 +116,7 @@ fn drop_addresses(json: &mut Map<String, Value>) {
     let addresses = [
         ("identity", json!({"call": {"url": null}})),
         ("publishCall", json!({"url": null})),
+        ("probe", json!({"call": null})),
         ("revoke", json!({"url": null})),
     ];
     for (part, none) in addresses {

@@ -43,6 +43,9 @@ fn overlay(setting: Setting, value: &str) -> Value {
         Setting::AccountId => account("id", json!([value])),
         Setting::AccountName => account("name", json!(value)),
         Setting::AccountEmail => account("email", json!(value)),
+        Setting::PublishingStatus => {
+            json!({"grant": {"consentLifetime": (value == "testing").then_some("168h")}})
+        }
         Setting::KeyHeader => json!({"key": {"header": value}}),
         Setting::KeyScheme => json!({"key": {"scheme": (value != "none").then_some(value)}}),
         Setting::KeyPrefix => json!({"issuedKey": {"prefix": value}}),

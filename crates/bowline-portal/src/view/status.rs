@@ -109,7 +109,8 @@ fn line_of(
         Phase::Expired => format!("The access expired{}. {KEEPS}", on(ended(connection), reader.now)),
         Phase::Revoked => format!("Access was revoked there{}. {KEEPS}", on(since(connection), reader.now)),
         Phase::Suspended => {
-            format!("Nothing is sent to {provider}. What is published stays until it expires.")
+            let ends = ending(connection, reader.now);
+            format!("Nothing is sent to {provider}. What is published stays until it expires.{ends}")
         }
         Phase::Disconnected => "Its name and settings are kept.".to_owned(),
     })
@@ -149,10 +150,20 @@ fn fresh(connection: &IntegrationConnection, now: Timestamp) -> String {
     let token = connection.token().cloned().unwrap_or_default();
     let until = token.expires_at.map(|time| format!("Fresh until {}.", clock(time.0, now)));
     let next = token.next_refresh_at.map(|time| format!(" Next refresh about {}.", clock(time.0, now)));
-    match (until, next) {
+    let fresh = match (until, next) {
         (Some(until), next) => until + &next.unwrap_or_default(),
         (None, _) => "Works; the provider names no time at which it expires.".to_owned(),
-    }
+    };
+    fresh + &ending(connection, now)
+}
+
+/// When access ends by itself, if its owner was reminded of that.
+fn ending(connection: &IntegrationConnection, now: Timestamp) -> String {
+    let reminder = connection.grant().and_then(|grant| grant.reminder.as_ref());
+    let ends = reminder.map(|reminder| on(Some(reminder.ends_at.0), now));
+    let instead =
+        if connection.is_paused() { "it is resumed before" } else { "somebody connects again before" };
+    ends.map(|on| format!(" Access ends{on} unless {instead}.")).unwrap_or_default()
 }
 
 fn line_by_remedy(connection: &IntegrationConnection, provider: &str, reader: Reader<'_>) -> Option<String> {
@@ -287,6 +298,21 @@ mod tests {
         assert_eq!(line, "Fresh until 14:20 UTC. Next refresh about 14:05 UTC.");
         let line = standing(&connection(&json!({"phase": "Active"})), "GitHub", reader("alice")).line;
         assert_eq!(line, "Works; the provider names no time at which it expires.");
+    }
+
+    #[test]
+    fn whoever_was_reminded_of_an_end_reads_it_here_too() {
+        let grant = json!({"id": "1", "revision": 1, "obtainedAt": "2026-05-03T14:00:00Z",
+            "reminder": {"endsAt": "2026-05-03T15:00:00Z", "days": 1}});
+        let line = |status| standing(&connection(&status), "GitHub", reader("alice")).line;
+        assert_eq!(
+            line(json!({"phase": "Active", "grant": grant})),
+            "Works; the provider names no time at which it expires. Access ends at 15:00 UTC unless somebody connects again before."
+        );
+        let mut paused = connection(&json!({"phase": "Suspended", "grant": grant}));
+        paused.spec.suspend = Some(true);
+        let line = standing(&paused, "GitHub", reader("alice")).line;
+        assert!(line.ends_with("Access ends at 15:00 UTC unless it is resumed before."), "{line}");
     }
 
     #[test]

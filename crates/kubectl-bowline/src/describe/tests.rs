@@ -152,6 +152,15 @@ fn the_cause_is_named_with_who_acts_and_the_command() {
 }
 
 #[test]
+fn the_end_that_the_owner_was_reminded_of_is_the_one_that_is_shown() {
+    let mut status = standing(("True", "GrantExpiringSoon"), ("True", "Fresh"), ("True", "Published"));
+    status["grant"] = json!({"id": "1", "revision": 1, "obtainedAt": "2026-01-01T11:00:00Z",
+        "expiresAt": "2026-01-03T12:00:00Z", "reminder": {"endsAt": "2026-01-01T13:00:00Z", "days": 1}});
+    let text = page(json!({}), status).render();
+    assert!(text.contains("Grant expires:  in 60m\n"), "{text}");
+}
+
+#[test]
 fn a_stalled_connection_and_what_the_provider_decided_have_their_lines() {
     let mut status = standing(("False", "GrantRevoked"), ("True", "Fresh"), ("False", "Withdrawn"));
     status["conditions"].as_array_mut().unwrap().push(verdict("Stalled", "True", "GrantRevoked", ""));

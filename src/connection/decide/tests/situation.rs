@@ -52,8 +52,13 @@ pub(super) fn target(entry: &str) -> Arc<Target> {
         "endpoints": {"token": "https://p.example/token", "userinfo": "https://p.example/me"},
     }))
     .unwrap();
-    let description = catalog::resolve(catalog::get(entry).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
-    Arc::new(Target::new(description, spec, None, Arc::new(Offline::default())))
+    target_of(&spec)
+}
+
+pub(super) fn target_of(spec: &IntegrationProviderSpec) -> Arc<Target> {
+    let entry = catalog::entry_of(spec).unwrap();
+    let description = catalog::resolve(&entry, spec, "p", &BTreeMap::new()).unwrap();
+    Arc::new(Target::new(description, spec.clone(), None, Arc::new(Offline::default())))
 }
 
 fn grant() -> Grant {
@@ -101,6 +106,8 @@ pub(super) fn connection() -> Situation {
         next_probe: None,
         usage: ProviderUse::Allowed,
         incident: None,
+        token_incident: None,
+        probe: None,
         record: RecordState::Missing,
         newest_known: None,
         endings: Vec::new(),
@@ -185,6 +192,7 @@ impl Situation {
                 ordinal: Some(1),
                 obtained_at: Time(at(0)),
                 expires_at: None,
+                reminder: None,
             }),
             token: Some(TokenStatus {
                 expires_at: Some(Time(at(3_600))),

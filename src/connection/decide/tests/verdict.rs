@@ -198,23 +198,6 @@ fn what_the_provider_decided_about_the_grant_stands_until_there_is_a_new_one() {
 }
 
 #[test]
-fn a_grant_that_expires_is_announced_two_weeks_before_unless_its_expiry_moves() {
-    let day = 86_400;
-    let ending = |in_days: i64, moves| {
-        let it = good().grant(|grant| {
-            grant.refresh_expires_at = Some(at(60 + in_days * day));
-            grant.refresh_end_moves = moves;
-        });
-        it.decided().authorized
-    };
-    let soon = ending(14, Some(false));
-    assert_eq!((soon.truth(), soon.reason), (True, Reason::GrantExpiringSoon));
-    for (in_days, moves) in [(15, Some(false)), (14, Some(true)), (14, None), (0, Some(false))] {
-        assert_eq!(ending(in_days, moves).reason, Reason::Authorized, "{in_days} {moves:?}");
-    }
-}
-
-#[test]
 fn what_could_not_be_published_is_tried_again() {
     let failed = good().status(|status| status.conditions.clear()).told(
         "SecretPublished",

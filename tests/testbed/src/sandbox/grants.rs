@@ -194,7 +194,7 @@ impl State {
         }
     }
 
-    fn end_access(&mut self, grant: &str, now: u64) {
+    pub fn end_access(&mut self, grant: &str, now: u64) {
         let ended = self.grants.get_mut(grant).map(|found| std::mem::take(&mut found.live_access));
         for text in ended.unwrap_or_default() {
             let Some(found) = self.access.get_mut(&text) else { continue };

@@ -206,6 +206,19 @@ impl RealmHandle {
         Ok(())
     }
 
+    /// Ends the access tokens of a grant, which itself lives on.
+    pub fn end_access_tokens(&self, grant: &str) -> Result<(), RealmError> {
+        let now = self.0.clock.now_ms();
+        let mut state = self.0.lock();
+        if !state.grants.contains_key(grant) {
+            return Err(RealmError::UnknownGrant);
+        }
+        state.end_access(grant, now);
+        drop(state);
+        self.0.announce();
+        Ok(())
+    }
+
     /// Decides a device request: for an account, or against it.
     pub fn decide_device(&self, user_code: &str, account: Option<&str>) -> Result<(), RealmError> {
         let now = self.0.clock.now_ms();

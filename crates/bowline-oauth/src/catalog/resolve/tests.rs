@@ -657,3 +657,28 @@ fn a_whole_service_is_an_overlay_over_the_generic_entry() {
     assert!(description.receiving_addresses().any(|(place, _)| place == "/endpoints/refresh"));
     assert_eq!(description.refresh.per_minute, Some(20));
 }
+
+#[test]
+fn a_probe_is_neither_so_frequent_that_it_harms_nor_so_rare_that_it_is_of_no_use() {
+    let entry = |every: &str| {
+        let overlay = json!({"type": "generic-oauth2", "overlay": {"probe": {"every": every}}});
+        entry_of(&serde_json::from_value(overlay).unwrap()).map(drop)
+    };
+    assert!(entry("10s").is_ok() && entry("168h").is_ok());
+    for every in ["9s", "169h"] {
+        let refused = entry(every).unwrap_err().to_string();
+        assert!(refused.contains("probe.every"), "{refused}");
+    }
+}
+
+#[test]
+fn a_grant_of_an_app_in_testing_ends_after_seven_days() {
+    let lives = |parameters: serde_json::Value| {
+        let spec = serde_json::from_value(json!({"type": "google", "parameters": parameters})).unwrap();
+        let description = resolve(get("google").unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
+        description.grant.consent_lives()
+    };
+    assert_eq!(lives(json!({})), None);
+    let week = std::time::Duration::from_hours(7 * 24);
+    assert_eq!(lives(json!({"publishing_status": "testing"})), Some(week));
+}

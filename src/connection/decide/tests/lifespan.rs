@@ -1,0 +1,116 @@
+//! Grants that end by themselves: who is told, and what keeps them.
+
+use bowline_api::IntegrationProviderSpec;
+use bowline_api::reason::Reason;
+use k8s_openapi::jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::situation::{Situation, at, good, target_of};
+use crate::vault::Credential;
+
+const DAY: i64 = 86_400;
+
+/// At the sandbox, whose entry says this of grants instead.
+fn granting(grant: &Value) -> Situation {
+    let overlay = json!({"grant": grant});
+    let spec: IntegrationProviderSpec = serde_json::from_value(json!({
+        "type": "sandbox", "overlay": overlay,
+        "endpoints": {"token": "https://p.example/token", "userinfo": "https://p.example/me"},
+    }))
+    .unwrap();
+    good().provider(Ok(target_of(&spec)))
+}
+
+/// The reminder at this second: how many days ahead, and of which end.
+fn reminder(situation: Situation, second: i64) -> Option<(i32, Timestamp)> {
+    let reminder = situation.at_second(second).decided().reminder;
+    reminder.map(|reminder| (reminder.days, reminder.ends_at))
+}
+
+#[test]
+fn a_grant_that_ends_whatever_happens_is_announced_thirty_seven_and_one_day_ahead() {
+    let told = || {
+        granting(&json!({"refreshLifetime": null})).grant(|grant| {
+            grant.refresh_issued_at = Some(at(0));
+            grant.refresh_expires_at = Some(at(90 * DAY));
+            grant.refresh_end_moves = Some(false);
+            (grant.obtained_at, grant.expires_at) = (at(59 * DAY), Some(at(90 * DAY)));
+        })
+    };
+    let consent = || {
+        granting(&json!({"refreshLifetime": null, "consentLifetime": "2160h"})).grant(|grant| {
+            grant.consent.given_at = Some(at(0));
+            (grant.obtained_at, grant.expires_at) = (at(59 * DAY), Some(at(90 * DAY)));
+        })
+    };
+    for situation in [told, consent] as [fn() -> Situation; 2] {
+        for (day, days) in
+            [(59, None), (60, Some(30)), (83, Some(7)), (88, Some(7)), (89, Some(1)), (90, None)]
+        {
+            let expected = days.map(|days| (days, at(90 * DAY)));
+            assert_eq!(reminder(situation(), day * DAY), expected, "day {day}");
+        }
+        let plan = situation().at_second(60 * DAY).decided();
+        assert_eq!(plan.authorized.reason, Reason::GrantExpiringSoon);
+        assert_eq!((plan.reminder_at, plan.grant_ends_at), (Some(at(83 * DAY)), Some(at(90 * DAY))));
+        let over = situation().ruled(Reason::GrantExpired);
+        assert_eq!(reminder(over, 60 * DAY), None, "it is over already");
+    }
+}
+
+#[test]
+fn an_end_that_every_refresh_moves_is_no_news_while_it_is_refreshed_or_before_it_is_known_to_stay() {
+    for moves in [Some(true), None] {
+        let moving = granting(&json!({"refreshLifetime": null})).grant(|grant| {
+            grant.refresh_expires_at = Some(at(10 * DAY));
+            grant.refresh_end_moves = moves;
+        });
+        assert_eq!(reminder(moving, DAY), None, "{moves:?}");
+    }
+}
+
+#[test]
+fn a_token_without_a_refresh_token_is_announced_before_it_ends_unless_it_lives_for_hours() {
+    let ending = |lives: i64| {
+        good().grant(|grant| {
+            grant.expires_at = Some(at(lives));
+            grant.credential = Credential::ApiKey { api_key: SecretString::from("k") };
+        })
+    };
+    assert_eq!(reminder(ending(90 * DAY), 61 * DAY), Some((30, at(90 * DAY))));
+    assert_eq!(reminder(ending(6 * DAY), 0), Some((7, at(6 * DAY))), "imported late in its life");
+    assert_eq!(reminder(ending(3_600), 3_500), None);
+}
+
+#[test]
+fn a_grant_that_ends_unused_is_refreshed_before_also_where_nobody_needs_a_new_token() {
+    let idle = |limit: &str| {
+        let it = granting(&json!({"refreshLifetime": null, "idleLifetime": limit}));
+        it.grant(|grant| grant.expires_at = None)
+    };
+    assert_eq!(idle("4320h").decided().next_attempt, Some(at(150 * DAY)));
+    let sooner = idle("30m").grant(|grant| grant.expires_at = Some(at(7_200))).decided();
+    assert_eq!(sooner.next_attempt, Some(at(1_200)), "its token would live on, and nothing could renew it");
+    let replaced = granting(&json!({"refreshLifetime": "1h"})).grant(|grant| {
+        grant.expires_at = None;
+        grant.refresh_issued_at = Some(at(0));
+    });
+    assert_eq!(replaced.decided().next_attempt, Some(at(2_400)));
+    let none = granting(&json!({"refreshLifetime": null})).grant(|grant| grant.expires_at = None);
+    assert_eq!(none.decided().next_attempt, None);
+}
+
+#[test]
+fn the_owner_hears_of_an_idle_limit_only_where_nothing_keeps_the_grant() {
+    let idle = || granting(&json!({"refreshLifetime": null, "idleLifetime": "4320h"}));
+    let end = at(180 * DAY);
+    assert_eq!(reminder(idle(), 150 * DAY + 60), None, "the refresh is due");
+    assert_eq!(reminder(idle(), 152 * DAY), Some((30, end)), "the refresh should have come long ago");
+    let suspended = || idle().spec(json!({"suspend": true}));
+    assert_eq!(reminder(suspended(), 149 * DAY), None);
+    assert_eq!(reminder(suspended(), 150 * DAY), Some((30, end)));
+    let plan = suspended().at_second(173 * DAY).decided();
+    assert_eq!((plan.authorized.reason, plan.task), (Reason::GrantExpiringSoon, None), "nothing is sent");
+    assert!(plan.authorized.message.contains("remove spec.suspend"), "{}", plan.authorized.message);
+}
