@@ -107,7 +107,9 @@ async fn consent(
     }
     let code = SecretString::from("CODE");
     let verifier = SecretString::from("VERIFIER");
-    let code = Code { code: &code, verifier: &verifier, redirect_uri: REDIRECT_URI, scopes: &[] };
+    let sent_challenge = begun.sends_challenge;
+    let code =
+        Code { code: &code, verifier: &verifier, sent_challenge, redirect_uri: REDIRECT_URI, scopes: &[] };
     exchange::exchange(stage, description, app, code, now).await.map(|granted| granted.answer)
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::calls::{ApiCall, Identity, KeyUsage, Revoke};
 use super::errors::ErrorTable;
-use super::look::{Color, Group};
+use super::look::{Color, Group, Setup};
 use super::merge::merge;
 use super::parameter::Parameter;
 use super::pointer::Pointer;
@@ -38,12 +38,18 @@ pub struct CatalogEntry {
     pub color: Color,
     /// Values that an administrator or a connection sets.
     pub parameters: BTreeMap<String, Parameter>,
+    /// What an administrator sets up at the provider first.
+    pub(crate) setup: Setup,
     /// How credentials begin, kind → prefix. Published formats grow: a hint, never a check.
     pub(crate) token_prefixes: BTreeMap<String, String>,
+    /// What ends a grant, besides a revocation and the lifetimes that are stated elsewhere.
+    pub(crate) endings: Vec<String>,
     /// Limits that the provider sets, for people.
     pub(crate) limits: Vec<String>,
     /// What else an administrator should know.
     pub(crate) notes: Vec<String>,
+    /// What is believed, and stated by none of the sources.
+    pub(crate) unverified: Vec<String>,
     /// Documents and code that the facts come from.
     pub(crate) sources: Vec<String>,
     /// How well the facts are established.
@@ -245,6 +251,11 @@ impl<U> ThirdParty<U> {
         there.map(|(key, path)| (key.as_str(), path.behind_first_name()))
     }
 
+    /// Whether a value is published under this key.
+    pub fn publishes(&self, key: &str) -> bool {
+        self.publish.contains_key(key)
+    }
+
     /// Whether calls have values to publish.
     pub fn publishes_from_calls(&self) -> bool {
         self.published_from(PublishedFrom::UserInfo)
@@ -254,7 +265,7 @@ impl<U> ThirdParty<U> {
     }
 
     /// Names of the parameters of a callback that are read besides the standard's.
-    pub fn callback_parameters(&self) -> BTreeSet<&str> {
+    pub fn callback_parameters(&self) -> BTreeSet<String> {
         let is_there = |path: &&Pointer| PublishedFrom::of(path) == Some(PublishedFrom::Callback);
         self.publish.values().filter(is_there).filter_map(Pointer::second_name).collect()
     }

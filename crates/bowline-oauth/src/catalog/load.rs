@@ -188,7 +188,9 @@ fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     entry.publish.iter().try_for_each(|(key, path)| match PublishedFrom::of(path) {
         _ if !is_free_key(key) => Err(EntryFlaw::BadKey(key.clone())),
         None => Err(EntryFlaw::UnknownSource(key.clone())),
-        Some(PublishedFrom::Callback) if matches!(path.second_name(), None | Some("code" | "state")) => {
+        Some(PublishedFrom::Callback)
+            if matches!(path.second_name().as_deref(), None | Some("code" | "state")) =>
+        {
             Err(EntryFlaw::SecretOfCallback(key.clone()))
         }
         Some(PublishedFrom::UserInfo) if !sources.contains(&IdentitySource::Call) => {

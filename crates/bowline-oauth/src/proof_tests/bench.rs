@@ -13,6 +13,7 @@ use crate::answer::{TokenAnswer, extras_of_callback};
 use crate::app::{App, AppPurpose};
 use crate::authorize::{AuthorizationRequest, begin};
 use crate::callback::callback_issuer;
+use crate::catalog::entry::Pkce;
 use crate::catalog::protocol::ProviderAccount;
 use crate::catalog::{Description, get, resolve};
 use crate::classify::Failure;
@@ -184,7 +185,9 @@ impl Bench {
     ) -> Result<Result<TokenAnswer, Failure>, String> {
         let code = came.get("code").ok_or("no code")?;
         let (code, scopes) = (SecretString::from(code.clone()), self.scopes());
-        let sent = Code { code: &code, verifier: &verifier, redirect_uri: BACK, scopes: &scopes };
+        let sent_challenge = self.description.authorize.pkce != Pkce::None;
+        let sent =
+            Code { code: &code, verifier: &verifier, sent_challenge, redirect_uri: BACK, scopes: &scopes };
         let granted = exchange(&self.http, &self.description, &self.app, sent, NOW).await;
         Ok(granted.map(|granted| granted.answer))
     }

@@ -187,7 +187,7 @@ impl fmt::Display for Meaning {
 /// Refusals and what else goes wrong.
 impl Bench {
     /// Whether the entry makes such a request, so that its refusals can be seen.
-    fn asks(&self, operation: Operation) -> bool {
+    pub(super) fn asks(&self, operation: Operation) -> bool {
         match operation {
             Operation::Refresh => self.renewal().is_some(),
             Operation::Account => self.description.identity_url().is_some(),
