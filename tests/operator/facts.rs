@@ -84,10 +84,12 @@ async fn fact_zero_without_a_refresh_token_is_no_end() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn fact_values_beside_the_token_are_published_from_answer_callback_and_user_info() {
+async fn fact_values_beside_the_token_are_published_from_answer_callback_and_calls() {
     let it = scene("beside").await;
-    let draft = it.provider(Rotation::SingleUse).spec(json!({"overlay": {"publish": {
-        "site": "/answer/instance_url", "from": "/callback/iss", "mail": "/userInfo/email", "none": "/callback/none"}}}));
+    let draft = it.provider(Rotation::SingleUse).spec(json!({"overlay": {
+        "publishCall": {"method": "POST", "url": it.realm.url("userinfo")},
+        "publish": {"site": "/answer/instance_url", "from": "/callback/iss", "mail": "/userInfo/email",
+            "called": "/call/email", "none": "/callback/none"}}}));
     draft.apply().await;
     let template = json!({"template": {"data": {"crm": "{{ extras.site }}|{{ token }}"}}});
     it.connection("mail").apply().await;
@@ -103,7 +105,7 @@ async fn fact_values_beside_the_token_are_published_from_answer_callback_and_use
         (keys["site"].as_str(), keys["mail"].as_str()),
         ("https://eu7.crm.example", "alice@example.com")
     );
-    assert_eq!(keys["from"], it.realm.issuer());
+    assert_eq!((keys["from"].clone(), keys["called"].clone()), (it.realm.issuer(), keys["mail"].clone()));
     assert!(!keys.contains_key("none"));
     assert!(it.secret("file").await["crm"].starts_with("https://eu7.crm.example|"));
     // A refresh does not say it again, and it stays.
@@ -111,8 +113,8 @@ async fn fact_values_beside_the_token_are_published_from_answer_callback_and_use
     let renewed =
         it.until_secret("mail", "another token", |new| new["access_token"] != keys["access_token"]).await;
     assert_eq!(
-        (&renewed["site"], &renewed["from"], &renewed["mail"]),
-        (&keys["site"], &keys["from"], &keys["mail"])
+        (&renewed["site"], &renewed["from"], &renewed["mail"], &renewed["called"]),
+        (&keys["site"], &keys["from"], &keys["mail"], &keys["called"])
     );
     // What an overlay takes back leaves the Secret with the next token, although the grant still has it.
     it.change_provider(json!({"spec": {"overlay": {"publish": {"mail": null}}}})).await;
