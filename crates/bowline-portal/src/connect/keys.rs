@@ -103,7 +103,7 @@ fn not_done(why: &str) -> PageError {
 async fn ending(subject: &Subject, name: &str) -> Result<AttemptEnding, PageError> {
     let (attempts, deadline) = (&subject.visit.app.attempts, Instant::now() + WAITS);
     let too_late = || {
-        let message = "The operator did not answer in time, so nothing was changed. Try again later.";
+        let message = "The operator did not answer in time. Look at the list of keys before you try again.";
         AttemptEnding::failed(Reason::AuthorizationFailed, message.to_owned())
     };
     loop {
