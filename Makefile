@@ -37,4 +37,5 @@ crds: ## regenerate the definitions of the kinds
 	UPDATE_GOLDEN=1 cargo test --locked -p bowline --test crds committed_definitions
 
 docs: ## regenerate the generated pages
-	UPDATE_GOLDEN=1 cargo test --locked -p bowline -p bowline-api --lib page_is_up_to_date
+	UPDATE_GOLDEN=1 cargo test --locked -p bowline-oauth --lib proof_tests
+	UPDATE_GOLDEN=1 cargo test --locked -p bowline -p bowline-api -p bowline-oauth -p bowline-portal --lib up_to_date

@@ -31,7 +31,7 @@ pub enum CatalogCommand {
     Show {
         /// Name of the entry.
         name: String,
-        /// What to print: text for people, or all fields, of which spec.overlay may change each.
+        /// What to print: text or a page for people, or all fields, of which spec.overlay may change each.
         #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: EntryFormat,
     },
@@ -52,6 +52,8 @@ pub enum EntryFormat {
     /// For people.
     #[default]
     Text,
+    /// For people, as a page in Markdown.
+    Markdown,
     /// All fields, with what the entry inherits.
     Yaml,
 }
@@ -89,6 +91,7 @@ pub async fn run(out: &mut impl Write, command: &CatalogCommand, now: Timestamp)
 fn show(name: &str, output: EntryFormat) -> anyhow::Result<String> {
     let text = match output {
         EntryFormat::Text => catalog::render_entry(name),
+        EntryFormat::Markdown => catalog::render_page(name),
         EntryFormat::Yaml => catalog::render_yaml(name),
     };
     text.with_context(|| format!("the catalogue has no entry {name}; bowline catalog list shows them"))
@@ -182,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_entry_is_an_error_that_says_where_to_look() {
-        for output in [EntryFormat::Text, EntryFormat::Yaml] {
+        for output in [EntryFormat::Text, EntryFormat::Markdown, EntryFormat::Yaml] {
             let command = CatalogCommand::Show { name: "nobody".to_owned(), output };
             let error = run(&mut Vec::new(), &command, Timestamp::UNIX_EPOCH).await.unwrap_err();
             assert!(error.to_string().contains("bowline catalog list"));

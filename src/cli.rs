@@ -108,8 +108,9 @@ pub struct OperatorFlags {
     #[arg(long, env = "BOWLINE_REVOKE_FORMER_AFTER", value_name = "DURATION", default_value = "2m")]
     revoke_former_after: Duration,
 
-    /// How long the mark of another operator process on a grant is respected before it counts as left behind.
-    #[arg(long, env = "BOWLINE_INTENT_TTL", value_name = "DURATION", default_value = "60s")]
+    /// How long the mark of another operator process on a grant is respected before it counts as left behind. Up to four
+    /// requests of 20 seconds are sent under one mark.
+    #[arg(long, env = "BOWLINE_INTENT_TTL", value_name = "DURATION", default_value = "90s")]
     intent_ttl: Duration,
 
     /// Keep each answer of a provider in this directory, sealed, until it is on record: a disk that survives a restart of the

@@ -38,6 +38,7 @@ pub(crate) struct Metrics {
     pass_duration: HistogramVec,
     refreshes: IntCounterVec,
     refresh_lateness: Histogram,
+    provider_clock_ahead: IntGaugeVec,
     provider_requests: IntCounterVec,
     provider_request_duration: HistogramVec,
     publishes: IntCounterVec,
@@ -72,6 +73,7 @@ impl Metrics {
                 &registry,
                 Histogram::with_opts(buckets(&family::REFRESH_LATENESS)),
             )?,
+            provider_clock_ahead: gauges(&family::PROVIDER_CLOCK_AHEAD)?,
             provider_requests: counters(&family::PROVIDER_REQUESTS)?,
             provider_request_duration: histograms(&family::PROVIDER_REQUEST_DURATION)?,
             publishes: counters(&family::PUBLISHES)?,
@@ -126,6 +128,11 @@ impl Metrics {
 
     pub(crate) fn refresh_begun_late_by(&self, lateness: Duration) {
         self.refresh_lateness.observe(lateness.as_secs_f64());
+    }
+
+    /// `catalogue_type` as above.
+    pub(crate) fn provider_clock_ahead(&self, catalogue_type: &str, seconds: i64) {
+        self.provider_clock_ahead.with_label_values(&[catalogue_type]).set(seconds);
     }
 
     pub(crate) fn provider_call(&self, operation: Operation) -> OutcomeTimer {

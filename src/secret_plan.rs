@@ -3,15 +3,29 @@
 use std::sync::Arc;
 
 use bowline_api::reason::Reason;
+use bowline_oauth::catalog::Description;
 
 use crate::publishing::PublishError;
-use crate::vault::Grant;
 use crate::vault::record::GrantVersion;
+use crate::vault::{Credential, Grant};
 
 #[derive(Clone)]
 pub(crate) struct GrantInUse {
     pub(crate) grant: Arc<Grant>,
     pub(crate) version: GrantVersion,
+}
+
+impl GrantInUse {
+    /// Without the values beside a token that the provider's description no longer publishes: an overlay can take them back. What
+    /// belongs to a key was imported with it.
+    pub(crate) fn published_by(mut self, description: &Description) -> Self {
+        let is_kept = |key: &str| description.publishes(key);
+        let is_token = matches!(self.grant.credential, Credential::OAuth { .. });
+        if is_token && !self.grant.published_extras.keys().all(|key| is_kept(key)) {
+            Arc::make_mut(&mut self.grant).published_extras.retain(|key, _| is_kept(key));
+        }
+        self
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

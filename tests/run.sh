@@ -40,6 +40,7 @@ done
 level "1+2 pure and wire" cargo test --locked --workspace --exclude bowline-testbed --lib --bins --no-fail-fast
 # The same test once more, for its table: which entries do what with their providers.
 level "2 entries against their providers' documents" cargo test --locked -p bowline-oauth --lib proof_tests -- --nocapture
+summary+=$(sed -n 's/^proved: /  /p' "$log")$'\n'
 level "5 golden files and module rules" cargo test --locked "${plain[@]}" --no-fail-fast
 level "3 testbed, on a real API server" cargo test --locked -p bowline-testbed --no-fail-fast -- --include-ignored
 level "3 rules and writes, on a real API server" cargo test --locked --test cluster --no-fail-fast -- --include-ignored

@@ -113,7 +113,7 @@ impl Act<'_> {
 
     async fn publish(&mut self) {
         let Self { ctx, connection, observed, .. } = *self;
-        let Some(grant) = observed.record.in_use() else { return };
+        let Some(grant) = observed.in_use() else { return };
         if observed.takes_anothers_name {
             return self.refuse_name();
         }

@@ -74,6 +74,15 @@ impl ObservedConnection {
         self.provider.as_ref().ok()
     }
 
+    /// The grant, as far as its provider publishes it now.
+    pub(crate) fn in_use(&self) -> Option<GrantInUse> {
+        let grant = self.record.in_use()?;
+        Some(match self.target() {
+            Some(target) => grant.published_by(target.description()),
+            None => grant,
+        })
+    }
+
     /// Whether nobody can tell if the connection may use its provider: what that depends on cannot be read, or the provider
     /// object cannot be used.
     pub(crate) fn usage_is_unknown(&self) -> bool {

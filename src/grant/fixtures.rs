@@ -281,6 +281,7 @@ pub(crate) struct Bench {
     pub(crate) api: ApiServer,
     pub(crate) clock: ManualClock,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Bench {
@@ -315,8 +316,8 @@ impl Bench {
             probes: Probes::default(),
         };
         let events = Arc::new(Events::new(client, None));
-        let desk = Arc::new(Desk::new(engine, events, metrics, mpsc::unbounded_channel().0));
-        Self { api, clock, desk }
+        let desk = Arc::new(Desk::new(engine, events, Arc::clone(&metrics), mpsc::unbounded_channel().0));
+        Self { api, clock, desk, metrics }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -32,6 +32,9 @@ const BUSY_FOR: Duration = Duration::from_secs(30);
 /// This many probes in a minute may be sent to one provider. With more grants than that allows, each is checked more rarely.
 const PROBES: usize = 120;
 
+/// Seconds that clocks may differ before it is logged: an answer may take twenty.
+const CLOCKS_MAY_DIFFER: u64 = 60;
+
 pub(crate) struct Gate {
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -179,6 +182,17 @@ impl Gate {
         result
     }
 
+    /// Notes how far the provider's clock is from ours. Lifetimes are counted on ours, so that costs no token; a signed assertion
+    /// or a stated end of another clock may be refused.
+    pub(super) fn compared_clocks(&self, job: &Job, theirs: Timestamp) {
+        let ahead = theirs.duration_since(self.clock.now()).as_secs();
+        self.metrics.provider_clock_ahead(&job.target.description().entry, ahead);
+        if ahead.unsigned_abs() > CLOCKS_MAY_DIFFER {
+            let provider = job.target.provider();
+            tracing::warn!(provider, ahead, "the provider's clock is that many seconds ahead of ours");
+        }
+    }
+
     /// The registration works: if its connections were paused, they continue.
     pub(super) fn accepted(&self, job: &Job) {
         self.works(job, Trouble::Registration, witness(job));
@@ -314,6 +328,7 @@ mod tests {
                 retry_after: None,
                 sent,
                 proves_revoked: class == Class::Reauth,
+                client_refused: false,
                 summary: String::new(),
             };
             assert_eq!(doubted(said(Sent::Refused)), said(Sent::Refused));
@@ -332,6 +347,7 @@ mod tests {
             retry_after: None,
             sent: Sent::Refused,
             proves_revoked: false,
+            client_refused: false,
             summary: "the provider no longer accepts the grant".to_owned(),
         }
     }

@@ -135,7 +135,7 @@ impl Secrets {
         Err(Outcome::IntakeDelayed { message })
     }
 
-    /// Deletes an intake Secret, if it is still the one that was read. If that fails, it is useless anyway.
+    /// Deletes an intake Secret, if it is still the one that was read. If that fails, what came of it is on record, by its UID.
     pub(super) async fn consume(&self, namespace: &str, secret: &UserSecret) {
         let api: Api<Secret> = Api::namespaced(self.kube.clone(), namespace);
         let params = DeleteParams::default()

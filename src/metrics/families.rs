@@ -50,6 +50,8 @@ families! {
         "Faults of this program, by the controller whose reconcile ended with one, or `grant` for work on a grant; it is repeated after a minute.";
     POLICY_PRESENT: Gauge "bowline_policy_present" [] &[],
         "1 while the admission policies that guard ownership are installed and bound, else 0.";
+    PROVIDER_CLOCK_AHEAD: Gauge "bowline_provider_clock_ahead_seconds" ["type"] &[],
+        "How far the clock of a provider of this catalogue type was ahead of ours at its last answer to a refresh, in seconds; negative if it was behind.";
     PROVIDER_REQUEST_DURATION: Histogram "bowline_provider_request_duration_seconds" ["operation"] CALLS,
         "Time from sending a request to a provider until its answer was read or given up, in seconds.";
     PROVIDER_REQUESTS: Counter "bowline_provider_requests_total" ["operation", "class"] &[],

@@ -13,6 +13,7 @@ fn touched() -> Metrics {
     metrics.refresh_begun_late_by(Duration::from_millis(1500));
     metrics.provider_call(Operation::Refresh).finish(None);
     drop(metrics.provider_call(Operation::Revoke));
+    metrics.provider_clock_ahead("github", -2);
     metrics.published(PublishOutcome::Written);
     metrics.set_connections(Phase::Active, 7);
     metrics.set_grants_ending(EndsWithin::Week, 5);

@@ -31,5 +31,10 @@ fn grant(ctx: &Context, connection: &IntegrationConnection) -> Option<GrantInUse
         return None;
     }
     let grant = record.open_grant(&ctx.sealer).ok()??;
-    Some(GrantInUse { grant: Arc::new(grant), version: record.grant_version()? })
+    let grant = GrantInUse { grant: Arc::new(grant), version: record.grant_version()? };
+    let spec = &connection.spec;
+    Some(match ctx.world.provider(&spec.provider, &spec.parameters) {
+        Ok(target) => grant.published_by(target.description()),
+        Err(_) => grant,
+    })
 }

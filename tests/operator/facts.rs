@@ -114,6 +114,10 @@ async fn fact_values_beside_the_token_are_published_from_answer_callback_and_use
         (&renewed["site"], &renewed["from"], &renewed["mail"]),
         (&keys["site"], &keys["from"], &keys["mail"])
     );
+    // What an overlay takes back leaves the Secret, although the grant still has it.
+    it.change_provider(json!({"spec": {"overlay": {"publish": {"mail": null}}}})).await;
+    let rest = it.until_secret("mail", "without the address", |new| !new.contains_key("mail")).await;
+    assert_eq!(rest["site"], keys["site"]);
 }
 
 #[tokio::test]

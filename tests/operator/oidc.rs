@@ -10,12 +10,12 @@ use serde_json::json;
 use crate::looking::until;
 use crate::scene::scene;
 
-async fn lives(name: &str, auth: OidcAuth) {
+async fn lives(name: &str, type_: &str, auth: OidcAuth) {
     let server = OidcServer::start(Duration::from_secs(8)).await.expect("oidc-provider");
     let client = server.client(auth).expect("a client");
     let it = scene(name).await;
     let way = if auth == OidcAuth::Basic { "basic" } else { "post" };
-    it.provider_of_type("generic-oauth2")
+    it.provider_of_type(type_)
         .app(&client.id, &client.secret)
         .spec(json!({"endpoints": {"issuer": server.issuer()}, "parameters": {"client_auth": way}}))
         .apply()
@@ -56,13 +56,19 @@ async fn lives(name: &str, auth: OidcAuth) {
 #[tokio::test]
 #[ignore = "needs an API server and Node: make test"]
 async fn a_grant_of_oidc_provider_rotates_and_is_revoked() {
-    lives("oidc-basic", OidcAuth::Basic).await;
+    lives("oidc-basic", "generic-oauth2", OidcAuth::Basic).await;
 }
 
 #[tokio::test]
 #[ignore = "needs an API server and Node: make test"]
 async fn so_it_does_with_the_client_secret_in_the_body() {
-    lives("oidc-post", OidcAuth::Post).await;
+    lives("oidc-post", "generic-oauth2", OidcAuth::Post).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server and Node: make test"]
+async fn so_it_does_where_a_refresh_token_can_only_be_imported() {
+    lives("oidc-import", "generic-oauth2-refresh", OidcAuth::Basic).await;
 }
 
 #[tokio::test]

@@ -280,9 +280,13 @@ pub fn extras_of_callback(
     extras(description, PublishedFrom::Callback, &document, &mut Allowance::default())
 }
 
-/// Values to publish that the user info has.
-pub(crate) fn extras_of_user_info(description: &Description, document: &Value) -> BTreeMap<String, String> {
-    extras(description, PublishedFrom::UserInfo, document, &mut Allowance::default())
+/// Values to publish that the answer to a call has.
+pub(crate) fn extras_of_call(
+    description: &Description,
+    from: PublishedFrom,
+    document: &Value,
+) -> BTreeMap<String, String> {
+    extras(description, from, document, &mut Allowance::default())
 }
 
 /// The first object that holds an access token, and the token.

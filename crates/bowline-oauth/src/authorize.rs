@@ -42,6 +42,8 @@ pub struct Begun {
     pub address: Url,
     /// The PKCE verifier. Leaves the operator only together with the code.
     pub verifier: SecretString,
+    /// Whether the request carries the verifier's challenge: then the code is exchanged with the verifier, and only then.
+    pub sends_challenge: bool,
 }
 
 impl fmt::Debug for Begun {
@@ -69,19 +71,20 @@ pub async fn begin(
     let verifier = random_text().map_err(|_| RequestError::NoRandomness)?;
     let endpoint = description.endpoints.authorization.as_ref();
     let mut address = endpoint.ok_or(RequestError::NoAuthorizationEndpoint)?.clone();
+    let sends_challenge = description.authorize.pkce != Pkce::None;
     let mut parameters = standard_parameters(description, &app.client_id, request, &verifier)?;
     parameters.extend(own_parameters(description, request, &verifier));
     each_once(&address, &parameters)?;
     let Some(endpoint) = &description.endpoints.pushed_authorization_request else {
         address.query_pairs_mut().extend_pairs(&parameters);
-        return Ok(Begun { address, verifier });
+        return Ok(Begun { address, verifier, sends_challenge });
     };
     let push = ClientRequest { http, description, app, operation: Operation::Push, now };
     let answered = match push.send(|client| pushed(endpoint, client, &parameters)).await {
         Ok(answered) => answered,
         Err(failure) if is_refused(&failure) && !description.authorize.require_pushed => {
             address.query_pairs_mut().extend_pairs(&parameters);
-            return Ok(Begun { address, verifier });
+            return Ok(Begun { address, verifier, sends_challenge });
         }
         Err(failure) => return Err(failure.without_echo(request.state.expose_secret())),
     };
@@ -90,7 +93,7 @@ pub async fn begin(
         reference(answered.document.data(), received).ok_or_else(|| classify::unconfirmed(received))?;
     // RFC 9126 §4: the client and the reference, nothing else.
     address.query_pairs_mut().extend_pairs([("client_id", &app.client_id), ("request_uri", &reference)]);
-    Ok(Begun { address, verifier })
+    Ok(Begun { address, verifier, sends_challenge })
 }
 
 /// Whether the provider does not want this push, and not only now.

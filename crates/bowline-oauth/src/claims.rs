@@ -14,8 +14,19 @@ use super::limits::MAX_ID_TOKEN;
 use crate::catalog::Description;
 
 /// The claims that are kept; the others are not our business.
-const KEPT: [&str; 10] =
-    ["sub", "email", "email_verified", "name", "preferred_username", "tid", "oid", "hd", "iss", "upn"];
+const KEPT: [&str; 11] = [
+    "sub",
+    "email",
+    "email_verified",
+    "name",
+    "preferred_username",
+    "tid",
+    "oid",
+    "hd",
+    "iss",
+    "upn",
+    "realmid",
+];
 
 /// The allowed clock skew, in seconds.
 const SKEW: i64 = 120;

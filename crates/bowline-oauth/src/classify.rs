@@ -34,6 +34,8 @@ pub struct Failure {
     pub sent: Sent,
     /// Whether the code proves that somebody withdrew the grant.
     pub proves_revoked: bool,
+    /// Whether the provider's table says that the client itself was refused.
+    pub client_refused: bool,
     /// One line for people, in our words.
     pub summary: String,
 }
@@ -47,6 +49,7 @@ impl Failure {
             retry_after: None,
             sent,
             proves_revoked: false,
+            client_refused: false,
             summary: summary.to_owned(),
         }
     }
@@ -67,7 +70,7 @@ impl Failure {
             ["invalid_client", "incorrect_client_credentials", "bad_client_secret", "7000215", "7000222"];
         self.class == Class::Config
             && self.sent == Sent::Refused
-            && self.code.as_deref().is_some_and(|code| CODES.contains(&code))
+            && (self.client_refused || self.code.as_deref().is_some_and(|code| CODES.contains(&code)))
     }
 
     /// An answer that was understood, and that the API server does not take because of its size.
@@ -233,12 +236,14 @@ fn read(
     };
     let mut failure = Failure::new(class, effect(class, status), summary);
     let named = finding.as_ref().and_then(|found| found.code.clone()).or(code);
-    failure.code = named.filter(|code| is_plain(code));
+    // Where `error` is a flag, it is no code.
+    failure.code = named.filter(|code| is_plain(code) && code != "true");
     if let Some(code) = &failure.code {
         failure.summary = format!("{summary}: {code}");
     }
     if let Some(found) = finding {
         failure.proves_revoked = found.revoked && class == Class::Reauth && !operation.begins_a_grant();
+        failure.client_refused = found.client;
         failure.retry_after = found.wait;
     }
     failure.with_status(Some(status))

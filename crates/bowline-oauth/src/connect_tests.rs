@@ -91,7 +91,7 @@ impl Bench {
 
     async fn exchange(&self, code: &str, verifier: &SecretString) -> Result<Granted, Failure> {
         let (code, scopes) = (SecretString::from(code.to_owned()), scopes());
-        let sent = Code { code: &code, verifier, redirect_uri: BACK, scopes: &scopes };
+        let sent = Code { code: &code, verifier, sent_challenge: true, redirect_uri: BACK, scopes: &scopes };
         exchange(&self.http, &self.description, &self.app, sent, NOW).await
     }
 }

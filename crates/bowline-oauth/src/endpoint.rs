@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use super::answer::{self, Document, TokenAnswer};
 use super::app::{App, WhichSecret};
 use super::classify::{self, Failure, Operation};
+use super::headers;
 use super::http::{Http, Received, Request};
 use super::request::{Client, RequestError};
 use crate::catalog::Description;
@@ -16,6 +17,8 @@ pub struct Granted {
     pub answer: TokenAnswer,
     /// Which secret the provider accepted.
     pub secret: WhichSecret,
+    /// When it answered, by its own clock, if it says so.
+    pub date: Option<Timestamp>,
 }
 
 /// A request to an endpoint with client authentication.
@@ -52,7 +55,7 @@ impl ClientRequest<'_> {
         let Answered { received, document, secret } = self.send(|client| client.token(grant, scopes)).await?;
         let read = |data| answer::read(data, self.description, &self.app.client_id, nonce, self.now);
         let answer = document.data().and_then(read).ok_or_else(|| classify::without_token(&received))?;
-        Ok(Granted { answer, secret })
+        Ok(Granted { answer, secret, date: headers::date(&received.headers) })
     }
 
     /// Sends what `build` builds, for an answer with data.

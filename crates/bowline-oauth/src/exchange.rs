@@ -20,6 +20,8 @@ pub struct Code<'a> {
     pub code: &'a SecretString,
     /// The PKCE verifier (RFC 7636 §4.1).
     pub verifier: &'a SecretString,
+    /// Whether the request carried its challenge. What the description says of PKCE may have changed since.
+    pub sent_challenge: bool,
     pub redirect_uri: &'a str,
     /// The scopes that were requested: one of them requests an id token.
     pub scopes: &'a [String],
@@ -46,17 +48,21 @@ pub async fn exchange(
     now: Timestamp,
 ) -> Result<Granted, Failure> {
     let asked = ClientRequest { http, description, app, operation: Operation::Exchange, now };
-    let Code { code, verifier, redirect_uri, scopes } = sent;
+    let Code { code, verifier, sent_challenge, redirect_uri, scopes } = sent;
     let secrets = [code.expose_secret(), verifier.expose_secret()];
     let mut grant =
         vec![("grant_type", "authorization_code"), ("code", secrets[0]), ("redirect_uri", redirect_uri)];
-    if description.authorize.pkce != Pkce::None {
+    if sent_challenge {
         grant.push(("code_verifier", secrets[1]));
     }
     let outcome = asked.tokens(&grant, &[], nonce(scopes, verifier).as_deref()).await;
     let granted = outcome.map_err(|failure| {
         let failure = secrets.into_iter().fold(failure, Failure::without_echo);
-        if description.authorize.pkce == Pkce::Unknown { doubting_pkce(failure) } else { failure }
+        if sent_challenge && description.authorize.pkce == Pkce::Unknown {
+            doubting_pkce(failure)
+        } else {
+            failure
+        }
     })?;
     if granted.answer.flaws.contains(&AnswerFlaw::IdToken(ClaimsFlaw::OtherNonce)) {
         return Err(classify::of_another_request());
@@ -103,7 +109,7 @@ mod tests {
         code: &SecretString,
         scopes: &[String],
     ) -> Result<Granted, Failure> {
-        let sent = Code { code, verifier: &verifier(), redirect_uri: BACK, scopes };
+        let sent = Code { code, verifier: &verifier(), sent_challenge: true, redirect_uri: BACK, scopes };
         let outcome = exchange(script, description, app, sent, Timestamp::UNIX_EPOCH).await;
         assert!(!format!("{outcome:?}").contains("canary"));
         outcome
@@ -126,12 +132,28 @@ mod tests {
             ("redirect_uri", BACK),
         ];
         assert_eq!(sent, want.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
 
-        let mut without = description();
-        without.core.authorize.pkce = Pkce::None;
-        let script = Script::of(200, ANSWER);
-        exchanged(&script, &without, &app()).await.unwrap();
-        assert!(!script.body().contains("code_verifier"));
+    /// The server holds the code to the request that it answers, whatever a description has said of PKCE since.
+    #[tokio::test]
+    async fn the_verifier_goes_out_if_its_challenge_did() {
+        let code = SecretString::from("code-canary");
+        for pkce in [Pkce::None, Pkce::Supported] {
+            let mut description = description();
+            description.core.authorize.pkce = pkce;
+            for sent_challenge in [true, false] {
+                let script = Script::of(200, ANSWER);
+                let sent = Code {
+                    code: &code,
+                    verifier: &verifier(),
+                    sent_challenge,
+                    redirect_uri: BACK,
+                    scopes: &[],
+                };
+                exchange(&script, &description, &app(), sent, Timestamp::UNIX_EPOCH).await.unwrap();
+                assert_eq!(script.body().contains("code_verifier"), sent_challenge, "{pkce:?}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -17,11 +17,16 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
         Duration::from_secs(seconds)
     } else {
         // Relative to the provider's own clock, if it sends its time.
-        let from = text(headers, &DATE).and_then(instant).unwrap_or(now);
+        let from = date(headers).unwrap_or(now);
         let wait = instant(value)?.duration_since(from);
         Duration::try_from(wait).unwrap_or(Duration::ZERO)
     };
     Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// When the server answered, by its own clock (RFC 9110 §6.6.1).
+pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    text(headers, &DATE).and_then(instant)
 }
 
 /// Whether a header is ours alone to set: it says where a request goes, who sends it, or how it is framed.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
+use serde_json::Value;
+use url::Url;
 
 use super::answer::{self, Document};
 use super::claims;
@@ -11,6 +13,8 @@ use super::classify::{self, Failure, Operation};
 use super::http::{Http, Received};
 use super::request;
 use crate::catalog::Description;
+use crate::catalog::calls::ApiCall;
+use crate::catalog::entry::PublishedFrom;
 use crate::catalog::protocol::ProviderAccount;
 
 /// What the user info says.
@@ -22,25 +26,64 @@ pub struct UserInfo {
     pub extras: BTreeMap<String, String>,
 }
 
-/// What the user info says of the account that an access token is for. Empty: the description has no such call.
+/// What calls say of the account that an access token is for: the user info, and the description's call for further values
+/// to publish. Empty: the description has no such calls.
 pub async fn user_info(
     http: &dyn Http,
     description: &Description,
     access_token: &SecretString,
     now: Timestamp,
 ) -> Result<UserInfo, Failure> {
-    let (Some(identity), Some(url)) = (&description.identity, description.identity_url()) else {
-        return Ok(UserInfo::default());
-    };
-    let call = &identity.call;
-    let mut request = request::api_call(call.method, url, &call.headers, call.json.as_ref())?;
-    request::bear(&mut request, access_token)?;
-    let received = http.send(request).await?;
-    let document = read(&received);
-    classify::answered(Operation::Identity, description, &received, &document, now)?;
-    let data = document.data().ok_or_else(|| classify::unconfirmed(&received))?;
-    let account = identity.account.read(data)?.ok_or_else(|| classify::unconfirmed(&received))?;
-    Ok(UserInfo { account: Some(account), extras: answer::extras_of_user_info(description, data) })
+    let asked = Asked { http, description, access_token, now };
+    let mut info = asked.account().await?;
+    info.extras.extend(asked.further_values().await?);
+    Ok(info)
+}
+
+/// Calls with an access token.
+pub(crate) struct Asked<'a> {
+    pub(crate) http: &'a dyn Http,
+    pub(crate) description: &'a Description,
+    pub(crate) access_token: &'a SecretString,
+    pub(crate) now: Timestamp,
+}
+
+impl Asked<'_> {
+    /// The account, and what the same answer has to publish.
+    pub(crate) async fn account(&self) -> Result<UserInfo, Failure> {
+        let description = self.description;
+        let (Some(identity), Some(url)) = (&description.identity, description.identity_url()) else {
+            return Ok(UserInfo::default());
+        };
+        let (received, data) = self.send(&identity.call, url).await?;
+        let account = identity.account.read(&data)?.ok_or_else(|| classify::unconfirmed(&received))?;
+        let extras = answer::extras_of_call(description, PublishedFrom::UserInfo, &data);
+        Ok(UserInfo { account: Some(account), extras })
+    }
+
+    /// Values to publish that a call of their own tells. One that the token may not make tells none.
+    async fn further_values(&self) -> Result<BTreeMap<String, String>, Failure> {
+        let call = self.description.publish_call.as_ref();
+        let Some((call, url)) = call.and_then(|call| Some((call, call.url.as_ref()?))) else {
+            return Ok(BTreeMap::new());
+        };
+        match self.send(call, url).await {
+            Ok((_, data)) => Ok(answer::extras_of_call(self.description, PublishedFrom::Call, &data)),
+            Err(failure) if matches!(failure.status, Some(401 | 403)) => Ok(BTreeMap::new()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn send(&self, call: &ApiCall<Option<Url>>, url: &Url) -> Result<(Received, Value), Failure> {
+        let Self { http, description, access_token, now } = *self;
+        let mut request = request::api_call(call.method, url, &call.headers, call.json.as_ref())?;
+        request::bear(&mut request, access_token)?;
+        let received = http.send(request).await?;
+        let document = read(&received);
+        classify::answered(Operation::Identity, description, &received, &document, now)?;
+        let data = document.data().cloned().ok_or_else(|| classify::unconfirmed(&received))?;
+        Ok((received, data))
+    }
 }
 
 /// User info may be a signed JWT (`OpenID` Connect Core §5.3.2), and says so: JSON with dots in it is none. It came from the
@@ -59,7 +102,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::catalog::calls::{ApiCall, Identity, IdentitySource};
+    use crate::catalog::calls::{Identity, IdentitySource};
     use crate::catalog::errors::Class;
     use crate::catalog::protocol::AccountPaths;
     use crate::fixtures::{Script, description, pointers};
@@ -130,6 +173,34 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_asked_where_the_id_token_names_the_account() {
         assert_eq!(asked(&Script::new([]), IdentitySource::IdToken).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn a_call_of_its_own_tells_values_to_publish_and_its_refusal_costs_only_those() {
+        let mut description = told_by(IdentitySource::Call);
+        let url = "https://provider.example.com/sites".parse().unwrap();
+        description.core.publish_call = Some(ApiCall { url: Some(url), ..ApiCall::default() });
+        description.core.publish = [("site".to_owned(), crate::fixtures::pointer("/call/0/id"))].into();
+        let answer = |status, body| Ok(crate::fixtures::answer(status, &[], body));
+        let told = || answer(200, r#"{"sub":"8"}"#);
+        let rows = [
+            (200, r#"[{"id":"cloud-7"}]"#, Ok(Some("cloud-7"))),
+            (200, "[]", Ok(None)),
+            (403, "{}", Ok(None)),
+            (503, "", Err(Class::Transient)),
+        ];
+        for (status, body, want) in rows {
+            let script = Script::new([told(), answer(status, body)]);
+            let info = user_info(&script, &description, &SecretString::from("at"), NOW).await;
+            let found = info.map(|info| {
+                assert_eq!(info.account.unwrap().id, "8");
+                info.extras.get("site").cloned()
+            });
+            let found = found.map_err(|failure| failure.class);
+            assert_eq!(found, want.map(|site| site.map(str::to_owned)), "{status} {body}");
+            assert_eq!(script.requests()[1].uri(), "https://provider.example.com/sites");
+            assert_eq!(script.requests()[1].headers()["authorization"], "Bearer at");
+        }
     }
 
     #[tokio::test]

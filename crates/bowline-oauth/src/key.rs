@@ -231,6 +231,7 @@ mod tests {
             code: Some(code.to_owned()),
             text: None,
             header: None,
+            client: false,
             class,
         };
         openai.core.errors.api =

@@ -5,36 +5,33 @@
 
 mod bench;
 mod columns;
+mod record;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use bowline_testbed::emulator::Family;
 
 use self::bench::{Bench, COLUMNS, Cell};
 use crate::catalog::entries;
+use crate::catalog::proof::EntryProofs;
 
-/// Entries that no family proves, and why.
-const UNPROVED: &[(&str, &str)] = &[
-    ("generic-api-key", "no provider"),
-    ("generic-basic-auth", "no provider"),
-    ("generic-oauth2", "no provider"),
-    ("generic-oauth2-client-credentials", "no provider"),
-    ("generic-oauth2-refresh", "no provider"),
-    ("mcp", "no provider"),
-    ("sandbox", "has a server of its own"),
-    ("sandbox-grace", "has a server of its own"),
-    ("sandbox-none", "has a server of its own"),
-    ("sandbox-optional", "has a server of its own"),
-    ("sandbox-sliding", "has a server of its own"),
-    ("sandbox-token", "has a server of its own"),
+/// Entries without a provider of their own: the server that they run against, and the file with the tests.
+const SERVERS: &[(&str, &str, &str)] = &[
+    ("generic-api-key", "a server that checks keys", "tests/operator/lifecycle.rs"),
+    ("generic-basic-auth", "a server that checks passwords", "tests/operator/lifecycle.rs"),
+    ("generic-oauth2", "`oidc-provider`", "tests/operator/oidc.rs"),
+    ("generic-oauth2-client-credentials", "the sandbox", "tests/operator/who_may_use.rs"),
+    ("generic-oauth2-refresh", "`oidc-provider`", "tests/operator/oidc.rs"),
+    ("mcp", "`oidc-provider`", "tests/operator/mcp.rs"),
 ];
+
+/// Entries of the sandbox, which is made for tests: nothing is proved of a provider.
+const SANDBOX: &[&str] =
+    &["sandbox", "sandbox-grace", "sandbox-none", "sandbox-optional", "sandbox-sliding", "sandbox-token"];
 
 /// What is wrong with the catalogue or the protocol, and not fixed yet. What no longer fails has to be removed.
-const FAULTS: &[&str] = &[
-    // With rotation auth.revoke ends one token, and the refresh token is not sent there.
-    "slack (rotating), revocation: the refresh token still works",
-    "slack (rotating scope_parameter=user_scope), revocation: the refresh token still works",
-];
+const FAULTS: &[&str] = &[];
 
 /// A row of the table.
 fn row(label: &str, cells: &[impl AsRef<str>]) -> String {
@@ -45,13 +42,15 @@ fn row(label: &str, cells: &[impl AsRef<str>]) -> String {
 #[tokio::test]
 async fn every_entry_does_with_its_provider_what_the_provider_documents() {
     let (mut rows, mut notes, mut flaws) = (vec![row("entry", &COLUMNS)], BTreeSet::new(), Vec::new());
+    let mut proofs = EntryProofs::new();
     for (name, family) in Family::all().unwrap() {
         for run in &family.proves {
             let mut bench = Bench::of(&name, run).await;
-            let (label, mut cells) = (bench.row(), Vec::new());
+            let (label, mut cells, mut parts) = (bench.row(), Vec::new(), Vec::new());
             for column in COLUMNS {
                 let cell = bench.prove(column).await;
                 cells.push(cell.to_string());
+                parts.push(record::part(column, &cell));
                 match cell {
                     Cell::Proved(_) => {}
                     Cell::Impossible(why) => notes.extend([format!("{}, {column}: {why}", run.entry)]),
@@ -61,6 +60,9 @@ async fn every_entry_does_with_its_provider_what_the_provider_documents() {
                 }
             }
             rows.push(row(&label, &cells));
+            let proof = proofs.entry(run.entry.clone()).or_default();
+            proof.runs.push(bench.recorded(parts));
+            proof.believed.extend(family.believed(&run.app));
             assert!(bench.emulator.strangers().is_empty(), "{label}: {:?}", bench.emulator.strangers());
         }
     }
@@ -69,6 +71,18 @@ async fn every_entry_does_with_its_provider_what_the_provider_documents() {
     let (found, known): (BTreeSet<_>, BTreeSet<_>) =
         (flaws.iter().map(String::as_str).collect(), FAULTS.iter().copied().collect());
     assert_eq!(found, known, "what fails, and what is known to fail");
+    let proofs = record::with_servers(SERVERS, proofs);
+    println!("\n{}", record::tally(&proofs));
+    record::compare(&proofs);
+}
+
+#[test]
+fn what_a_server_proves_is_in_the_tests_that_are_named() {
+    for (entry, _, tests) in SERVERS {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(tests);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(&format!("\"{entry}\"")), "{tests} does not use {entry}");
+    }
 }
 
 #[test]
@@ -76,8 +90,8 @@ fn every_entry_has_a_family_or_is_known_to_have_none() {
     let families = Family::all().unwrap();
     let runs = families.values().flat_map(|family| &family.proves);
     let mut proved: BTreeSet<_> = runs.map(|run| run.entry.as_str()).collect();
-    for (entry, reason) in UNPROVED {
-        assert!(proved.insert(entry), "{entry} has a family, and here is said: {reason}");
+    for entry in SERVERS.iter().map(|(entry, ..)| entry).chain(SANDBOX) {
+        assert!(proved.insert(entry), "{entry} has a family, and another proof here");
     }
     let all: BTreeSet<_> = entries().keys().map(String::as_str).collect();
     assert_eq!(all, proved);

@@ -207,6 +207,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_provider_says_in_its_own_words_that_the_client_was_refused() {
+        let rotating = App { client_secret_previous: Some(SecretString::from("old")), ..app() };
+        let mut own_words = description();
+        own_words.core.errors.refusals =
+            serde_json::from_str(r#"[{"status": 401, "class": "Config", "client": true}]"#).unwrap();
+        let refused = || Ok(answer(401, &[], r#"{"error":"access_denied"}"#));
+        let script = Script::new([refused(), Ok(answer(200, &[], ANSWER))]);
+        let granted = spend(&script, &own_words, &rotating).await.unwrap();
+        assert_eq!((granted.secret, script.requests().len()), (WhichSecret::Previous, 2));
+        let script = Script::new([refused()]);
+        spend(&script, &description(), &rotating).await.unwrap_err();
+        assert_eq!(script.requests().len(), 1);
+    }
+
+    #[tokio::test]
     async fn a_success_without_access_token_has_an_unknown_outcome() {
         for body in ["{}", "[]", r#"{"access_token":""}"#, r#"{"refresh_token":"rt2"}"#] {
             let failure = spend(&Script::of(200, body), &description(), &app()).await.unwrap_err();

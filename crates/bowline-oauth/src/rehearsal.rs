@@ -107,7 +107,9 @@ async fn consent(
     }
     let code = SecretString::from("CODE");
     let verifier = SecretString::from("VERIFIER");
-    let code = Code { code: &code, verifier: &verifier, redirect_uri: REDIRECT_URI, scopes: &[] };
+    let sent_challenge = begun.sends_challenge;
+    let code =
+        Code { code: &code, verifier: &verifier, sent_challenge, redirect_uri: REDIRECT_URI, scopes: &[] };
     exchange::exchange(stage, description, app, code, now).await.map(|granted| granted.answer)
 }
 
@@ -157,7 +159,8 @@ async fn show_account(
         }
         (None, None) => None,
         (None, Some(_)) => {
-            match identity::user_info(stage, description, &SecretString::from("ACCESS-TOKEN"), now).await {
+            let access_token = &SecretString::from("ACCESS-TOKEN");
+            match (identity::Asked { http: stage, description, access_token, now }).account().await {
                 Ok(info) => {
                     stage.show("Account request", text);
                     info.account

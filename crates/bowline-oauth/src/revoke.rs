@@ -22,6 +22,8 @@ use crate::catalog::protocol::Encoding;
 pub struct Tokens<'a> {
     pub refresh: Option<&'a SecretString>,
     pub access: Option<&'a SecretString>,
+    /// The id of the account, for providers that are told that instead.
+    pub account: Option<&'a str>,
 }
 
 /// The result of a revocation that did not fail.
@@ -55,6 +57,10 @@ pub async fn revoke(
         return Ok(unsupported);
     };
     let asked = ClientRequest { http, description, app, operation: Operation::Revoke, now };
+    if description.revoke.style == RevokeStyle::StripeDeauthorize {
+        let Some(account) = tokens.account else { return Ok(unsupported) };
+        return deauthorize(&asked, &url, account).await;
+    }
     let refresh = tokens.refresh.map(|token| ("refresh_token", token));
     let access = tokens.access.map(|token| ("access_token", token));
     let usable = match description.revoke.style {
@@ -62,8 +68,8 @@ pub async fn revoke(
         RevokeStyle::BearerCall | RevokeStyle::GithubDelete | RevokeStyle::GithubDeleteGrant => {
             [access, None]
         }
-        RevokeStyle::JsonBasic => [access.or(refresh), None],
         _ if description.revoke.scope == RevokeScope::Token => [refresh, access],
+        RevokeStyle::JsonBasic => [access.or(refresh), None],
         _ => [refresh.or(access), None],
     };
     let mut done = None;
@@ -75,6 +81,17 @@ pub async fn revoke(
         done = if done == Some(Revocation::Revoked) { done } else { Some(outcome) };
     }
     Ok(done.unwrap_or(unsupported))
+}
+
+/// Withdraws all that an account gave the app.
+async fn deauthorize(asked: &ClientRequest<'_>, url: &Url, account: &str) -> Result<Revocation, Failure> {
+    let request = |client: &Client<'_>| {
+        let mut request = request::form(url, &[("client_id", client.id), ("stripe_user_id", account)])?;
+        request::bear(&mut request, client.secret.ok_or(RequestError::NoClientAuth)?)?;
+        request::add_headers(&mut request, &client.description.revoke.headers)?;
+        Ok(request)
+    };
+    asked.ask(request, |received| judge(asked, &received)).await.map(|(outcome, _)| outcome)
 }
 
 /// `hint` is the `token_type_hint` of RFC 7009, and a field's name elsewhere.
@@ -101,7 +118,7 @@ fn request(
             request::bear(&mut request, token)?;
             Ok(request)
         }
-        RevokeStyle::None => Err(RequestError::Unbuildable),
+        RevokeStyle::None | RevokeStyle::StripeDeauthorize => Err(RequestError::Unbuildable),
     }?;
     request::add_headers(&mut request, &client.description.revoke.headers)?;
     Ok(request)
@@ -157,7 +174,7 @@ mod tests {
 
     async fn withdraw(script: &Script, description: &Description) -> Result<Revocation, Failure> {
         let (refresh, access) = (SecretString::from("rt-canary"), SecretString::from("at-canary"));
-        let tokens = Tokens { refresh: Some(&refresh), access: Some(&access) };
+        let tokens = Tokens { refresh: Some(&refresh), access: Some(&access), account: Some("acct_7") };
         let outcome = revoke(script, description, &app(), tokens, Timestamp::UNIX_EPOCH).await;
         assert!(!format!("{outcome:?} {tokens:?}").contains("canary"));
         outcome
@@ -166,7 +183,8 @@ mod tests {
     #[tokio::test]
     async fn each_style_makes_its_own_request() {
         use RevokeStyle::{
-            BearerCall, BearerOrNamedForm, FormTokenOnly, GithubDelete, GithubDeleteGrant, JsonBasic, Rfc7009,
+            BearerCall, BearerOrNamedForm, FormTokenOnly, GithubDelete, GithubDeleteGrant, JsonBasic,
+            Rfc7009, StripeDeauthorize,
         };
         let revoke = "https://provider.example.com/revoke";
         let rows = [
@@ -175,6 +193,7 @@ mod tests {
             (BearerOrNamedForm, "POST", revoke, "refresh_token=rt-canary", ""),
             (JsonBasic, "POST", revoke, r#"{"token":"at-canary"}"#, "Basic "),
             (BearerCall, "POST", revoke, "", "Bearer at-canary"),
+            (StripeDeauthorize, "POST", revoke, "client_id=client&stripe_user_id=acct_7", "Bearer s:e+c%r t"),
             (
                 GithubDelete,
                 "DELETE",
@@ -229,6 +248,9 @@ mod tests {
         let (script, standard, app) = (Script::new([]), styled(RevokeStyle::Rfc7009), app());
         let nothing = revoke(&script, &standard, &app, Tokens::default(), Timestamp::UNIX_EPOCH);
         assert_eq!(nothing.await.unwrap(), by_hand);
+        let by_account = styled(RevokeStyle::StripeDeauthorize);
+        let unknown = revoke(&script, &by_account, &app, Tokens::default(), Timestamp::UNIX_EPOCH);
+        assert_eq!(unknown.await.unwrap(), by_hand, "an account that is not known cannot be named");
     }
 
     #[tokio::test]
@@ -276,6 +298,9 @@ mod tests {
             ("slack", 200, r#"{"ok":true,"revoked":true}"#, Some(Revoked)),
             ("slack", 200, r#"{"ok":true,"revoked":false}"#, None),
             ("slack", 200, r#"{"ok":false,"error":"token_revoked"}"#, Some(AlreadyGone)),
+            ("stripe-connect", 200, r#"{"stripe_user_id":"acct_7"}"#, Some(Revoked)),
+            ("stripe-connect", 401, r#"{"error":"invalid_client"}"#, Some(AlreadyGone)),
+            ("stripe-connect", 401, r#"{"error":{"type":"invalid_request_error"}}"#, None),
             ("github", 204, "", Some(Revoked)),
             ("github", 404, "", Some(AlreadyGone)),
             ("github", 200, "{}", None),
@@ -287,7 +312,9 @@ mod tests {
             let spec = serde_json::from_value(json!({ "type": entry })).unwrap();
             let entry_of = crate::catalog::get(entry).unwrap();
             let description = crate::catalog::resolve(entry_of, &spec, entry, &[].into()).unwrap();
-            let outcome = withdraw(&Script::of(status, body), &description).await.ok();
+            // Both tokens are sent where a revocation ends only one.
+            let script = Script::new([(); 2].map(|()| Ok(answer(status, &[], body))));
+            let outcome = withdraw(&script, &description).await.ok();
             assert_eq!(outcome, want, "{entry} {status} {body}");
         }
     }
@@ -296,7 +323,7 @@ mod tests {
     async fn the_previous_secret_is_tried_when_the_client_is_refused() {
         let rotating = App { client_secret_previous: Some(SecretString::from("old")), ..app() };
         let refresh = SecretString::from("rt");
-        let tokens = Tokens { refresh: Some(&refresh), access: None };
+        let tokens = Tokens { refresh: Some(&refresh), ..Tokens::default() };
         let script =
             Script::new([Ok(answer(401, &[], r#"{"error":"invalid_client"}"#)), Ok(answer(200, &[], ""))]);
         let description = styled(RevokeStyle::Rfc7009);

@@ -207,15 +207,11 @@ mod tests {
 
     #[test]
     fn an_item_of_a_list_and_milliseconds_in_the_body_are_read() {
-        let listed: Webhook = serde_json::from_value(json!({
-            "signature": {"header": "stripe-signature", "item": "v1"}, "time": {"header": "stripe-signature", "item": "t"},
-            "signs": "{time}.{body}", "events": [{"body": [{"at": "/type", "is": "gone"}], "account": ["/account"]}]
-        }))
-        .unwrap();
-        let body = r#"{"type":"gone","account":"acct_1"}"#;
+        let body = r#"{"type":"account.application.deauthorized","account":"acct_1"}"#;
         let header = format!("t={NOW}, v1={}", signed_with(SECRET, &format!("{NOW}.{body}")));
         let (now, secrets) = (Timestamp::from_second(NOW).unwrap(), [SecretString::from(SECRET)]);
-        let heard = hear(&listed, &secrets, &headers(&[("stripe-signature", &header)]), body.as_bytes(), now);
+        let pairs = headers(&[("stripe-signature", &header)]);
+        let heard = hear(entry("stripe-connect"), &secrets, &pairs, body.as_bytes(), now);
         assert_eq!(heard, Ok(Heard::Ended { account: "acct_1".into() }));
         let body = json!({"webhookTimestamp": NOW * 1000, "type": "OAuthApp", "action": "revoked", "organizationId": "o"});
         let body = body.to_string();

@@ -50,6 +50,7 @@ pub(super) async fn ask(engine: &Engine, job: &Job, request: &str) -> WorkResult
     let pledge = Pledge {
         attempt: name.clone(),
         secret: asked.device_code.clone(),
+        sent_challenge: false,
         redirect_uri: String::new(),
         scopes,
         bound_to: job.binding(Some(&app)),

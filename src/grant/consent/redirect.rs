@@ -74,6 +74,7 @@ async fn request(
     let pledge = Pledge {
         attempt: kept.name.clone(),
         secret: begun.verifier,
+        sent_challenge: begun.sends_challenge,
         bound_to: job.binding(Some(&app)),
         redirect_uri,
         scopes,
@@ -147,8 +148,8 @@ async fn spend(
     // From here on no other process finds the code.
     let kept = engine.consents.step(kept, Step::Exchanging).await.ok_or(Outcome::Stale)?;
     let asked_at = engine.records.clock.now();
-    let Pledge { secret: verifier, redirect_uri, scopes, .. } = pledge;
-    let code = Code { code: &code, verifier, redirect_uri, scopes };
+    let Pledge { secret: verifier, sent_challenge, redirect_uri, scopes, .. } = pledge;
+    let code = Code { code: &code, verifier, sent_challenge: *sent_challenge, redirect_uri, scopes };
     let sent = exchange::exchange(job.target.http(), job.target.description(), app, code, asked_at);
     let sent = engine.gate.timed(Operation::Exchange, sent).await;
     drop(permit);

@@ -32,10 +32,18 @@ pub(super) struct Pledge {
     /// The PKCE verifier (RFC 7636 §4.1) or the device code (RFC 8628 §3.2).
     #[serde(serialize_with = "exposed")]
     pub(crate) secret: SecretString,
+    /// Whether the request carried the challenge of that verifier. An attempt that was kept before this was noted did, as nearly
+    /// all do.
+    #[serde(default = "sent")]
+    pub(crate) sent_challenge: bool,
     /// The redirect URI of the request; empty for device flow.
     pub(crate) redirect_uri: String,
     pub(crate) scopes: Vec<String>,
     pub(crate) bound_to: Binding,
+}
+
+const fn sent() -> bool {
+    true
 }
 
 fn exposed<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {

@@ -221,7 +221,7 @@ pub(crate) async fn whose(engine: &Engine, job: &Job, grant: &Grant) -> Result<U
     let claimed = claimed_account(job, grant).map(into_catalog);
     let description = job.target.description();
     let claims_first = description.identity.as_ref().is_some_and(Identity::trusts_claims_first);
-    if claimed.is_some() && claims_first && !description.publishes_user_info() {
+    if claimed.is_some() && claims_first && !description.publishes_from_calls() {
         return Ok(UserInfo { account: claimed, ..UserInfo::default() });
     }
     match asked(engine, job, grant).await {
@@ -247,9 +247,9 @@ fn may_not_be_asked(failure: &Failure) -> bool {
     matches!(failure.status, Some(401 | 403 | 431))
 }
 
-/// Values of the user info to publish, where the account is known already. What it does not say is not published.
+/// Values of calls to publish, where the account is known already. What they do not say is not published.
 async fn ask_for_extras(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgement {
-    if !job.target.description().publishes_user_info() {
+    if !job.target.description().publishes_from_calls() {
         return Ok(());
     }
     match asked(engine, job, grant).await {

@@ -32,7 +32,9 @@ pub(super) async fn take(engine: &Engine, job: &Job, announcement: &Announcement
         }
         secret => secret?,
     };
-    let put = put_on_record(engine, job, &secret).await;
+    // One that could not be deleted before may have been spent since: what came of it is on record.
+    let put =
+        if has_taken(engine, job, announcement) { Ok(()) } else { put_on_record(engine, job, &secret).await };
     // Good or bad, it is not left there; only what may become good later stays.
     if matches!(put, Ok(()) | Err(Outcome::IntakeRefused { .. })) {
         engine.secrets.consume(&job.place.namespace, &secret).await;
@@ -111,5 +113,44 @@ async fn put_on_record(engine: &Engine, job: &Job, secret: &UserSecret) -> Resul
         Ok(_) => Ok(()),
         Err(NotWritten::TooLarge) => Err(ConsentError::NotKept.into()),
         Err(_) => Err(Outcome::delayed("What was provided could not be put on record now.")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::Api;
+    use kube::api::PostParams;
+    use serde_json::json;
+
+    use super::*;
+    use crate::grant::fixtures::{Bench, job, oauth_grant, target_at};
+    use crate::grant::work::Task;
+    use crate::vault::SourceVersion;
+
+    const ENTRY: &str = "sandbox";
+
+    #[tokio::test]
+    async fn class_27_a_secret_that_could_not_be_deleted_is_not_taken_twice() {
+        let bench = Bench::start().await;
+        let secret: Secret = serde_json::from_value(json!({"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "intake-1", "namespace": "team-a", "labels": {"bowline.dev/connection": "mail"}},
+            "type": "bowline.dev/intake", "data": {"refresh_token": "cjE="}}))
+        .unwrap();
+        let secrets: Api<Secret> = Api::namespaced(bench.api.client(), "team-a");
+        let made = secrets.create(&PostParams::default(), &secret).await.unwrap();
+        let uid = made.metadata.uid.unwrap();
+        let announcement = Announcement::parse(&format!("intake-1/{uid}"));
+        let task = Task::Take(announcement.clone());
+        let job = Job { target: target_at(ENTRY, "http://127.0.0.1:1/token"), ..job(ENTRY, task) };
+        // Its token has been spent since, and the process ended before it could delete the Secret.
+        let source = SourceVersion { uid, resource_version: "1".into(), digest: "d".into() };
+        let app = job.target.app().unwrap();
+        let bound_to = job.binding(Some(app));
+        let grant = Grant { source: Some(source), bound_to, ..oauth_grant(ENTRY, "r2") };
+        bench.keep(bench.holding("u1", &grant)).await;
+        let _ = take(bench.engine(), &job, &announcement).await;
+        assert!(bench.loaded("u1").record.candidate().is_none(), "the spent token would be sent");
     }
 }

@@ -24,7 +24,8 @@ pub(super) async fn revoke(
         return Ok(());
     };
     let (gate, description) = (&engine.gate, job.target.description());
-    let tokens = Tokens { refresh: refresh_token.as_ref(), access: access_token.as_ref() };
+    let account = grant.bound_to.account.as_ref().map(|account| account.id.as_str());
+    let tokens = Tokens { refresh: refresh_token.as_ref(), access: access_token.as_ref(), account };
     let now = engine.records.clock.now();
     let revocation = bowline_oauth::revoke::revoke(job.target.http(), description, app, tokens, now);
     match gate.timed(Operation::Revoke, revocation).await {

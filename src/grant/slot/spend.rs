@@ -23,6 +23,9 @@ use crate::metrics::Operation;
 use crate::vault::{Grant, Opened, Record, Slot, TransitionError};
 
 /// Uses the refresh token in a slot once.
+///
+/// Up to four requests are sent under the intent: for both client secrets, since a refused client has spent nothing, and for the
+/// predecessor in its grace window. Others respect the intent for longer than all four may take.
 pub(crate) async fn spend(engine: &Engine, job: &Job, app: &App, slot: Slot) -> Result<Spent, NotSpent> {
     let Engine { records, gate, .. } = engine;
     let permit = gate.admit(job).await.map_err(NotSpent::NotAdmitted)?;
@@ -94,6 +97,9 @@ pub(crate) async fn send(
     let (http, now) = (job.target.http(), engine.records.clock.now());
     let refresh = bowline_oauth::refresh::refresh(http, job.target.description(), app, token, &[], now);
     let granted = engine.gate.timed(Operation::Refresh, refresh).await?;
+    if let Some(date) = granted.date {
+        engine.gate.compared_clocks(job, date);
+    }
     if granted.secret == WhichSecret::Previous {
         tracing::warn!(provider = job.target.provider(), "the provider still wants client_secret_previous");
     }
@@ -185,6 +191,21 @@ mod tests {
         assert!(matches!(seen.as_slice(), [Some(intent)] if intent.holder == "us"), "{seen:?}");
         assert!(spent.loaded.record.intent(Slot::InUse).is_none());
         assert_eq!(token_on_record(&bench), "r2");
+    }
+
+    #[tokio::test]
+    async fn class_21_how_far_the_providers_clock_is_from_ours_is_noted() {
+        let bench = Bench::start().await;
+        // The server's is the machine's; ours stands at the fixtures' time.
+        let apart = Timestamp::now().duration_since(at(0)).as_secs();
+        let job = provider(|| ()).await;
+        assert!(refreshed(&bench, &job).await.is_ok());
+        let text = bench.metrics.encode().unwrap();
+        let noted = text
+            .lines()
+            .find_map(|line| line.strip_prefix(r#"bowline_provider_clock_ahead_seconds{type="sandbox"} "#))
+            .and_then(|value| value.parse::<i64>().ok());
+        assert!(noted.is_some_and(|noted| (noted - apart).abs() < 3600), "{noted:?} instead of {apart}");
     }
 
     #[tokio::test]

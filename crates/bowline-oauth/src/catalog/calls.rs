@@ -139,9 +139,9 @@ pub(crate) enum RevokeStyle {
     /// Form with `token` and `token_type_hint`, the client authenticated (RFC 7009 §2.1). Refresh token first.
     #[serde(rename = "RFC7009")]
     Rfc7009,
-    /// Form with `token` and nothing else, no client authentication (Google). Refresh or access token.
+    /// Form with `token` and nothing else, no client authentication (Google, Slack). Refresh or access token.
     FormTokenOnly,
-    /// POST without a body, a live access token as bearer (Slack, Dropbox). Refresh first if it has expired.
+    /// POST without a body, a live access token as bearer (Dropbox). Refresh first if it has expired.
     BearerCall,
     /// DELETE `<url>/<client id>/token`, Basic with client id and secret, JSON with `access_token` (GitHub).
     #[serde(rename = "GitHubDelete")]
@@ -155,6 +155,8 @@ pub(crate) enum RevokeStyle {
     JsonBasic,
     /// POST with a form field named `refresh_token` or `access_token`, or the access token as bearer (Linear).
     BearerOrNamedForm,
+    /// Form with `client_id` and `stripe_user_id`, the account's id; the client secret as bearer (Stripe Connect).
+    StripeDeauthorize,
 }
 
 /// What a withdrawal ends at the provider.

@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::calls::{Identity, KeyUsage, Probe, Revoke};
+use super::calls::{ApiCall, Identity, KeyUsage, Probe, Revoke};
 use super::errors::ErrorTable;
-use super::look::{Color, Group};
+use super::look::{Color, Group, Setup};
 use super::merge::merge;
 use super::parameter::Parameter;
 use super::pointer::Pointer;
@@ -38,12 +38,18 @@ pub struct CatalogEntry {
     pub color: Color,
     /// Values that an administrator or a connection sets.
     pub parameters: BTreeMap<String, Parameter>,
+    /// What an administrator sets up at the provider first.
+    pub(crate) setup: Setup,
     /// How credentials begin, kind → prefix. Published formats grow: a hint, never a check.
     pub(crate) token_prefixes: BTreeMap<String, String>,
+    /// What ends a grant, besides a revocation and the lifetimes that are stated elsewhere.
+    pub(crate) endings: Vec<String>,
     /// Limits that the provider sets, for people.
     pub(crate) limits: Vec<String>,
     /// What else an administrator should know.
     pub(crate) notes: Vec<String>,
+    /// What is believed, and stated by none of the sources.
+    pub(crate) unverified: Vec<String>,
     /// Documents and code that the facts come from.
     pub(crate) sources: Vec<String>,
     /// How well the facts are established.
@@ -153,9 +159,11 @@ pub struct ThirdParty<U> {
     /// Scopes.
     pub scopes: ScopeRules,
     /// Further values to publish beside the token, key of the Secret → path. A path begins with where the value comes from:
-    /// `/answer` (the token answer), `/callback` (the parameters of the callback) or `/userInfo`. None of them may be secret
-    /// beyond the token. Templates have them as `extras`.
+    /// `/answer` (the token answer), `/callback` (the parameters of the callback), `/userInfo` or `/call` (the answer to
+    /// `publishCall`). None of them may be secret beyond the token. Templates have them as `extras`.
     pub(crate) publish: BTreeMap<String, Pointer>,
+    /// A call besides the user info whose answer has values to publish. Absent means none.
+    pub(crate) publish_call: Option<ApiCall<U>>,
     /// What a grant is like.
     pub grant: GrantLifecycle,
     /// How often the provider may be asked.
@@ -177,11 +185,12 @@ pub struct ThirdParty<U> {
 impl<A> ThirdParty<Option<A>> {
     /// The one list of addresses that a request, or a person, may be sent to: where each is in an entry's data, what it is
     /// for, and the address.
-    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 15] {
+    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 16] {
         let of = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
         let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
         let probe = self.probe.as_ref().and_then(|probe| probe.call.as_ref()?.url.as_ref());
+        let publish = self.publish_call.as_ref().and_then(|call| call.url.as_ref());
         [
             ("/endpoints/issuer", "issuer", of.issuer.as_ref()),
             ("/endpoints/resource", "resource", of.resource.as_ref()),
@@ -200,6 +209,7 @@ impl<A> ThirdParty<Option<A>> {
             ("/endpoints/adminConsent", "admin consent", of.admin_consent.as_ref()),
             ("/identity/call/url", "the account", identity),
             ("/probe/call/url", "the probe", probe),
+            ("/publishCall/url", "values to publish", publish),
             ("/revoke/url", "revocation", self.revoke.url.as_ref()),
             ("/key/validate/url", "the key's check", key),
         ]
@@ -224,6 +234,7 @@ pub(crate) enum PublishedFrom {
     Answer,
     Callback,
     UserInfo,
+    Call,
 }
 
 impl PublishedFrom {
@@ -232,6 +243,7 @@ impl PublishedFrom {
             "answer" => Some(Self::Answer),
             "callback" => Some(Self::Callback),
             "userInfo" => Some(Self::UserInfo),
+            "call" => Some(Self::Call),
             _ => None,
         }
     }
@@ -244,13 +256,21 @@ impl<U> ThirdParty<U> {
         there.map(|(key, path)| (key.as_str(), path.behind_first_name()))
     }
 
-    /// Whether the user info has values to publish.
-    pub fn publishes_user_info(&self) -> bool {
-        self.published_from(PublishedFrom::UserInfo).next().is_some()
+    /// Whether a value is published under this key.
+    pub fn publishes(&self, key: &str) -> bool {
+        self.publish.contains_key(key)
+    }
+
+    /// Whether calls have values to publish.
+    pub fn publishes_from_calls(&self) -> bool {
+        self.published_from(PublishedFrom::UserInfo)
+            .chain(self.published_from(PublishedFrom::Call))
+            .next()
+            .is_some()
     }
 
     /// Names of the parameters of a callback that are read besides the standard's.
-    pub fn callback_parameters(&self) -> BTreeSet<&str> {
+    pub fn callback_parameters(&self) -> BTreeSet<String> {
         let is_there = |path: &&Pointer| PublishedFrom::of(path) == Some(PublishedFrom::Callback);
         self.publish.values().filter(is_there).filter_map(Pointer::second_name).collect()
     }

@@ -124,7 +124,7 @@ pub(crate) struct RefusalRule {
     /// HTTP status. Absent means any.
     #[schemars(range(min = 100, max = 599))]
     pub(crate) status: Option<u16>,
-    /// Code in the body. Absent means any.
+    /// Code in the body, or the finer one beside it. Absent means any.
     pub(crate) code: Option<String>,
     /// How the text in the body begins. Absent means any.
     pub(crate) text: Option<String>,
@@ -132,6 +132,10 @@ pub(crate) struct RefusalRule {
     pub(crate) header: Option<HeaderRule>,
     /// What it means.
     pub(crate) class: Class,
+    /// Whether it refuses the client itself, so that no token was looked at, and the previous client secret is tried. Absent
+    /// means no.
+    #[serde(default)]
+    pub(crate) client: bool,
 }
 
 /// A header that an answer has.
@@ -152,6 +156,8 @@ pub(crate) struct Finding {
     pub(crate) code: Option<String>,
     /// Whether the code proves that the grant was withdrawn.
     pub(crate) revoked: bool,
+    /// Whether it refuses the client itself.
+    pub(crate) client: bool,
     /// How long to wait at least before the next request.
     pub(crate) wait: Option<std::time::Duration>,
 }
@@ -171,7 +177,7 @@ impl ErrorTable {
     /// The meaning of an API's answer to a live token or key. `None` for a success or an unknown failure.
     pub(crate) fn api(&self, status: u16, headers: &HeaderMap, body: Option<&Value>) -> Option<Finding> {
         let paths = if self.api_code.is_empty() { &self.code } else { &self.api_code };
-        if let Some(found) = self.by_rule(&self.api, paths, status, headers, body) {
+        if let Some(found) = self.by_rule(&self.api, &[paths], status, headers, body) {
             return Some(found);
         }
         let class = match status {
@@ -185,22 +191,25 @@ impl ErrorTable {
 
     /// The meaning of a token endpoint's refusal by `refusals`. `None` if none fits.
     pub(crate) fn refusal(&self, status: u16, headers: &HeaderMap, body: Option<&Value>) -> Option<Finding> {
-        self.by_rule(&self.refusals, &self.code, status, headers, body)
+        self.by_rule(&self.refusals, &[&self.subcode, &self.code], status, headers, body)
     }
 
     fn by_rule(
         &self,
         rules: &[RefusalRule],
-        code: &Pointers,
+        codes: &[&Pointers],
         status: u16,
         headers: &HeaderMap,
         body: Option<&Value>,
     ) -> Option<Finding> {
-        let code = body.and_then(|body| code.text(body));
+        let codes: Vec<String> = codes.iter().filter_map(|code| code.text(body?)).collect();
         let text = body.and_then(|body| self.text.text(body));
-        let mut fitting =
-            rules.iter().filter(|rule| rule.fits(status, headers, code.as_deref(), text.as_deref()));
-        fitting.next().map(|rule| self.finding(rule.class, rule.code.clone()))
+        let mut fitting = rules.iter().filter(|rule| rule.fits(status, headers, &codes, text.as_deref()));
+        let found = |rule: &RefusalRule| Finding {
+            client: rule.client,
+            ..self.finding(rule.class, rule.code.clone())
+        };
+        fitting.next().map(found)
     }
 
     fn class_of(&self, operation: Operation, code: &str) -> Option<Class> {
@@ -226,6 +235,7 @@ impl ErrorTable {
         let named = code.as_deref().unwrap_or_default();
         Finding {
             class,
+            client: false,
             revoked: self.revoked.contains(named),
             wait: self.wait.get(named).map(|wait| wait.get()),
             code,
@@ -248,9 +258,9 @@ impl Described {
 }
 
 impl RefusalRule {
-    fn fits(&self, status: u16, headers: &HeaderMap, code: Option<&str>, text: Option<&str>) -> bool {
+    fn fits(&self, status: u16, headers: &HeaderMap, codes: &[String], text: Option<&str>) -> bool {
         self.status.is_none_or(|wanted| wanted == status)
-            && self.code.as_deref().is_none_or(|wanted| code == Some(wanted))
+            && self.code.as_ref().is_none_or(|wanted| codes.contains(wanted))
             && self.text.as_deref().is_none_or(|begin| text.is_some_and(|text| text.starts_with(begin)))
             && self.header.as_ref().is_none_or(|wanted| wanted.is_in(headers))
     }

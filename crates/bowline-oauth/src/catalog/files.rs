@@ -5,7 +5,10 @@ pub(super) const DEFAULTS: &str = include_str!("defaults.yaml");
 
 /// Name and text of each file in `providers/`, in the order of their names.
 pub(super) const FILES: &[(&str, &str)] = &[
+    ("atlassian", include_str!("providers/atlassian.yaml")),
+    ("discord", include_str!("providers/discord.yaml")),
     ("dropbox", include_str!("providers/dropbox.yaml")),
+    ("figma", include_str!("providers/figma.yaml")),
     ("generic-api-key", include_str!("providers/generic-api-key.yaml")),
     ("generic-basic-auth", include_str!("providers/generic-basic-auth.yaml")),
     ("generic-oauth2-client-credentials", include_str!("providers/generic-oauth2-client-credentials.yaml")),
@@ -13,14 +16,18 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("generic-oauth2", include_str!("providers/generic-oauth2.yaml")),
     ("github-app-user", include_str!("providers/github-app-user.yaml")),
     ("github", include_str!("providers/github.yaml")),
+    ("gitlab", include_str!("providers/gitlab.yaml")),
     ("gmail", include_str!("providers/gmail.yaml")),
     ("google-calendar", include_str!("providers/google-calendar.yaml")),
     ("google", include_str!("providers/google.yaml")),
+    ("hubspot", include_str!("providers/hubspot.yaml")),
     ("linear", include_str!("providers/linear.yaml")),
     ("mcp", include_str!("providers/mcp.yaml")),
     ("microsoft", include_str!("providers/microsoft.yaml")),
     ("notion", include_str!("providers/notion.yaml")),
     ("outlook", include_str!("providers/outlook.yaml")),
+    ("quickbooks", include_str!("providers/quickbooks.yaml")),
+    ("salesforce", include_str!("providers/salesforce.yaml")),
     ("sandbox-grace", include_str!("providers/sandbox-grace.yaml")),
     ("sandbox-none", include_str!("providers/sandbox-none.yaml")),
     ("sandbox-optional", include_str!("providers/sandbox-optional.yaml")),
@@ -28,6 +35,9 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("sandbox-token", include_str!("providers/sandbox-token.yaml")),
     ("sandbox", include_str!("providers/sandbox.yaml")),
     ("slack", include_str!("providers/slack.yaml")),
+    ("stripe-connect", include_str!("providers/stripe-connect.yaml")),
+    ("zapier", include_str!("providers/zapier.yaml")),
+    ("zoho", include_str!("providers/zoho.yaml")),
 ];
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub(crate) enum EntryFlaw {
     #[error("the default of parameters.{0} is not allowed by itself")]
     BadDefault(String),
     /// Its path does not say where the value comes from.
-    #[error("publish.{0}: a path begins with /answer/, /callback/ or /userInfo/")]
+    #[error("publish.{0}: a path begins with /answer/, /callback/, /userInfo/ or /call/")]
     UnknownSource(String),
     /// The user info has values to publish, and is not asked.
     #[error("publish.{0} is read in the user info, so identity.from needs Call")]
@@ -62,6 +62,9 @@ pub(crate) enum EntryFlaw {
     /// What the answer says is known before the call.
     #[error("identity.from: TokenResponse stands before Call")]
     CallBeforeAnswer,
+    /// There is no call to read it from.
+    #[error("publish.{0} is read in the answer to a call, so publishCall.url is needed")]
+    CallNotStated(String),
     /// It is a code or a state, or is read as it is.
     #[error("publish.{0} is a part of the callback that is not published")]
     SecretOfCallback(String),
@@ -189,11 +192,16 @@ fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     entry.publish.iter().try_for_each(|(key, path)| match PublishedFrom::of(path) {
         _ if !is_free_key(key) => Err(EntryFlaw::BadKey(key.clone())),
         None => Err(EntryFlaw::UnknownSource(key.clone())),
-        Some(PublishedFrom::Callback) if matches!(path.second_name(), None | Some("code" | "state")) => {
+        Some(PublishedFrom::Callback)
+            if matches!(path.second_name().as_deref(), None | Some("code" | "state")) =>
+        {
             Err(EntryFlaw::SecretOfCallback(key.clone()))
         }
         Some(PublishedFrom::UserInfo) if !sources.contains(&IdentitySource::Call) => {
             Err(EntryFlaw::UserInfoNotAsked(key.clone()))
+        }
+        Some(PublishedFrom::Call) if entry.publish_call.as_ref().is_none_or(|call| call.url.is_none()) => {
+            Err(EntryFlaw::CallNotStated(key.clone()))
         }
         Some(_) => Ok(()),
     })
@@ -255,7 +263,8 @@ fn check_webhook(webhook: &Webhook) -> Result<(), EntryFlaw> {
 }
 
 fn check_headers(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
-    let calls = entry.identity.iter().map(|identity| &identity.call.headers);
+    let calls = entry.identity.iter().map(|identity| &identity.call);
+    let calls = calls.chain(&entry.publish_call).map(|call| &call.headers);
     let checks = entry.key.iter().filter_map(|key| Some(&key.validate.as_ref()?.headers));
     let probes = entry.probe.iter().filter_map(|probe| Some(&probe.call.as_ref()?.headers));
     let own = [&entry.token_request.headers, &entry.revoke.headers];

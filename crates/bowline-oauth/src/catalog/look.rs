@@ -1,4 +1,4 @@
-//! How an entry looks to people: its group, its colour, and what a scope means in plain words.
+//! How an entry looks to people: its group, its colour, what a scope means in plain words, and what to set up first.
 
 use std::fmt;
 
@@ -107,6 +107,19 @@ pub enum ScopeKind {
     Write,
     /// It changes who may do what, or settings for others.
     Manage,
+}
+
+/// What an administrator sets up at the provider before people can connect, or what a person creates there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Setup {
+    /// What the provider calls it, such as `OAuth app`.
+    pub(crate) what: String,
+    /// The page where it is created.
+    pub(crate) page: Option<String>,
+    /// What to do there, one sentence each. `CALLBACK` stands for the callback URL, `` `CLIENT_ID` `` and `` `CLIENT_SECRET` ``
+    /// for what goes into the app Secret.
+    pub(crate) steps: Vec<String>,
 }
 
 #[cfg(test)]

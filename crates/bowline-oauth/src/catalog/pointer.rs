@@ -30,9 +30,9 @@ impl Pointer {
         self.0.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~"))
     }
 
-    /// The name below the first one.
-    pub(crate) fn second_name(&self) -> Option<&str> {
-        self.0.split('/').nth(2)
+    /// The name below the first one, unescaped.
+    pub(crate) fn second_name(&self) -> Option<String> {
+        self.names().nth(1)
     }
 
     /// What is left behind the first name.
@@ -185,5 +185,8 @@ mod tests {
         assert_eq!(parts("/answer/a/0"), (Some("answer".to_owned()), "/a/0".to_owned()));
         assert_eq!(parts("/answer"), (Some("answer".to_owned()), String::new()));
         assert_eq!(parts(""), (None, String::new()));
+        let second = |text: &str| pointer(text).second_name();
+        assert_eq!(second("/callback/realm~1Id~0").as_deref(), Some("realm/Id~"));
+        assert_eq!(second("/callback"), None);
     }
 }

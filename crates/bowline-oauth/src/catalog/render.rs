@@ -1,17 +1,21 @@
 //! The catalogue as text, for `bowline catalog`: templates in `render/`, over entries with their defaults.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::iter;
 use std::sync::LazyLock;
 
+use bowline_api::connection::Method;
 use bowline_api::duration::Duration;
 use bowline_api::provider::Rotation;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, merge_maps};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
+use super::calls::{RevokeScope, RevokeStyle};
 use super::entry::CatalogEntry;
 use super::load::{entries, get};
+use super::proof::{EntryProof, proof_of};
 
 /// No line is longer, unless a word is.
 const WIDTH: usize = 100;
@@ -30,6 +34,8 @@ static TEMPLATES: LazyLock<Environment<'_>> = LazyLock::new(|| {
         ("list", include_str!("render/list.txt")),
         ("entry", include_str!("render/entry.txt")),
         ("example", include_str!("render/example.txt")),
+        ("provider", include_str!("render/provider.yaml")),
+        ("page", include_str!("render/page.md")),
     ] {
         templates.add_template(name, text).expect("a template of ours");
     }
@@ -37,12 +43,12 @@ static TEMPLATES: LazyLock<Environment<'_>> = LazyLock::new(|| {
 });
 
 #[allow(clippy::expect_used, reason = "compiled in, and tests render every entry")]
-fn render(template: &str, context: Value) -> String {
+pub(super) fn render(template: &str, context: Value) -> String {
     let template = TEMPLATES.get_template(template);
     template.and_then(|template| template.render(context)).expect("a template of ours, with what it needs")
 }
 
-/// Entries as a table: name, display name, first method, rotation; and what the last means. Those of the sandbox only
+/// Entries as a table: name, display name, first method, rotation, how it was tested; and what the last two mean. Those of the sandbox only
 /// if `all` are asked for, and then apart. Ends with a line break.
 pub fn render_list(all: bool) -> String {
     let (sandbox, providers): (Vec<_>, Vec<_>) =
@@ -51,23 +57,24 @@ pub fn render_list(all: bool) -> String {
     render("list", context! { all, providers, sandbox, rotations => Serde(rotations()) })
 }
 
-fn is_sandbox(name: &str) -> bool {
+pub(super) fn is_sandbox(name: &str) -> bool {
     name == SANDBOX || name.strip_prefix(SANDBOX).is_some_and(|rest| rest.starts_with('-'))
 }
 
 fn table(entries: &[(&str, &CatalogEntry)]) -> String {
-    let header = ["NAME", "DISPLAY NAME", "METHOD", "ROTATION"].map(str::to_owned);
+    let header = ["NAME", "DISPLAY NAME", "METHOD", "ROTATION", "TESTED"].map(str::to_owned);
     let rows = entries.iter().map(|(name, entry)| {
         let method = entry.methods.first().map(|method| format!("{method:?}")).unwrap_or_default();
         let rotation =
             if entry.uses_tokens() { format!("{:?}", entry.grant.rotation) } else { "-".to_owned() };
-        [(*name).to_owned(), entry.display_name.clone(), method, rotation]
+        let tested = proof_of(name).map_or("-", EntryProof::summary).to_owned();
+        [(*name).to_owned(), entry.display_name.clone(), method, rotation, tested]
     });
-    let rows: Vec<[String; 4]> = iter::once(header).chain(rows).collect();
+    let rows: Vec<[String; 5]> = iter::once(header).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let (name, display, how) = (width(0), width(1), width(2));
-    rows.iter().fold(String::new(), |mut text, [a, b, c, d]| {
-        _ = writeln!(text, "{a:name$}  {b:display$}  {c:how$}  {d}");
+    let (name, display, how, rotation) = (width(0), width(1), width(2), width(3));
+    rows.iter().fold(String::new(), |mut text, [a, b, c, d, e]| {
+        _ = writeln!(text, "{a:name$}  {b:display$}  {c:how$}  {d:rotation$}  {e}");
         text
     })
 }
@@ -87,17 +94,75 @@ pub fn render_yaml(name: &str) -> Option<String> {
     serde_yaml::to_string(&get(name)?.fields()).ok()
 }
 
-fn facts(name: &str, entry: &CatalogEntry) -> Value {
+/// What the templates need to know of an entry.
+pub(super) fn facts(name: &str, entry: &CatalogEntry) -> Value {
     let named = entry.named_addresses().into_iter().filter(|(place, ..)| place.starts_with("/endpoints/"));
     let endpoints: Vec<_> =
         named.filter_map(|(_, name, address)| Some((name, address?.to_string()))).collect();
+    let proof = proof_of(name);
     context! {
         name,
         endpoints => Serde(endpoints),
         entry => merge_maps([Value::from(Serde(entry)), Value::from(Serde(&entry.core))]),
         has_token_endpoint => entry.endpoints.token.is_some(),
+        methods => Serde(entry.methods.iter().map(|it| (format!("{it:?}"), method_in_words(*it))).collect::<BTreeMap<_, _>>()),
+        access_token => access_token(entry),
+        refresh_token => refresh_token(entry),
+        revocation => revocation(entry),
+        rotation => rotation_in_words(entry.grant.rotation),
         rotations => Serde(rotations()),
+        registers_itself => entry.registers_itself(),
         uses_tokens => entry.uses_tokens(),
+        proof => Serde(proof.cloned().unwrap_or_default()),
+        proof_in_short => proof.map_or("-", EntryProof::summary),
+        proof_lines => Serde(proof.map(EntryProof::lines).unwrap_or_default()),
+        proof_classes => Serde(proof.map(EntryProof::classes).unwrap_or_default()),
+        proof_unsaid => Serde(proof.map(EntryProof::unsaid).unwrap_or_default()),
+    }
+}
+
+const fn method_in_words(method: Method) -> &'static str {
+    match method {
+        Method::AuthorizationCode => "a person consents at the provider, by way of the portal",
+        Method::DeviceCode => "a person consents on another device, with a code",
+        Method::RefreshToken => "a refresh token that was obtained elsewhere is imported",
+        Method::ClientCredentials => "the app registration is the grant; no person consents",
+        Method::ApiKey => "a key is provided",
+        Method::BasicAuth => "user name and password are provided",
+    }
+}
+
+fn access_token(entry: &CatalogEntry) -> String {
+    match entry.grant.access_lifetime {
+        Some(lifetime) => format!("lives {}, unless its answer says otherwise", days(lifetime)),
+        None if has_refresh_tokens(entry) || entry.grant.rotation == Rotation::PerMint => {
+            "lives as long as its answer says".to_owned()
+        }
+        None => "does not expire by itself".to_owned(),
+    }
+}
+
+fn refresh_token(entry: &CatalogEntry) -> String {
+    let lifetime = entry.grant.refresh_lifetime.map(|it| format!("; it lives {}", days(it)));
+    if !has_refresh_tokens(entry) {
+        return "none".to_owned();
+    }
+    format!("{}{}", rotation_in_words(entry.grant.rotation), lifetime.unwrap_or_default())
+}
+
+/// Whether the provider issues them: then one can be imported, too.
+fn has_refresh_tokens(entry: &CatalogEntry) -> bool {
+    entry.methods.contains(&Method::RefreshToken)
+}
+
+fn revocation(entry: &CatalogEntry) -> &'static str {
+    match (entry.revoke.style, entry.revoke.scope) {
+        (RevokeStyle::None, _) => {
+            "not possible by request: the grant is erased here, and the person removes the app there"
+        }
+        (_, RevokeScope::Token) => "ends that token alone",
+        (_, RevokeScope::Grant) => "ends all tokens of that account through this app",
+        (_, RevokeScope::Install) => "ends the app's installation, for everybody",
     }
 }
 
@@ -117,19 +182,27 @@ fn wrap(mut line: String, text: &mut String) {
 
 fn rotations() -> Vec<(String, &'static str)> {
     use Rotation::{None, Optional, PerMint, SingleUse, Sliding};
-    let meaning = |rotation| match rotation {
-        None => "it never changes, or there is none",
-        Optional => "a new one may come; treated as SingleUse",
-        Sliding => "a new one comes, and the old one still works",
-        SingleUse => "a new one comes, and the old one dies",
-        PerMint => "there is none: the app registration itself asks for each access token",
-    };
-    [None, Optional, Sliding, SingleUse, PerMint].map(|it| (format!("{it:?}"), meaning(it))).to_vec()
+    [None, Optional, Sliding, SingleUse, PerMint]
+        .map(|it| (format!("{it:?}"), rotation_in_words(it)))
+        .to_vec()
+}
+
+const fn rotation_in_words(rotation: Rotation) -> &'static str {
+    match rotation {
+        Rotation::None => "it never changes, or there is none",
+        Rotation::Optional => "a new one may come; treated as SingleUse",
+        Rotation::Sliding => "a new one comes, and the old one still works",
+        Rotation::SingleUse => "a new one comes, and the old one dies",
+        Rotation::PerMint => "there is none: the app registration itself asks for each access token",
+    }
+}
+
+fn in_words(text: &str) -> String {
+    text.parse::<Duration>().map_or_else(|_| text.to_owned(), days)
 }
 
 /// People count long times in days.
-fn in_words(text: &str) -> String {
-    let Ok(duration) = text.parse::<Duration>() else { return text.to_owned() };
+fn days(duration: Duration) -> String {
     let hours = duration.get().as_secs() / 3600;
     if hours >= 48 && hours.is_multiple_of(24) {
         format!("{} days", hours / 24)
@@ -230,9 +303,11 @@ mod tests {
 
     #[test]
     fn lines_fit_100_columns_unless_a_word_does_not() {
-        let texts = entries().keys().map(|name| render_entry(name).unwrap()).chain([render_list(true)]);
-        for line in texts.collect::<String>().lines() {
-            let fits = line.chars().count() <= WIDTH;
+        let texts: String = entries().keys().map(|name| render_entry(name).unwrap()).collect();
+        // A table is not wrapped.
+        let (texts, list) = (texts.lines().map(|line| (line, WIDTH)), render_list(true));
+        for (line, width) in texts.chain(list.lines().map(|line| (line, WIDTH + 20))) {
+            let fits = line.chars().count() <= width;
             assert!(fits || line.trim_start().starts_with("https://"), "{line}");
         }
         assert!(render_entry("google").unwrap().contains("\n    external apps stop at 100 users.\n"));

@@ -111,12 +111,13 @@ fn overlays_issuer(entry: &CatalogEntry, spec: &IntegrationProviderSpec) -> bool
 /// With another issuer, no address of the entry is trusted with its tokens.
 fn drop_addresses(json: &mut Map<String, Value>) {
     json.remove("endpoints");
-    let without = [
+    let addresses = [
         ("identity", json!({"call": {"url": null}})),
+        ("publishCall", json!({"url": null})),
         ("probe", json!({"call": null})),
         ("revoke", json!({"url": null})),
     ];
-    for (part, none) in without {
+    for (part, none) in addresses {
         if let (Some(Value::Object(part)), Value::Object(none)) = (json.get_mut(part), none) {
             merge(part, &none);
         }

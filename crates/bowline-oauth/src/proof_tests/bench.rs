@@ -1,6 +1,6 @@
 //! One thing to prove, and a whole connection of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use crate::answer::TokenAnswer;
+use crate::answer::{TokenAnswer, extras_of_callback};
 use crate::app::{App, AppPurpose};
 use crate::authorize::{AuthorizationRequest, begin};
 use crate::callback::callback_issuer;
+use crate::catalog::entry::Pkce;
 use crate::catalog::protocol::ProviderAccount;
 use crate::catalog::{Description, get, resolve};
 use crate::classify::Failure;
@@ -81,6 +82,8 @@ pub(super) struct Bench {
 pub(super) struct Connected {
     pub(super) answer: TokenAnswer,
     pub(super) account: ProviderAccount,
+    /// What is published beside the token.
+    pub(super) extras: BTreeMap<String, String>,
 }
 
 impl Connected {
@@ -172,29 +175,44 @@ impl Bench {
     /// The answer to a new code.
     pub(super) async fn exchange(&self) -> Result<Result<TokenAnswer, Failure>, String> {
         let (came, verifier) = self.consent().await?;
-        let code = came.get("code").ok_or("no code")?;
-        let (code, scopes) = (SecretString::from(code.clone()), self.scopes());
-        let sent = Code { code: &code, verifier: &verifier, redirect_uri: BACK, scopes: &scopes };
-        let granted = exchange(&self.http, &self.description, &self.app, sent, NOW).await;
-        Ok(granted.map(|granted| granted.answer))
+        self.exchange_of(&came, verifier).await
     }
 
-    pub(super) async fn read_account(&self, answer: &TokenAnswer) -> Result<ProviderAccount, Failure> {
-        if let Some(account) = &answer.account {
-            return Ok(account.clone());
-        }
-        let token = answer.access_token.as_ref().unwrap();
-        let info = identity::user_info(&self.http, &self.description, token, NOW).await?;
-        Ok(info.account.expect("the entry has a way to name the account"))
+    async fn exchange_of(
+        &self,
+        came: &HashMap<String, String>,
+        verifier: SecretString,
+    ) -> Result<Result<TokenAnswer, Failure>, String> {
+        let code = came.get("code").ok_or("no code")?;
+        let (code, scopes) = (SecretString::from(code.clone()), self.scopes());
+        let sent_challenge = self.description.authorize.pkce != Pkce::None;
+        let sent =
+            Code { code: &code, verifier: &verifier, sent_challenge, redirect_uri: BACK, scopes: &scopes };
+        let granted = exchange(&self.http, &self.description, &self.app, sent, NOW).await;
+        Ok(granted.map(|granted| granted.answer))
     }
 
     /// A whole connection of an account.
     pub(super) async fn connect(&self, account: &str) -> Result<Connected, String> {
         self.family.consent_as(account);
-        let answer = self.exchange().await?.map_err(|failure| self.explained("exchange", &failure))?;
-        let read = self.read_account(&answer).await;
-        let account = read.map_err(|failure| self.explained("account", &failure))?;
-        Ok(Connected { answer, account })
+        let (came, verifier) = self.consent().await?;
+        // The portal passes no other parameters on.
+        let read = self.description.callback_parameters();
+        let returned = came.clone().into_iter().filter(|(name, _)| read.contains(name.as_str())).collect();
+        let answer = self.exchange_of(&came, verifier).await?;
+        let answer = answer.map_err(|failure| self.explained("exchange", &failure))?;
+        let named = answer.account.clone();
+        let mut extras = answer.extras.clone();
+        extras.extend(extras_of_callback(&self.description, &returned));
+        if let Some(account) = named.clone().filter(|_| !self.description.publishes_from_calls()) {
+            return Ok(Connected { answer, account, extras });
+        }
+        let token = answer.access_token.as_ref().unwrap();
+        let info = identity::user_info(&self.http, &self.description, token, NOW).await;
+        let info = info.map_err(|failure| self.explained("account", &failure))?;
+        extras.extend(info.extras);
+        let account = named.or(info.account).expect("the entry has a way to name the account");
+        Ok(Connected { answer, account, extras })
     }
 
     pub(super) async fn refresh(&self, token: &SecretString) -> Result<TokenAnswer, Failure> {
@@ -204,8 +222,9 @@ impl Bench {
     }
 
     pub(super) async fn revoke(&self, connected: &Connected) -> Result<Revocation, Failure> {
-        let Connected { answer: TokenAnswer { refresh_token, access_token, .. }, .. } = connected;
-        let tokens = Tokens { refresh: refresh_token.as_ref(), access: access_token.as_ref() };
+        let Connected { answer: TokenAnswer { refresh_token, access_token, .. }, account, .. } = connected;
+        let account = Some(account.id.as_str());
+        let tokens = Tokens { refresh: refresh_token.as_ref(), access: access_token.as_ref(), account };
         revoke::revoke(&self.http, &self.description, &self.app, tokens, NOW).await
     }
 

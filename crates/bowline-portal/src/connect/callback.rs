@@ -63,8 +63,7 @@ pub(crate) async fn callback(
 fn wanted_parameters(app: &Portal, provider: &str) -> BTreeSet<String> {
     let object = app.cluster.provider(provider);
     let entry = object.and_then(|object| catalog::entry_of(&object.spec).ok());
-    let names = entry.iter().flat_map(|entry| entry.callback_parameters());
-    names.map(str::to_owned).collect()
+    entry.map(|entry| entry.callback_parameters()).unwrap_or_default()
 }
 
 fn over(why: &str) -> PageError {

@@ -372,6 +372,7 @@ pub(super) fn failure(class: Class) -> Failure {
         retry_after: None,
         sent: Sent::Refused,
         proves_revoked: false,
+        client_refused: false,
         summary: "The provider said no.".to_owned(),
     }
 }

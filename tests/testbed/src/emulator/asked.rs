@@ -116,8 +116,13 @@ impl Asked {
     /// The app that the request proves itself as, in one of these ways and in no second one (RFC 6749 §2.3).
     pub fn client<'a>(&self, family: &'a Family, ways: &[ClientProof]) -> Result<&'a EmulatedApp, Wrong> {
         let (id, secret) = (self.text("client_id"), self.text("client_secret"));
-        let basic = self.headers.get(header::AUTHORIZATION).map(|value| basic(value.as_bytes()));
-        let (way, id, secret) = match (basic, id, secret) {
+        let bearer = self.bearer().filter(|_| ways.contains(&ClientProof::Bearer));
+        let basic = self.headers.get(header::AUTHORIZATION).filter(|_| bearer.is_none());
+        let basic = basic.map(|value| basic_pair(value.as_bytes()));
+        let (way, id, secret) = match (basic, id, secret.or(bearer)) {
+            (None, Some(id), Some(secret)) if bearer.is_some() => {
+                (ClientProof::Bearer, id.to_owned(), Some(secret.to_owned()))
+            }
             (Some(_), _, Some(_)) => return Err(Violation::Client.because("it proves itself twice")),
             (Some(None), ..) => return Err(Violation::Client.because("the header cannot be read")),
             (Some(Some((id, secret))), ..) => (ClientProof::Basic, id, Some(secret)),
@@ -143,7 +148,7 @@ impl Asked {
 }
 
 /// Id and secret of a Basic header, each form-decoded after they were split (RFC 6749 §2.3.1).
-fn basic(header: &[u8]) -> Option<(String, String)> {
+fn basic_pair(header: &[u8]) -> Option<(String, String)> {
     let pair = STANDARD.decode(header.strip_prefix(b"Basic ")?).ok()?;
     let pair = String::from_utf8(pair).ok()?;
     let (id, secret) = pair.split_once(':')?;

@@ -202,16 +202,22 @@ impl Book {
         let Consent { client, account, .. } = self.grants[grant].consent.clone();
         match extent {
             Extent::Token => drop(self.tokens.get_mut(token).map(|token| token.ended = true)),
+            Extent::Refresh => self.end(|token| token.kind == TokenKind::Refresh && token.grant == grant),
             Extent::Grant => self.end_grant(grant),
-            Extent::Account => {
-                for other in 0..self.grants.len() {
-                    let consent = &self.grants[other].consent;
-                    if consent.client == client && consent.account == account {
-                        self.end_grant(other);
-                    }
-                }
-            }
+            Extent::Account => drop(self.end_account(&client, &account)),
         }
+    }
+
+    /// Ends all grants between an app and an account. Returns whether there were any.
+    pub fn end_account(&mut self, client: &str, account: &str) -> bool {
+        let is_theirs = |grant: &Grant| {
+            !grant.ended && grant.consent.client == client && grant.consent.account == account
+        };
+        let theirs: Vec<_> = (0..self.grants.len()).filter(|grant| is_theirs(&self.grants[*grant])).collect();
+        for grant in &theirs {
+            self.end_grant(*grant);
+        }
+        !theirs.is_empty()
     }
 
     fn end_grant(&mut self, grant: usize) {

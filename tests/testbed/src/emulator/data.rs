@@ -74,8 +74,8 @@ pub struct Family {
     pub refusals: BTreeMap<String, Refusal>,
     /// What there is to prove.
     pub proves: Vec<Run>,
-    /// What no run can show, and why: a column of the proof, or a class of refusals that the provider does not give (`token
-    /// class policy`, `api class consent`).
+    /// What no run can show, and why: a column of the proof, a class of refusals that the provider does not give (`token class
+    /// Policy`, `api class Consent`), `partial consent` in an answer that names no scopes, or a `revoked access token`.
     #[serde(default)]
     pub lacks: BTreeMap<String, String>,
 }
@@ -167,6 +167,8 @@ pub enum Renewal {
 pub(super) enum Extent {
     /// The token alone.
     Token,
+    /// The refresh tokens of one consent: access tokens work until they expire.
+    Refresh,
     /// The tokens of one consent.
     Grant,
     /// All grants between the account and the app.
@@ -235,6 +237,8 @@ pub(super) enum ClientProof {
     Post,
     /// Only the id: a public client.
     None,
+    /// The id in the body, and the secret as bearer.
+    Bearer,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -268,6 +272,8 @@ pub(super) enum PkceHabit {
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenEndpoint {
     pub at: String,
+    /// Where refresh tokens are used, if not there.
+    pub refresh_at: Option<String>,
     pub takes: Takes,
     /// The first that fits is given.
     pub exchange: Vec<Reply>,
@@ -291,7 +297,10 @@ pub(super) struct RevokeEndpoint {
     #[serde(default)]
     pub takes: Takes,
     /// Where the token is: `bearer`, or names of fields.
+    #[serde(default)]
     pub token: Vec<String>,
+    /// The field that names the account instead, which is the account's value of the same name.
+    pub account: Option<String>,
     /// Whether refresh tokens are taken, too.
     #[serde(default)]
     pub refresh_tokens: bool,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::data::{EmulatedApp, Family, Violation};
+use super::data::{EmulatedApp, Family, Reply, Violation};
 use super::template::{as_text, fill};
 
 /// A data file that cannot be used.
@@ -72,6 +72,25 @@ impl Family {
     /// A text with placeholders, as it is for an account; `None` if a placeholder has no value.
     pub fn expected(&self, template: &str, account: &str) -> Option<String> {
         fill(&template.into(), self.accounts.get(account)?).map(|value| as_text(&value))
+    }
+
+    /// What is played for this app although no document says so.
+    pub fn believed(&self, app: &str) -> Vec<String> {
+        let app =
+            self.apps.get(app).filter(|app| app.believed).map(|_| "what happens to its tokens".to_owned());
+        let replies = |operation: &'static str, replies: &[Reply]| {
+            replies.iter().any(|reply| reply.believed).then(|| format!("the answer to {operation}"))
+        };
+        let account: Vec<_> = self.account.iter().flat_map(|call| call.replies.clone()).collect();
+        let revoke: Vec<_> = self.revoke.iter().map(|revoke| revoke.reply.clone()).collect();
+        let refusals = self.refusals.iter().filter(|(_, refusal)| refusal.believed);
+        app.into_iter()
+            .chain(replies("a code", &self.token.exchange))
+            .chain(replies("a refresh", &self.token.refresh))
+            .chain(replies("the call for the account", &account))
+            .chain(replies("a revocation", &revoke))
+            .chain(refusals.map(|(name, _)| format!("the refusal `{name}`")))
+            .collect()
     }
 
     /// Whether a revocation of what is gone already is told from one that did something.

@@ -106,7 +106,8 @@ impl Stage {
             _ => (Operation::Exchange, &token.exchange),
         };
         let page = (&authorize.at, Operation::Authorize, &authorize.takes, [].as_slice(), None);
-        let tokens = (&token.at, granted, &token.takes, replies.as_slice(), None);
+        let token_at = token.refresh_at.as_ref().filter(|_| granted == Operation::Refresh);
+        let tokens = (token_at.unwrap_or(&token.at), granted, &token.takes, replies.as_slice(), None);
         let calls = account.iter();
         let calls =
             calls.map(|call| (&call.at, Operation::Account, &call.takes, call.replies.as_slice(), None));
@@ -167,7 +168,9 @@ impl Stage {
         } else {
             let (account, scopes) = (play.account.clone(), self.scopes(asked, play.narrowed.as_deref()));
             let client = app.client_id.clone();
+            let of_account = self.data.accounts.get(&account).cloned().unwrap_or_default();
             let code = play.book.code(Consent { client, account, scopes, values: values.clone() });
+            values.extend(of_account);
             values.insert("code".to_owned(), code.into());
             fill(&page.callback.clone().into(), &values)
         };
@@ -215,6 +218,10 @@ impl Stage {
         let app = app.ok_or_else(|| Violation::Client.because("it is unknown"))?;
         let mut values = self.values(consent, turn.as_other);
         values.extend(self.issued(app, consent, issued));
+        // Some repeat the refresh token that they do not replace.
+        values.extend(
+            turn.asked.text("refresh_token").map(|used| ("used_refresh_token".to_owned(), used.into())),
+        );
         values.insert("now".to_owned(), play.book.now.into());
         values.insert("in_an_hour".to_owned(), (play.book.now + 3600).into());
         let id_token = self.data.id_token.as_ref().filter(|it| consent.scopes.contains(&it.scope));
@@ -269,6 +276,9 @@ impl Stage {
                 return Err(Violation::Client.because("the address names another"));
             }
         }
+        if let Some(field) = &revoke.account {
+            return self.revoke_account(turn, play, field);
+        }
         let given = |place: &String| match place.as_str() {
             "bearer" => turn.asked.bearer(),
             name => turn.asked.text(name),
@@ -282,6 +292,17 @@ impl Stage {
         let extent = self.data.app_of(&play.book.consent(grant).client).and_then(|app| app.revocation);
         play.book.revoke(text, revoke.ends.or(extent).unwrap_or(Extent::Token));
         reply(turn.replies, &Values::new())
+    }
+
+    /// Ends all grants of the account that a field names, through the app that asks.
+    fn revoke_account(&self, turn: &Turn<'_>, play: &mut Play, field: &str) -> Result<Answer, Wrong> {
+        let (client, named) =
+            (turn.asked.text("client_id").unwrap_or_default(), turn.asked.fields.get(field));
+        let mut accounts = self.data.accounts.iter();
+        let found = accounts.find(|(_, values)| named.is_some() && values.get(field) == named);
+        let found = found.filter(|(account, _)| play.book.end_account(client, account));
+        let (_, values) = found.ok_or_else(|| Violation::Gone.because("the account is not connected"))?;
+        reply(turn.replies, values)
     }
 
     fn wrong(&self, operation: Option<Operation>, wrong: &Wrong) -> Answer {

@@ -183,3 +183,17 @@ fn a_refusal_that_a_code_does_not_tell_apart_is_ruled_by_status_and_text() {
     assert_eq!(class(403, &json!({"error": "unauthorized_client"})), Some(Reauth));
     assert_eq!(class(400, &json!({"error": "unauthorized_client"})), None);
 }
+
+#[test]
+fn a_rule_speaks_of_the_finer_code_too_and_says_that_the_client_was_refused() {
+    let table: ErrorTable =
+        serde_json::from_value(json!({"code": "/error", "subcode": "/status", "refusals": [
+            {"code": "BAD_CLIENT_SECRET", "class": "Config", "client": true},
+            {"code": "BAD_CLIENT_ID", "class": "Config"},
+        ]}))
+        .unwrap();
+    let client = |body: &Value| table.refusal(400, &HeaderMap::new(), Some(body)).map(|found| found.client);
+    assert_eq!(client(&json!({"error": "invalid_client", "status": "BAD_CLIENT_SECRET"})), Some(true));
+    assert_eq!(client(&json!({"error": "BAD_CLIENT_ID"})), Some(false));
+    assert_eq!(client(&json!({"error": "invalid_client"})), None);
+}

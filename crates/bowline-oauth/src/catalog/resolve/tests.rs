@@ -123,6 +123,21 @@ fn with_another_issuer_no_address_of_the_entry_stays() {
     assert_eq!(description.endpoints, only_issuer);
     assert_eq!(description.core.identity.as_ref().and_then(|identity| identity.call.url.clone()), None);
     assert!(description.needs_discovery());
+    let of = json!({"type": "atlassian", "endpoints": {"issuer": "https://id.example.com"}});
+    let addresses: Vec<_> = resolved(&of, &[]).unwrap().addresses().map(Url::to_string).collect();
+    assert_eq!(addresses, ["https://id.example.com/"], "a call for values to publish gets the token, too");
+}
+
+#[test]
+fn a_server_of_ones_own_has_all_addresses_of_its_provider() {
+    let of = json!({"type": "gitlab", "parameters": {"base_url": "https://code.acme.example/gitlab"}});
+    let own = resolved(&of, &[]).unwrap();
+    assert!(own.addresses().all(|address| address.as_str().starts_with("https://code.acme.example/gitlab")));
+    assert_eq!(token_url(&own), "https://code.acme.example/gitlab/oauth/token");
+    assert!(matches!(
+        resolved(&json!({"type": "zoho", "parameters": {"accounts_server": "evil.example"}}), &[]),
+        Err(ResolveError::BadValue { .. })
+    ));
 }
 
 #[test]
@@ -570,6 +585,12 @@ fn an_overlay_that_does_not_fit_is_refused_with_its_field() {
             json!({"identity": {"from": ["IDToken"]}, "publish": {"site": "/userInfo/site"}}),
             "publish.site is read in the user info",
         ),
+        (json!({"publish": {"site": "/call/0/id"}}), "publish.site is read in the answer to a call"),
+        (
+            json!({"publishCall": {"method": "POST"}, "publish": {"site": "/call/0/id"}}),
+            "publish.site is read in the answer to a call",
+        ),
+        (json!({"publishCall": {"headers": {"Authorization": "x"}}}), "the header Authorization"),
         (json!({"publish": {"refresh_token": "/answer/site"}}), "publish.refresh_token: the key must have"),
         (json!({"publish": {"Private_Key": "/answer/site"}}), "publish.Private_Key: the key must have"),
         (json!({"publish": {"a key": "/answer/site"}}), "publish.a key: the key must have"),
