@@ -147,7 +147,7 @@ fn next(
         rested(observed.actor.consent_rest_until),
         plan.consent_at.filter(|_| idle),
         plan.probe_at.filter(|_| idle),
-        plan.reminder_at,
+        plan.lifespan.changes_at,
         unannounced(observed, now),
         outcome.unfinished.then(|| later(now, TRY_AGAIN)),
         outcome.refused.then(|| later(now, REFUSED)),

@@ -32,7 +32,6 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     let shared = target.as_ref().filter(|_| spec.app.is_none());
     let incident = |trouble| ctx.grants.incidents().present(shared?.provider(), trouble, ctx.clock.now());
     let record = record(ctx, connection, actor.busy);
-    let token_incident = incident(Trouble::Tokens);
     let usage = target.as_ref().map_or(ProviderUse::Allowed, |it| ctx.world.may_use(it, connection));
     let credentials = spec.credentials.as_ref().map(|named| &named.secret_name);
     ObservedConnection {
@@ -40,8 +39,8 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         next_probe: incident(Trouble::Registration).map(|incident| incident.next_probe),
         incident: incident(Trouble::Grants),
         usage,
-        probe: probe(ctx, connection, target.as_deref(), &record, token_incident.is_some()),
-        token_incident,
+        probe: probe(ctx, connection, target.as_deref(), &record, incident(Trouble::Tokens).is_some()),
+        token_incident: incident(Trouble::Tokens),
         record,
         newest_known: newest_known(ctx, connection),
         endings: endings(ctx, connection),

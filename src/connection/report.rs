@@ -209,9 +209,10 @@ impl Report<'_> {
             revision: version.revision,
             ordinal: Some(version.ordinal).filter(|ordinal| *ordinal > 0),
             obtained_at: Time(grant.obtained_at),
-            expires_at: self.plan.grant_ends_at.or(grant.refresh_expires_at).map(Time),
+            expires_at: self.plan.lifespan.ends_at.or(grant.refresh_expires_at).map(Time),
             reminder: self
                 .plan
+                .lifespan
                 .reminder
                 .map(|reminder| ReminderStatus { ends_at: Time(reminder.ends_at), days: reminder.days }),
         })

@@ -312,6 +312,27 @@ impl Desk {
     }
 }
 
+impl WorkView {
+    /// Notes until when more work in this lane makes no sense.
+    fn rest(&mut self, lane: Lane, outcome: Option<&Outcome>, now: Timestamp) {
+        // Work that panicked would do so again at once.
+        let panicked = || Some(later(now, AFTER_PANIC));
+        let rest_until = outcome.map_or_else(panicked, |outcome| outcome.rest_until(now));
+        match (lane, outcome) {
+            (Lane::Refresh, _) => self.rest_until = rest_until,
+            // A code that comes meanwhile must not expire.
+            (Lane::Consent, Some(Outcome::Held { until })) => {
+                self.consent_rest_until = Some(later(now, SLOW).min(*until));
+            }
+            (Lane::Consent, Some(Outcome::Committed { .. })) => {
+                (self.rest_until, self.consent_rest_until) = (None, None);
+            }
+            (Lane::Consent, _) => self.consent_rest_until = rest_until,
+            (Lane::Probe, _) => {}
+        }
+    }
+}
+
 impl Actor {
     fn finish(&mut self, job: &Job, outcome: Option<Outcome>, now: Timestamp) {
         let (request, authorization, announcement) = match &job.task {
@@ -321,22 +342,8 @@ impl Actor {
             _ => (None, None, None),
         };
         self.outcomes += 1;
+        self.seen.rest(job.task.lane(), outcome.as_ref(), now);
         let seen = &mut self.seen;
-        // Work that panicked would do so again at once.
-        let panicked = || Some(later(now, AFTER_PANIC));
-        let rest_until = outcome.as_ref().map_or_else(panicked, |outcome| outcome.rest_until(now));
-        match (job.task.lane(), &outcome) {
-            (Lane::Refresh, _) => seen.rest_until = rest_until,
-            // A code that comes meanwhile must not expire.
-            (Lane::Consent, Some(Outcome::Held { until })) => {
-                seen.consent_rest_until = Some(later(now, SLOW).min(*until));
-            }
-            (Lane::Consent, Some(Outcome::Committed { .. })) => {
-                (seen.rest_until, seen.consent_rest_until) = (None, None);
-            }
-            (Lane::Consent, _) => seen.consent_rest_until = rest_until,
-            (Lane::Probe, _) => {}
-        }
         seen.app_differs = matches!(outcome, Some(Outcome::ConsentOutdated));
         if outcome.as_ref().is_some_and(|outcome| !outcome.is_undone()) {
             seen.taken = announcement.clone().or(seen.taken.take());

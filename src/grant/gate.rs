@@ -29,11 +29,11 @@ const TOO_MANY_REQUESTS: u16 = 429;
 /// have to hear it.
 const BUSY_FOR: Duration = Duration::from_secs(30);
 
-/// Seconds that clocks may differ before it is logged: an answer may take twenty.
-const CLOCKS_MAY_DIFFER: u64 = 60;
-
 /// This many probes in a minute may be sent to one provider. With more grants than that allows, each is checked more rarely.
 const PROBES: usize = 120;
+
+/// Seconds that clocks may differ before it is logged: an answer may take twenty.
+const CLOCKS_MAY_DIFFER: u64 = 60;
 
 pub(crate) struct Gate {
     metrics: Arc<Metrics>,

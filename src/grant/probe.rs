@@ -54,7 +54,7 @@ pub(crate) struct ProbeView {
 }
 
 /// What one probe showed.
-enum Finding {
+enum ProbeFinding {
     Accepted,
     Refused(Failure),
     /// Nothing about the token. `of_everybody`: earlier refusals are worth nothing either.
@@ -67,7 +67,7 @@ enum Finding {
     },
 }
 
-const NOTHING: Finding = Finding::Nothing { of_everybody: false };
+const NOTHING: ProbeFinding = ProbeFinding::Nothing { of_everybody: false };
 
 impl ProbeView {
     /// The token of this version, which this process sees now for the first time.
@@ -84,20 +84,20 @@ impl ProbeView {
         }
     }
 
-    fn take(&mut self, finding: Finding) {
+    fn take(&mut self, finding: ProbeFinding) {
         match finding {
-            Finding::Accepted => {
+            ProbeFinding::Accepted => {
                 (self.accepted, self.is_doubted) = (true, false);
                 (self.refusals, self.refusal) = (0, None);
             }
-            Finding::Refused(_) if self.is_doubted => {}
-            Finding::Refused(failure) => {
+            ProbeFinding::Refused(_) if self.is_doubted => {}
+            ProbeFinding::Refused(failure) => {
                 (self.accepted, self.refusal) = (false, Some(Arc::new(failure)));
                 self.refusals += 1;
             }
-            Finding::Nothing { of_everybody: false } => {}
-            Finding::Nothing { of_everybody: true } => (self.refusals, self.refusal) = (0, None),
-            Finding::Held { until } => self.held_until = Some(until),
+            ProbeFinding::Nothing { of_everybody: false } => {}
+            ProbeFinding::Nothing { of_everybody: true } => (self.refusals, self.refusal) = (0, None),
+            ProbeFinding::Held { until } => self.held_until = Some(until),
         }
     }
 }
@@ -120,7 +120,7 @@ impl Probes {
             *view = ProbeView { is_doubted, ..ProbeView::seen(version, now) };
         }
         if of_everybody {
-            view.take(Finding::Nothing { of_everybody });
+            view.take(ProbeFinding::Nothing { of_everybody });
         }
         view.clone()
     }
@@ -137,7 +137,7 @@ impl Probes {
         }
     }
 
-    fn found(&self, uid: &str, version: GrantVersion, finding: Finding) {
+    fn found(&self, uid: &str, version: GrantVersion, finding: ProbeFinding) {
         if let Some(view) = lock(&self.0).get_mut(uid).filter(|view| view.version == version) {
             view.take(finding);
         }
@@ -175,12 +175,12 @@ pub(super) async fn probe(engine: &Engine, job: &Job) {
     }
 }
 
-async fn find_out(engine: &Engine, job: &Job) -> Option<(GrantVersion, Finding)> {
+async fn find_out(engine: &Engine, job: &Job) -> Option<(GrantVersion, ProbeFinding)> {
     let record = engine.records.get(&job.place.uid)?.record;
     let opened = engine.records.opened(&record, Slot::InUse)?;
     let version = opened.version().filter(|_| record.intent(Slot::InUse).is_none())?;
     if let Err(until) = engine.gate.admit_probe(job) {
-        return Some((version, Finding::Held { until }));
+        return Some((version, ProbeFinding::Held { until }));
     }
     let Some((address, answer)) = ask(engine, job, &opened.grant).await else {
         return Some((version, NOTHING));
@@ -193,11 +193,15 @@ async fn find_out(engine: &Engine, job: &Job) -> Option<(GrantVersion, Finding)>
             if !is_proven {
                 engine.records.remember_probe(&job.place.uid, &proven).await;
             }
-            Finding::Accepted
+            ProbeFinding::Accepted
         }
         Err(failure) if refuses(&failure) && is_proven => {
             let is_alone = engine.gate.token_refused(job, &opened.grant);
-            if is_alone { Finding::Refused(failure) } else { Finding::Nothing { of_everybody: true } }
+            if is_alone {
+                ProbeFinding::Refused(failure)
+            } else {
+                ProbeFinding::Nothing { of_everybody: true }
+            }
         }
         Err(failure) => {
             engine.gate.probe_failed(job, &failure);
@@ -375,7 +379,7 @@ mod tests {
             let id = "0123456789abcdef0123456789abcdef".to_owned().try_into().unwrap();
             GrantVersion { id, revision, ordinal: 1 }
         };
-        let refused = || Finding::Refused(bowline_oauth::classify::Failure::not_stored());
+        let refused = || ProbeFinding::Refused(bowline_oauth::classify::Failure::not_stored());
         let view = |revision| probes.view("u1", version(revision), at(0), false);
         view(1);
         for _ in 0..2 {
@@ -386,7 +390,7 @@ mod tests {
         probes.found("u1", version(1), refused());
         probes.found("u1", version(2), refused());
         assert_eq!(view(2).refusals, 0, "the call may be at fault");
-        probes.found("u1", version(2), Finding::Accepted);
+        probes.found("u1", version(2), ProbeFinding::Accepted);
         probes.found("u1", version(2), refused());
         assert_eq!(view(2).refusals, 1, "it works, so it is believed again");
     }

@@ -92,14 +92,13 @@ pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), O
         replaced: Replaced::new(settings.revoke_former_after),
         probes: Probes::default(),
     };
-    let grants = Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake).into();
     let ctx = Context {
+        grants: Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake).into(),
         events,
         client,
         world,
         store,
         sealer,
-        grants,
         clients,
         metrics,
         clock,

@@ -1,4 +1,4 @@
-//! Keys that we issue (R2): created, recognized by an application, replaced with an overlap, revoked.
+//! Keys that we issue: created, recognized by an application, replaced with an overlap, revoked.
 
 use std::process::Stdio;
 
@@ -200,4 +200,20 @@ async fn nobody_but_the_owner_announces_a_key_and_no_secret_provides_one() {
     .await;
     assert!(it.status("zapier").await.issued_keys.is_empty());
     assert!(it.secret_now(&it.namespace, "zapier").await.is_none());
+}
+
+#[tokio::test]
+#[ignore = "needs an API server and Node: make test"]
+async fn a_key_for_any_service_begins_as_its_provider_says() {
+    let it = scene("issued-any").await;
+    let draft = it.provider_of_type("generic-issued-key");
+    draft.spec(json!({"parameters": {"prefix": "acme_"}})).apply().await;
+    it.connection("zapier").apply().await;
+    it.until_reason("zapier", "Authorized", "AwaitingAuthorization").await;
+    let (code, key, errors) = bowline(&it, "alice", &["issue", "zapier"], "").await;
+    assert_eq!(code, 0, "{errors}");
+    let key = key.trim_end();
+    assert!(key.starts_with("acme_"), "{key}");
+    let keys = it.until_secret("zapier", "the key", |keys| keys.contains_key("issued_keys")).await;
+    assert!(verified(&keys, key).await.is_some());
 }

@@ -57,7 +57,7 @@ async fn a_grant_that_is_ended_at_the_provider_is_noticed_long_before_its_token_
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_token_that_ends_alone_is_replaced_at_once() {
-    let it = scene("token-ended").await;
+    let it = scene("token-dead").await;
     it.provider(Rotation::SingleUse).spec(often()).apply().await;
     it.connection("mail").apply().await;
     let minted = it.authorized("mail").await;

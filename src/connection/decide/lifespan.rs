@@ -38,9 +38,19 @@ pub(crate) struct Reminder {
     pub(crate) is_unused: bool,
 }
 
-/// When the grant ends whatever we do with it, as far as anybody knows.
-pub(crate) fn known_end(input: &Input) -> Option<Timestamp> {
-    ends(input, false).map(|end| end.at).min()
+/// When the grant ends by itself, as far as anybody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lifespan {
+    /// When it ends whatever we do with it.
+    pub(crate) ends_at: Option<Timestamp>,
+    pub(crate) reminder: Option<Reminder>,
+    /// When the reminder changes.
+    pub(crate) changes_at: Option<Timestamp>,
+}
+
+pub(super) fn lifespan(input: &Input) -> Lifespan {
+    let ends_at = ends(input, false).map(|end| end.at).min();
+    Lifespan { ends_at, reminder: reminder(input), changes_at: next_reminder(input) }
 }
 
 /// The reminder that is due; the last one stays until the end.
@@ -51,7 +61,7 @@ pub(super) fn reminder(input: &Input) -> Option<Reminder> {
 }
 
 /// When that changes.
-pub(super) fn next_reminder(input: &Input) -> Option<Timestamp> {
+fn next_reminder(input: &Input) -> Option<Timestamp> {
     let (end, _) = next_end(input)?;
     let times = schedule::reminders(end.begun, end.at).map(|(_, at)| at);
     times.chain([end.at]).filter(|at| *at > input.now).min()

@@ -24,7 +24,7 @@ use kube::ResourceExt;
 
 use self::history::History;
 use self::input::Input;
-use self::lifespan::Reminder;
+use self::lifespan::Lifespan;
 use self::verdict::ConditionVerdict;
 use super::observed::{ObservedConnection, RecordState};
 use crate::grant::consent::Dismissal;
@@ -57,12 +57,8 @@ pub(crate) struct ConnectionPlan {
     pub(crate) next_attempt: Option<Timestamp>,
     /// When the token in use is checked next.
     pub(crate) probe_at: Option<Timestamp>,
-    /// What the owner is to know about the end of the grant.
-    pub(crate) reminder: Option<Reminder>,
-    /// When that changes.
-    pub(crate) reminder_at: Option<Timestamp>,
-    /// When the grant ends whatever we do with it.
-    pub(crate) grant_ends_at: Option<Timestamp>,
+    /// When the grant ends by itself.
+    pub(crate) lifespan: Lifespan,
     /// When a waiting refresh request may be served.
     pub(crate) request_at: Option<Timestamp>,
     /// A refresh request that cannot be served; it is answered as well.
@@ -85,15 +81,10 @@ pub(crate) fn decide(
     let mut input = Input { connection, observed, history: &history, policy, jitter, attempt: None, now };
     input.attempt = attempt::last_attempt(&input);
     let authorized = checks::authorized(&input);
-    // Includes the actor's rest: with "now" the status would change with every reconcile.
-    let next_attempt = target
-        .filter(|_| task::traffic_allowed(&input, &authorized))
-        .and_then(|target| fresh::next_attempt(&input, target))
-        .map(|at| at.max(observed.actor.rest_until.unwrap_or(at)));
+    let next_attempt = next_attempt(&input, &authorized);
     let probe_at = probe::next(&input, &authorized);
     let task = target.and_then(|_| task::task(&input, &authorized, next_attempt, probe_at));
-    let is_idle = matches!(task, None | Some(Task::Probe));
-    let waiting = input.pending_refresh().filter(|_| is_idle);
+    let waiting = input.pending_refresh().filter(|_| matches!(task, None | Some(Task::Probe)));
     let (unaskable, answerable) = (consent::unaskable(&input, &authorized), answerable(&input, &authorized));
     ConnectionPlan {
         shared: shared::shared(&input),
@@ -107,9 +98,7 @@ pub(crate) fn decide(
         dismissals: consent::dismissals(&input, &authorized),
         next_attempt,
         probe_at,
-        reminder: lifespan::reminder(&input),
-        reminder_at: lifespan::next_reminder(&input),
-        grant_ends_at: lifespan::known_end(&input),
+        lifespan: lifespan::lifespan(&input),
         request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input)),
         unanswerable: waiting.filter(|_| !observed.actor.busy && !answerable),
         last_attempt: attempt::answered(&input, unaskable.as_deref(), &authorized),
@@ -118,6 +107,13 @@ pub(crate) fn decide(
         authorized,
         history,
     }
+}
+
+/// When the next refresh is due. Includes the actor's rest: with "now" the status would change with every reconcile.
+fn next_attempt(input: &Input, authorized: &ConditionVerdict) -> Option<Timestamp> {
+    let target = input.observed.target().filter(|_| task::traffic_allowed(input, authorized))?;
+    let at = fresh::next_attempt(input, target)?;
+    Some(at.max(input.observed.actor.rest_until.unwrap_or(at)))
 }
 
 fn jitter(connection: &IntegrationConnection, revision: Option<i64>) -> f64 {

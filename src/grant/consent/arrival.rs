@@ -45,14 +45,8 @@ pub(super) async fn arrived(
     let Arrival { kept, pledge, app, grant_type, asked_at, parameters } = arrival;
     let description = job.target.description();
     let (account, oversized) = (answer.account.clone().map(from_catalog), answer.oversized_for_a_grant());
-    let person = person_behind(engine, job, &kept);
-    let consent = Consent {
-        grant_type,
-        asked: pledge.scopes.clone(),
-        confirmed: false,
-        person,
-        given_at: Some(asked_at),
-    };
+    let (person, asked) = (person_behind(engine, job, &kept), pledge.scopes.clone());
+    let consent = Consent { grant_type, asked, person, given_at: Some(asked_at), ..Consent::default() };
     let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);
     let mut grant = renewed(&nothing, answer, asked_at);
     let extras = extras_of_callback(description, &parameters);

@@ -15,11 +15,13 @@ use serde_json::{Map, Value};
 use super::calls::{ApiCall, Identity, KeyUsage, Probe, Revoke};
 use super::errors::ErrorTable;
 use super::issued_key::{IssuedKeyFlaw, IssuedKeyRules};
-use super::look::{Color, Group, Setup};
+use super::look::{Color, Confidence, Group, Setup};
 use super::merge::merge;
 use super::parameter::Parameter;
 use super::pointer::Pointer;
-use super::protocol::{ClientAuth, GrantLifecycle, RefreshPace, ScopeRules, TokenRequest, TokenResponse};
+use super::protocol::{
+    ClientAuth, ClientRegistration, GrantLifecycle, RefreshPace, ScopeRules, TokenRequest, TokenResponse,
+};
 use super::template::Template;
 use super::webhook::Webhook;
 
@@ -192,8 +194,8 @@ impl<A> ThirdParty<Option<A>> {
         let of = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
         let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
-        let publish = self.publish_call.as_ref().and_then(|call| call.url.as_ref());
         let probe = self.probe.as_ref().and_then(|probe| probe.call.as_ref()?.url.as_ref());
+        let publish = self.publish_call.as_ref().and_then(|call| call.url.as_ref());
         [
             ("/endpoints/issuer", "issuer", of.issuer.as_ref()),
             ("/endpoints/resource", "resource", of.resource.as_ref()),
@@ -211,8 +213,8 @@ impl<A> ThirdParty<Option<A>> {
             ("/endpoints/userinfo", "userinfo", of.userinfo.as_ref()),
             ("/endpoints/adminConsent", "admin consent", of.admin_consent.as_ref()),
             ("/identity/call/url", "the account", identity),
-            ("/publishCall/url", "values to publish", publish),
             ("/probe/call/url", "the probe", probe),
+            ("/publishCall/url", "values to publish", publish),
             ("/revoke/url", "revocation", self.revoke.url.as_ref()),
             ("/key/validate/url", "the key's check", key),
         ]
@@ -320,16 +322,6 @@ pub struct ProviderEndpoints<U> {
     pub(crate) admin_consent: U,
 }
 
-/// Where the app registration comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-pub(crate) enum ClientRegistration {
-    /// Somebody registers the app at the provider and names its Secret.
-    #[default]
-    Manual,
-    /// The operator registers itself (RFC 7591) if the provider object names no app Secret.
-    Dynamic,
-}
-
 /// What the authorization request needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -396,16 +388,4 @@ pub(crate) enum Pkce {
     Ignored,
     /// It refuses a verifier that it does not know, or takes the app for another kind of client: none is sent.
     None,
-}
-
-/// How well the facts of an entry are established.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-pub(crate) enum Confidence {
-    /// By an official document, and code.
-    High,
-    /// By two independent code bases, or one official text of uncertain age.
-    Medium,
-    /// By one indirect source: verify before relying on it.
-    #[default]
-    Low,
 }

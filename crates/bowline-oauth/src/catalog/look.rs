@@ -122,6 +122,18 @@ pub(crate) struct Setup {
     pub(crate) steps: Vec<String>,
 }
 
+/// How well the facts of an entry are established.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub(crate) enum Confidence {
+    /// By an official document, and code.
+    High,
+    /// By two independent code bases, or one official text of uncertain age.
+    Medium,
+    /// By one indirect source: verify before relying on it.
+    #[default]
+    Low,
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -38,6 +38,16 @@ impl ClientAuth {
     }
 }
 
+/// Where the app registration comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub(crate) enum ClientRegistration {
+    /// Somebody registers the app at the provider and names its Secret.
+    #[default]
+    Manual,
+    /// The operator registers itself (RFC 7591) if the provider object names no app Secret.
+    Dynamic,
+}
+
 /// Whom an assertion that authenticates the client is meant for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub(crate) enum AssertionAudience {

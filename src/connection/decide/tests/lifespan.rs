@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::situation::{Situation, at, good, target_of};
+use crate::connection::decide::lifespan::Lifespan;
 use crate::vault::Credential;
 
 const DAY: i64 = 86_400;
@@ -24,7 +25,7 @@ fn granting(grant: &Value) -> Situation {
 
 /// The reminder at this second: how many days ahead, and of which end.
 fn reminder(situation: Situation, second: i64) -> Option<(i32, Timestamp)> {
-    let reminder = situation.at_second(second).decided().reminder;
+    let reminder = situation.at_second(second).decided().lifespan.reminder;
     reminder.map(|reminder| (reminder.days, reminder.ends_at))
 }
 
@@ -53,7 +54,8 @@ fn a_grant_that_ends_whatever_happens_is_announced_thirty_seven_and_one_day_ahea
         }
         let plan = situation().at_second(60 * DAY).decided();
         assert_eq!(plan.authorized.reason, Reason::GrantExpiringSoon);
-        assert_eq!((plan.reminder_at, plan.grant_ends_at), (Some(at(83 * DAY)), Some(at(90 * DAY))));
+        let Lifespan { changes_at, ends_at, .. } = plan.lifespan;
+        assert_eq!((changes_at, ends_at), (Some(at(83 * DAY)), Some(at(90 * DAY))));
         let over = situation().ruled(Reason::GrantExpired);
         assert_eq!(reminder(over, 60 * DAY), None, "it is over already");
     }

@@ -34,7 +34,7 @@ impl Situation {
         self.seen(|seen| seen.probe = Some(view))
     }
 
-    /// The grant has no refresh token, and its token no end.
+    /// The grant has no refresh token, and its token never expires.
     fn unrefreshable(self) -> Self {
         self.grant(|grant| {
             grant.expires_at = None;
