@@ -74,7 +74,11 @@ fn filled(schema: &Value, field: &str, words: Words) -> Value {
         }
         Some("array") => json!([fill(&schema["items"], field)]),
         Some("string") if schema["format"] == "date-time" => json!("2026-01-01T00:00:00Z"),
-        Some("string") => known(field).filter(|_| words == Words::Known).unwrap_or(HOSTILE).into(),
+        Some("string") => {
+            let text = known(field).filter(|_| words == Words::Known).unwrap_or(HOSTILE);
+            let most = schema["maxLength"].as_u64().and_then(|most| usize::try_from(most).ok());
+            text.chars().take(most.unwrap_or(usize::MAX)).collect::<String>().into()
+        }
         Some("boolean") => json!(true),
         Some("integer" | "number") => json!(1),
         other => panic!("{field}: {other:?}"),
@@ -219,6 +223,8 @@ const COMMANDS: &[&str] = &[
     "__complete -- why pod/",
     "import mail --timeout 1s",
     "refresh mail --timeout 1s",
+    "issue mail --timeout 1s",
+    "revoke mail key --timeout 1s",
     "connect mail --no-browser --timeout 1s",
     "connect mail --device --timeout 1s",
     "connect mail --device --accept-account other --timeout 1s",

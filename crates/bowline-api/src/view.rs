@@ -135,7 +135,10 @@ impl IntegrationConnection {
 
     /// What keys that are issued for it begin with; `None` where none are issued.
     pub fn key_prefix(&self) -> Option<&str> {
-        self.status.as_ref()?.key_prefix.as_deref()
+        // It goes to terminals and pages as a part of a key.
+        let is_plain =
+            |prefix: &&str| prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        self.status.as_ref()?.key_prefix.as_deref().filter(is_plain)
     }
 
     pub fn token(&self) -> Option<&TokenStatus> {
