@@ -7,7 +7,7 @@ use url::Url;
 
 use super::answer::Document;
 use super::guard::{self, AddressRefused};
-use super::http::{Http, SendError};
+use super::http::{Http, Received, SendError};
 use super::{classify, issuer, request};
 use crate::catalog::entry::{Pkce, ProviderEndpoints};
 use crate::catalog::protocol::ClientAuth;
@@ -29,15 +29,15 @@ pub enum DiscoveryError {
     #[error("the issuer may have no query and no fragment: write it without")]
     NotAnIssuer,
     /// No document was received. Temporary, unless the address may not be called.
-    #[error("the issuer's metadata cannot be fetched: {0}")]
+    #[error("the metadata cannot be fetched: {0}")]
     Unreachable(#[from] SendError),
     /// The issuer has no document at either address.
     #[error("the issuer publishes no metadata (status {}): check endpoints.issuer, or set endpoints.token", .0.as_u16())]
     NoDocument(StatusCode),
     /// The provider is in trouble. Temporary.
-    #[error("the issuer's metadata is not available now (status {})", .0.as_u16())]
+    #[error("the metadata is not available now (status {})", .0.as_u16())]
     Unavailable(StatusCode),
-    #[error("the issuer's metadata cannot be read: check endpoints.issuer, or set endpoints.token")]
+    #[error("the metadata cannot be read: check the address, or set endpoints.token")]
     Unreadable,
     /// The document belongs to another issuer: nothing in it is valid (RFC 8414 §3.3).
     #[error(
@@ -64,9 +64,9 @@ pub enum DiscoveryError {
     NoAuthorizationServer,
     #[error("the issuer's metadata names no token endpoint: set endpoints.token")]
     NoTokenEndpoint,
-    #[error("{0} in the issuer's metadata is not a URL of at most {max} characters: set that endpoint by hand", max = MAX_URL)]
+    #[error("{0} in the metadata is not a URL of at most {max} characters: set that endpoint by hand", max = MAX_URL)]
     BadEndpoint(&'static str),
-    #[error("{name} in the issuer's metadata: {refused}")]
+    #[error("{name} in the metadata: {refused}")]
     RefusedEndpoint { name: &'static str, refused: AddressRefused },
 }
 
@@ -107,20 +107,40 @@ pub async fn discover(http: &dyn Http, issuer: &Url) -> Result<DiscoveredEndpoin
     }
 }
 
-async fn fetch(http: &dyn Http, path: &str, issuer: &Url) -> Result<Value, DiscoveryError> {
-    let mut url = issuer.clone();
-    url.set_path(path);
-    let request = request::bare(Method::GET, &url).map_err(|_| SendError::BadUrl)?;
-    let received = http.send(request).await?;
+pub(super) async fn get(http: &dyn Http, url: &Url) -> Result<Received, DiscoveryError> {
+    let request = request::bare(Method::GET, url).map_err(|_| SendError::BadUrl)?;
+    Ok(http.send(request).await?)
+}
+
+/// The metadata in an answer.
+pub(super) fn document(received: &Received) -> Result<Value, DiscoveryError> {
     match received.status {
         StatusCode::OK => {}
         StatusCode::TOO_MANY_REQUESTS => return Err(DiscoveryError::Unavailable(received.status)),
         status if status.is_server_error() => return Err(DiscoveryError::Unavailable(status)),
         status => return Err(DiscoveryError::NoDocument(status)),
     }
-    let Document::Data(document @ Value::Object(_)) = Document::read(&received) else {
-        return Err(DiscoveryError::Unreadable);
-    };
+    match Document::read(received) {
+        Document::Data(document @ Value::Object(_)) => Ok(document),
+        _ => Err(DiscoveryError::Unreadable),
+    }
+}
+
+/// An address that metadata names, if it may be called.
+pub(super) fn address(http: &dyn Http, name: &'static str, text: &str) -> Result<Url, DiscoveryError> {
+    let url = Url::parse(text).map_err(|_| DiscoveryError::BadEndpoint(name))?;
+    if url.fragment().is_some() || url.as_str().len() > MAX_URL {
+        return Err(DiscoveryError::BadEndpoint(name));
+    }
+    let checked = guard::check_url(&url, http.network());
+    checked.map_err(|refused| DiscoveryError::RefusedEndpoint { name, refused })?;
+    Ok(url)
+}
+
+async fn fetch(http: &dyn Http, path: &str, issuer: &Url) -> Result<Value, DiscoveryError> {
+    let mut url = issuer.clone();
+    url.set_path(path);
+    let document = document(&get(http, &url).await?)?;
     match document.get("issuer").and_then(Value::as_str) {
         Some(found) if issuer::is_metadata_of(found, issuer) => Ok(document),
         Some(found) => {
@@ -137,15 +157,8 @@ pub(super) fn shown_address(found: &str) -> String {
 }
 
 fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, DiscoveryError> {
-    let endpoint = |name: &'static str| -> Result<Option<Url>, DiscoveryError> {
-        let Some(text) = document.get(name).and_then(Value::as_str) else { return Ok(None) };
-        let url = Url::parse(text).map_err(|_| DiscoveryError::BadEndpoint(name))?;
-        if url.fragment().is_some() || url.as_str().len() > MAX_URL {
-            return Err(DiscoveryError::BadEndpoint(name));
-        }
-        let checked = guard::check_url(&url, http.network());
-        checked.map_err(|refused| DiscoveryError::RefusedEndpoint { name, refused })?;
-        Ok(Some(url))
+    let endpoint = |name: &'static str| {
+        document.get(name).and_then(Value::as_str).map(|text| address(http, name, text)).transpose()
     };
     let (client_auth, client_auth_announced) = client_auth(document);
     Ok(DiscoveredEndpoints {

@@ -1,15 +1,13 @@
 //! Finds the authorization server of a protected resource, such as an MCP server (RFC 9728).
 
+use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
-use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-use super::answer::Document;
-use super::discovery::{DiscoveryError, discover, shown_address};
-use super::guard;
-use super::http::{Http, Received, SendError};
-use super::{issuer, request};
+use super::discovery::{DiscoveryError, address, discover, document, get, shown_address};
+use super::http::Http;
+use super::issuer;
 use crate::catalog::DiscoveredEndpoints;
 
 /// How many scopes of a resource are requested by default.
@@ -37,9 +35,7 @@ pub async fn discover_for(http: &dyn Http, resource: &Url) -> Result<DiscoveredE
     }
     let server = document.get("authorization_servers").and_then(|servers| servers.get(0)?.as_str());
     let server = server.ok_or(DiscoveryError::NoAuthorizationServer)?;
-    let issuer = Url::parse(server).map_err(|_| DiscoveryError::BadEndpoint("authorization_servers"))?;
-    guard::check_url(&issuer, http.network())
-        .map_err(|refused| DiscoveryError::RefusedEndpoint { name: "authorization_servers", refused })?;
+    let issuer = address(http, "authorization_servers", server)?;
     let mut found = discover(http, &issuer).await?;
     found.endpoints.issuer = Some(issuer);
     found.resource_scopes = scopes(&document);
@@ -60,45 +56,29 @@ async fn fetch(http: &dyn Http, resource: &Url) -> Result<Value, DiscoveryError>
         places.push(well_known(""));
     }
     for place in places {
-        match read(&get(http, &place).await?) {
+        match document(&get(http, &place).await?) {
             Err(DiscoveryError::NoDocument(_)) => {}
             other => return other,
         }
     }
     let refused = get(http, resource).await?;
-    let place = challenge(&refused.headers).ok_or(DiscoveryError::NoResourceMetadata(refused.status))?;
-    guard::check_url(&place, http.network())
-        .map_err(|refused| DiscoveryError::RefusedEndpoint { name: "resource_metadata", refused })?;
-    read(&get(http, &place).await?)
-}
-
-async fn get(http: &dyn Http, url: &Url) -> Result<Received, DiscoveryError> {
-    let request = request::bare(Method::GET, url).map_err(|_| SendError::BadUrl)?;
-    Ok(http.send(request).await?)
-}
-
-fn read(received: &Received) -> Result<Value, DiscoveryError> {
-    match received.status {
-        StatusCode::OK => {}
-        StatusCode::TOO_MANY_REQUESTS => return Err(DiscoveryError::Unavailable(received.status)),
-        status if status.is_server_error() => return Err(DiscoveryError::Unavailable(status)),
-        status => return Err(DiscoveryError::NoDocument(status)),
-    }
-    match Document::read(received) {
-        Document::Data(document @ Value::Object(_)) => Ok(document),
-        _ => Err(DiscoveryError::Unreadable),
-    }
+    let nowhere = DiscoveryError::NoResourceMetadata;
+    let place = challenge(&refused.headers).ok_or(nowhere(refused.status))?;
+    let place = address(http, "resource_metadata", place)?;
+    document(&get(http, &place).await?).map_err(|error| match error {
+        DiscoveryError::NoDocument(status) => nowhere(status),
+        error => error,
+    })
 }
 
 /// `resource_metadata` of a `WWW-Authenticate` header (RFC 9728 §5.1).
-fn challenge(headers: &HeaderMap) -> Option<Url> {
-    let parameter = |header: &str| {
-        let (_, rest) = header.split_once("resource_metadata=")?;
-        let value = match rest.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"')?.0,
-            None => rest.split([',', ' ']).next()?,
-        };
-        Url::parse(value).ok()
+fn challenge(headers: &HeaderMap) -> Option<&str> {
+    let parameter = |header| {
+        let (_, rest) = str::split_once(header, "resource_metadata=")?;
+        match rest.strip_prefix('"') {
+            Some(quoted) => Some(quoted.split_once('"')?.0),
+            None => rest.split([',', ' ']).next(),
+        }
     };
     headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|header| header.to_str().ok()).find_map(parameter)
 }
