@@ -1,6 +1,6 @@
 //! `POST /webhooks/PROVIDER`: a provider says by itself that a grant may have ended there.
 //!
-//! Anybody can send such a message, so nothing but its signature makes it cost more than a hash. One that is believed has the
+//! Anybody can send such a message: the API server hears of those alone that are signed. One that is believed has the
 //! connections of the account looked at, as a refresh that somebody requests does; it ends nothing by itself.
 
 use std::path::Path as FilePath;
@@ -31,13 +31,13 @@ pub(crate) async fn receive(
     body: Bytes,
 ) -> Result<Response, PageError> {
     let object = app.cluster.provider(&provider).ok_or_else(PageError::not_found)?;
-    let entry = catalog::entry_of(&object.spec).map_err(|_| PageError::not_found())?;
-    let webhook = entry.webhook.as_ref().ok_or_else(PageError::not_found)?;
     let folder = app.settings.server.webhook_secrets.as_deref();
     let secrets = folder.map(|folder| secrets(folder, &provider)).unwrap_or_default();
     if secrets.is_empty() {
         return Err(PageError::not_found());
     }
+    let entry = catalog::entry_of(&object.spec).map_err(|_| PageError::not_found())?;
+    let webhook = entry.webhook.as_ref().ok_or_else(PageError::not_found)?;
     match hear(webhook, &secrets, &headers, &body, app.clock.now()) {
         Err(refused) => {
             tracing::warn!(provider, "a webhook was refused: {refused}");
@@ -75,12 +75,12 @@ fn secrets(folder: &FilePath, provider: &str) -> Vec<SecretString> {
 async fn look_at(app: &Portal, provider: &str, account: &str) -> Result<(), PageError> {
     let concerned = |it: &IntegrationConnection| concerns(it, provider, account);
     let connections = app.cluster.connections.state_filter(concerned);
-    let found = connections.len();
-    tracing::info!(provider, account = foreign(account), found, "a webhook has connections looked at");
+    let (found, account) = (connections.len(), foreign(account));
+    tracing::info!(provider, account, found, most = MOST, "a webhook has connections refreshed");
     for connection in connections.into_iter().take(MOST) {
         match write::look_at(app, &connection, provider).await {
             Err(error) if error.status.is_server_error() => return Err(error),
-            Err(error) => tracing::warn!(provider, "a connection could not be looked at: {}", error.what),
+            Err(error) => tracing::warn!(provider, "a connection could not be refreshed: {}", error.what),
             Ok(()) => {}
         }
     }

@@ -103,11 +103,7 @@ impl Visit {
         connection: &IntegrationConnection,
         change: ConnectionPatch,
     ) -> Result<IntegrationConnection, PageError> {
-        let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
-        let patch = change.patch(&connection.uid().unwrap_or_default(), self.session.user());
-        let parameters =
-            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        Ok(in_time(self.connections(&namespace).patch(&name, &parameters, &Patch::Merge(&patch))).await??)
+        patched(&self.app, connection, change, self.session.user()).await
     }
 
     /// Deletes a connection. The user is written to it first, because a deletion carries no annotation. What is deleted is the
@@ -130,20 +126,28 @@ impl Visit {
     }
 }
 
+async fn patched(
+    app: &PortalState,
+    connection: &IntegrationConnection,
+    change: ConnectionPatch,
+    user: &str,
+) -> Result<IntegrationConnection, PageError> {
+    let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
+    let patch = change.patch(&connection.uid().unwrap_or_default(), user);
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let api: Api<IntegrationConnection> = Api::namespaced(app.client.clone(), &namespace);
+    Ok(in_time(api.patch(&name, &parameters, &Patch::Merge(&patch))).await??)
+}
+
 /// Requests a refresh, because the provider says that the grant may have ended. No user acts: the change names the webhook.
 pub(crate) async fn look_at(
     app: &PortalState,
     connection: &IntegrationConnection,
     provider: &str,
 ) -> Result<(), PageError> {
-    let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
-    let change =
-        ConnectionPatch::default().annotation(ANNOTATION_REFRESH_REQUESTED, app.clock.now().to_string());
-    let patch = change.patch(&connection.uid().unwrap_or_default(), &format!("webhook:{provider}"));
-    let api: Api<IntegrationConnection> = Api::namespaced(app.client.clone(), &namespace);
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    in_time(api.patch(&name, &parameters, &Patch::Merge(&patch))).await??;
-    Ok(())
+    let requested_at = app.clock.now().to_string();
+    let change = ConnectionPatch::default().annotation(ANNOTATION_REFRESH_REQUESTED, requested_at);
+    patched(app, connection, change, &format!("webhook:{provider}")).await.map(drop)
 }
 
 #[cfg(test)]
