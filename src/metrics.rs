@@ -130,9 +130,12 @@ impl Metrics {
         self.refresh_lateness.observe(lateness.as_secs_f64());
     }
 
-    /// `catalogue_type` as above.
-    pub(crate) fn provider_clock_ahead(&self, catalogue_type: &str, seconds: i64) {
-        self.provider_clock_ahead.with_label_values(&[catalogue_type]).set(seconds);
+    /// `catalogue_type` as above. Returns how far it was ahead before, zero if that is not known.
+    pub(crate) fn provider_clock_ahead(&self, catalogue_type: &str, seconds: i64) -> i64 {
+        let gauge = self.provider_clock_ahead.with_label_values(&[catalogue_type]);
+        let before = gauge.get();
+        gauge.set(seconds);
+        before
     }
 
     pub(crate) fn provider_call(&self, operation: Operation) -> OutcomeTimer {

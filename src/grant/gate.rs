@@ -186,8 +186,10 @@ impl Gate {
     /// or a stated end of another clock may be refused.
     pub(super) fn compared_clocks(&self, job: &Job, theirs: Timestamp) {
         let ahead = theirs.duration_since(self.clock.now()).as_secs();
-        self.metrics.provider_clock_ahead(&job.target.description().entry, ahead);
-        if ahead.unsigned_abs() > CLOCKS_MAY_DIFFER {
+        let before = self.metrics.provider_clock_ahead(&job.target.description().entry, ahead);
+        let differ = |ahead: i64| ahead.unsigned_abs() > CLOCKS_MAY_DIFFER;
+        // Once, and not with each refresh.
+        if differ(ahead) && !differ(before) {
             let provider = job.target.provider();
             tracing::warn!(provider, ahead, "the provider's clock is that many seconds ahead of ours");
         }
