@@ -126,7 +126,8 @@ fn if_not_refreshed(grant: &Grant, target: &Target) -> [Option<GrantEnd>; 3] {
 /// that people think of as theirs.
 fn token_end(grant: &Grant) -> Option<GrantEnd> {
     let at = grant.expires_at.filter(|at| *at > later(grant.obtained_at, FOR_HOURS))?;
-    Some(GrantEnd { at, begun: Some(grant.obtained_at).filter(|_| grant.consent.is_ours()) })
+    let is_known = grant.consent.is_ours() || grant.issued_keys().is_some();
+    Some(GrantEnd { at, begun: Some(grant.obtained_at).filter(|_| is_known) })
 }
 
 fn consent_end(grant: &Grant, target: &Target) -> Option<GrantEnd> {

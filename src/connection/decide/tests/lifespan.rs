@@ -1,14 +1,17 @@
 //! Grants that end by themselves: who is told, and what keeps them.
 
 use bowline_api::IntegrationProviderSpec;
+use bowline_api::opaque::Digest;
 use bowline_api::reason::Reason;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::situation::{Situation, at, good, target_of};
+use super::task::holding;
 use crate::connection::decide::lifespan::Lifespan;
 use crate::vault::Credential;
+use crate::vault::record::{IssuedKey, IssuedKeys};
 
 const DAY: i64 = 86_400;
 
@@ -83,6 +86,24 @@ fn a_token_without_a_refresh_token_is_announced_before_it_ends_unless_it_lives_f
     assert_eq!(reminder(ending(90 * DAY), 61 * DAY), Some((30, at(90 * DAY))));
     assert_eq!(reminder(ending(6 * DAY), 0), Some((7, at(6 * DAY))), "imported late in its life");
     assert_eq!(reminder(ending(3_600), 3_500), None);
+}
+
+#[test]
+fn issued_keys_are_announced_before_the_last_of_them_expires() {
+    let lasting = |lives: i64| {
+        let key = IssuedKey {
+            id: "Aaaaaaaa".to_owned(),
+            sha256: Digest::of("a"),
+            created_at: at(0),
+            created_by: "alice".to_owned(),
+            expires_at: Some(at(lives)),
+        };
+        holding(IssuedKeys::default().with(key, at(0)).unwrap())
+    };
+    let reason = |day: i64| lasting(90 * DAY).at_second(day * DAY).decided().authorized.reason;
+    assert_eq!((reason(59), reason(60)), (Reason::KeysIssued, Reason::GrantExpiringSoon));
+    assert_eq!(reminder(lasting(20 * DAY), 0), None, "it was created a moment ago");
+    assert_eq!(reminder(lasting(3_600), 3_500), None, "it lives for hours");
 }
 
 #[test]

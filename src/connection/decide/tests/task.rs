@@ -183,7 +183,8 @@ fn with_keys() -> Situation {
     holding(both)
 }
 
-fn holding(keys: IssuedKeys) -> Situation {
+/// A connection whose grant is these keys.
+pub(super) fn holding(keys: IssuedKeys) -> Situation {
     let zapier = target("zapier-key");
     let addresses = zapier.addresses().clone();
     good().provider(Ok(zapier)).grant(|grant| {
