@@ -83,7 +83,7 @@ async fn assert_known_by_its_digest_alone(it: &Scene, key: &str) {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_key_is_recognized_replaced_with_an_overlap_and_revoked_r2() {
+async fn a_key_is_recognized_replaced_with_an_overlap_and_revoked() {
     let it = scene("issued").await;
     let other = it.another_namespace("jobs").await;
     waiting(&it, json!({"overlap": "12s"})).await;

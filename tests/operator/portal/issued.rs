@@ -14,7 +14,7 @@ fn key_on(page: &str) -> String {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_key_is_shown_once_and_gone_on_reload_r2() {
+async fn a_key_is_shown_once_and_gone_on_reload() {
     let it = scene("shown").await;
     it.provider_of_type("zapier-key").spec(json!({"parameters": {"overlap": "1h"}})).apply().await;
     it.connection("zapier").apply().await;

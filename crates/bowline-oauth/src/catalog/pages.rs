@@ -244,6 +244,18 @@ mod tests {
     }
 
     #[test]
+    fn every_page_says_what_to_set_up_and_what_ends_a_grant() {
+        for (name, entry) in listed() {
+            assert!(!entry.setup.steps.is_empty(), "{name} has no steps");
+            let is_at_a_provider = proof_of(name).is_some_and(|proof| !proof.runs.is_empty());
+            assert!(!is_at_a_provider || !entry.endings.is_empty(), "{name} does not say what ends a grant");
+            // It belongs to what is only believed, which a page lists apart.
+            let hidden = entry.notes.iter().chain(&entry.limits).find(|note| note.contains("not verified"));
+            assert_eq!(hidden, None, "{name}");
+        }
+    }
+
+    #[test]
     fn a_table_has_as_many_cells_in_each_row() {
         for (name, _) in listed() {
             let page = render_page(name).unwrap();
