@@ -117,8 +117,7 @@ pub(crate) struct Setup {
     pub(crate) what: String,
     /// The page where it is created.
     pub(crate) page: Option<String>,
-    /// What to do there, one sentence each. `CALLBACK` stands for the callback URL, `` `CLIENT_ID` `` and `` `CLIENT_SECRET` ``
-    /// for what goes into the app Secret.
+    /// What to do there, one sentence each. `CALLBACK` stands for the callback URL.
     pub(crate) steps: Vec<String>,
 }
 
