@@ -7,7 +7,7 @@ use k8s_openapi::ByteString;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::assertion::SigningKey;
+use crate::assertion::{NotASigningKey, SigningKey};
 use crate::catalog::Description;
 use crate::catalog::protocol::Proofs;
 
@@ -89,10 +89,8 @@ pub enum AppError {
     NoPurpose,
     #[error("the key {0} is missing")]
     Missing(&'static str),
-    #[error(
-        "the value of {PRIVATE_KEY} cannot sign: it must be a private key in PEM (PKCS #8, or PKCS #1 for RSA) of RSA with 2048 to 4096 bits, P-256 or Ed25519"
-    )]
-    NoKey,
+    #[error("the value of {PRIVATE_KEY} cannot sign: {0}")]
+    NoKey(#[from] NotASigningKey),
     /// The value is not text of printable characters.
     #[error("the value of {0} is not plain text")]
     NotText(&'static str),
@@ -154,7 +152,7 @@ fn private_key(data: &BTreeMap<String, ByteString>) -> Result<Option<SigningKey>
     };
     let pem = std::str::from_utf8(bytes).map_err(|_| AppError::NotText(PRIVATE_KEY))?;
     let key_id = value(data, KEY_ID)?.map(str::to_owned);
-    SigningKey::read(pem, key_id).map(Some).map_err(|_| AppError::NoKey)
+    Ok(Some(SigningKey::read(pem, key_id)?))
 }
 
 fn value<'a>(data: &'a BTreeMap<String, ByteString>, key: &'static str) -> Result<Option<&'a str>, AppError> {

@@ -26,6 +26,7 @@ mod issuer;
 pub mod key;
 pub mod limits;
 pub mod network;
+pub mod pem;
 pub mod probe;
 pub mod refresh;
 pub mod registration;
