@@ -42,6 +42,7 @@ pub(crate) struct Metrics {
     provider_requests: IntCounterVec,
     provider_request_duration: HistogramVec,
     publishes: IntCounterVec,
+    certificates_ending: IntGaugeVec,
     connections: IntGaugeVec,
     grants_ending: IntGaugeVec,
     pub(crate) records: IntGauge,
@@ -77,6 +78,7 @@ impl Metrics {
             provider_requests: counters(&family::PROVIDER_REQUESTS)?,
             provider_request_duration: histograms(&family::PROVIDER_REQUEST_DURATION)?,
             publishes: counters(&family::PUBLISHES)?,
+            certificates_ending: gauges(&family::CERTIFICATES_ENDING)?,
             connections: gauges(&family::CONNECTIONS)?,
             grants_ending: gauges(&family::GRANTS_ENDING)?,
             records: gauge(&family::RECORDS)?,
@@ -154,6 +156,10 @@ impl Metrics {
         self.grants_ending.with_label_values(&[within.label()]).set(whole(count));
     }
 
+    pub(crate) fn set_certificates_ending(&self, within: EndsWithin, count: usize) {
+        self.certificates_ending.with_label_values(&[within.label()]).set(whole(count));
+    }
+
     pub(crate) fn set_unreadable(&self, kind: &str, count: usize) {
         self.unreadable.with_label_values(&[kind]).set(whole(count));
     }
@@ -170,6 +176,7 @@ impl Metrics {
         }
         for within in EndsWithin::ALL {
             self.set_grants_ending(*within, 0);
+            self.set_certificates_ending(*within, 0);
         }
         for outcome in PublishOutcome::ALL {
             self.publishes.with_label_values(&[outcome.label()]);

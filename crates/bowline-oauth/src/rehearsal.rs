@@ -24,6 +24,7 @@ use super::network::Network;
 use super::refresh;
 use crate::catalog::Description;
 use crate::catalog::pointer::Pointer;
+use crate::catalog::protocol::{CertificateUse, ClientAuth};
 
 /// What the provider is taken to have said.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,7 @@ const REDIRECT_URI: &str = "https://PORTAL/callback/PROVIDER";
 
 /// Runs the description's usual method; returns the text to show. Ends with a line break.
 pub async fn rehearse(description: &Description, recorded: &Recorded, now: Timestamp) -> String {
+    let description = &without_handshake(description.clone());
     let (mut text, stage, app) = (String::new(), Stage::new(description, recorded), app());
     let granted = match description.methods.first() {
         Some(Method::AuthorizationCode | Method::DeviceCode) => {
@@ -76,6 +78,15 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
     text
 }
 
+/// The same without a certificate, which is presented in TLS: a request with it is that of a public client.
+fn without_handshake(mut description: Description) -> Description {
+    for way in description.core.client_auth.iter_mut().filter(|way| way.takes_certificate()) {
+        *way = ClientAuth::None;
+    }
+    description.core.client_certificate = CertificateUse::default();
+    description
+}
+
 /// Our registration, with values that anybody sees are none.
 fn app() -> App {
     App {
@@ -83,6 +94,7 @@ fn app() -> App {
         client_secret: Some(SecretString::from(CLIENT_SECRET)),
         client_secret_previous: None,
         private_key: None,
+        certificate: None,
         purpose: AppPurpose::default(),
         version: None,
     }
@@ -163,7 +175,8 @@ async fn show_account(
         (None, None) => None,
         (None, Some(_)) => {
             let access_token = &SecretString::from("ACCESS-TOKEN");
-            match (identity::Asked { http: stage, description, access_token, now }).account().await {
+            match (identity::Asked { http: stage, description, app: None, access_token, now }).account().await
+            {
                 Ok(info) => {
                     stage.show("Account request", text);
                     info.account

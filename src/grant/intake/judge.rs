@@ -240,7 +240,14 @@ pub(crate) async fn whose(engine: &Engine, job: &Job, grant: &Grant) -> Result<U
 async fn asked(engine: &Engine, job: &Job, grant: &Grant) -> Result<UserInfo, Failure> {
     let Some(token) = access_token(grant) else { return Ok(UserInfo::default()) };
     let (gate, now) = (&engine.gate, engine.records.clock.now());
-    let info = identity::user_info(job.target.http(), job.target.description(), token, now);
+    let description = job.target.description();
+    // Without one, the call says that it needs one.
+    let app = if description.calls_with_certificate() {
+        engine.secrets.app(job).await.ok().flatten()
+    } else {
+        None
+    };
+    let info = identity::user_info(job.target.http(), description, app.as_deref(), token, now);
     gate.timed(Operation::Identity, info).await
 }
 

@@ -130,6 +130,8 @@ remedies! {
         "kubectl get iprov";
     FixProvider: "fix the provider; then it continues by itself",
         "kubectl describe iprov {provider}";
+    ReplaceCertificate: "put a new certificate and its key into tls.crt and tls.key of the app Secret; it is picked up by itself",
+        "kubectl describe iprov {provider}";
     AllowUse: "let this connection use the provider (spec.allow)",
         "kubectl edit iprov {provider}";
     CreateCredentials: "create the Secret {secret}, of type bowline.dev/credential or for an app bowline.dev/app; then it continues by itself",
@@ -158,7 +160,7 @@ remedies! {
 impl Remedy {
     /// Whether the `IntegrationProvider` or its app registration has to change.
     pub(super) const fn is_about_the_provider(self) -> bool {
-        matches!(self, Self::CreateProvider | Self::FixProvider | Self::AllowUse)
+        matches!(self, Self::CreateProvider | Self::FixProvider | Self::ReplaceCertificate | Self::AllowUse)
     }
 
     /// The command for the remedy, in a sentence.

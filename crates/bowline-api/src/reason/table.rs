@@ -214,6 +214,10 @@ rows! {
         "The app Secret with client_id and client_secret is missing.";
     AppSecretIncomplete: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
         "The app Secret cannot be used.";
+    CertificateExpiringSoon: [Provider], True, Serve, PlatformTeam, ReplaceCertificate, moving, silent,
+        "It can be used. The TLS client certificate in the app Secret expires at {at}, and with it all requests end.";
+    CertificateInvalid: [Provider], False, Serve, PlatformTeam, ReplaceCertificate, stalled, silent,
+        "The TLS client certificate in the app Secret is not valid now: nothing is sent with it.";
     UnknownType: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
         "The catalogue has no such type: run bowline catalog list. spec.type is immutable, so create a new provider.";
     OverlayInvalid: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,

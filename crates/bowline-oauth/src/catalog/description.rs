@@ -9,7 +9,7 @@ use url::Url;
 
 use super::calls::{Identity, IdentitySource, RevokeStyle};
 use super::entry::{Pkce, ProviderEndpoints, ThirdParty};
-use super::protocol::{AssertionAudience, ClientAuth, Proofs};
+use super::protocol::{AssertionAudience, CertificateUse, ClientAuth, Proofs};
 use crate::issuer;
 
 /// All that the protocol needs to know of one provider for one connection: a [`CatalogEntry`](super::CatalogEntry) with what
@@ -26,6 +26,8 @@ pub struct Description {
     pub(crate) own_issuer: bool,
     /// The issuer's metadata was applied.
     pub(crate) discovered: bool,
+    /// By the metadata, access tokens are bound to the client's certificate (RFC 8705 §3).
+    pub(crate) certificate_bound: bool,
 }
 
 impl Deref for Description {
@@ -40,6 +42,10 @@ impl Deref for Description {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiscoveredEndpoints {
     pub(crate) endpoints: ProviderEndpoints<Option<Url>>,
+    /// `mtls_endpoint_aliases` (RFC 8705 §5): addresses instead of those, for clients with a certificate.
+    pub(crate) with_certificate: ProviderEndpoints<Option<Url>>,
+    /// `tls_client_certificate_bound_access_tokens` (RFC 8705 §3.3).
+    pub(crate) certificate_bound: bool,
     /// Where clients register themselves (RFC 7591 §3).
     pub registration: Option<RegistrationEndpoint>,
     /// The scopes of the protected resource (RFC 9728 §2), where one was asked.
@@ -74,6 +80,28 @@ pub enum MetadataSource {
     Resource(Url),
 }
 
+impl DiscoveredEndpoints {
+    /// The addresses for a client with or without a certificate.
+    fn endpoints_for(&self, with_certificate: bool) -> ProviderEndpoints<Option<Url>> {
+        let plain = self.endpoints.clone();
+        if !with_certificate {
+            return plain;
+        }
+        let other = self.with_certificate.clone();
+        ProviderEndpoints {
+            pushed_authorization_request: other
+                .pushed_authorization_request
+                .or(plain.pushed_authorization_request),
+            token: other.token.or(plain.token),
+            device_authorization: other.device_authorization.or(plain.device_authorization),
+            revocation: other.revocation.or(plain.revocation),
+            introspection: other.introspection.or(plain.introspection),
+            userinfo: other.userinfo.or(plain.userinfo),
+            ..plain
+        }
+    }
+}
+
 impl Description {
     /// Whether addresses must still be read from metadata: an issuer or a resource is given, and the token endpoint is not;
     /// or the issuer is the provider object's own, and an address besides the token endpoint is not given.
@@ -93,11 +121,14 @@ impl Description {
     }
 
     /// The description with missing values taken from metadata. What is set stays. Of several methods of client authentication
-    /// those are dropped that the server does not support; a single one is somebody's choice, and stays.
+    /// those are dropped that the server does not support; a single one is somebody's choice, and stays. `proofs` are those of
+    /// the app registration: a client with a certificate has addresses of its own.
     #[must_use]
-    pub fn with_metadata(mut self, metadata: &DiscoveredEndpoints) -> Self {
+    pub fn with_metadata(mut self, metadata: &DiscoveredEndpoints, proofs: Proofs) -> Self {
         let ours = mem::take(&mut self.core.endpoints);
-        let theirs = metadata.endpoints.clone();
+        let presents = proofs.certificate || self.needs_certificate();
+        let theirs = metadata.endpoints_for(presents);
+        self.certificate_bound = presents && metadata.certificate_bound;
         self.core.endpoints = ProviderEndpoints {
             issuer: ours.issuer.or(theirs.issuer),
             resource: ours.resource,
@@ -121,7 +152,8 @@ impl Description {
         // Without a list the server says nothing about that.
         if self.client_auth.len() > 1 && !metadata.client_auth_announced.is_empty() {
             // Not all servers that take secrets announce public clients too.
-            let takes_secrets = metadata.client_auth.iter().any(|way| *way != ClientAuth::PrivateKeyJwt);
+            let takes_secrets =
+                metadata.client_auth.iter().any(|way| way.takes_secret() || *way == ClientAuth::None);
             let is_public = |way: &ClientAuth| *way == ClientAuth::None && takes_secrets;
             self.core.client_auth.retain(|way| is_public(way) || metadata.client_auth.contains(way));
         }
@@ -153,6 +185,7 @@ impl Description {
         let is_possible = |way: &&ClientAuth| match way {
             ClientAuth::Basic | ClientAuth::Post => proofs.secret,
             ClientAuth::PrivateKeyJwt => proofs.private_key,
+            ClientAuth::TlsClientAuth | ClientAuth::SelfSignedTlsClientAuth => proofs.certificate,
             ClientAuth::None => false,
         };
         let ways = &self.client_auth;
@@ -160,6 +193,11 @@ impl Description {
         let is_public = proofs == Proofs::default() || ways.iter().all(|way| *way == ClientAuth::None);
         let public = || ways.iter().find(|way| is_public && **way == ClientAuth::None);
         ways.iter().find(is_possible).or_else(public).copied()
+    }
+
+    /// Whether calls with an access token present the certificate, too.
+    pub fn calls_with_certificate(&self) -> bool {
+        self.client_certificate == CertificateUse::AllRequests || self.certificate_bound
     }
 
     /// Whom an assertion that authenticates the client is meant for.

@@ -20,7 +20,8 @@ use super::merge::merge;
 use super::parameter::Parameter;
 use super::pointer::Pointer;
 use super::protocol::{
-    ClientAuth, ClientRegistration, GrantLifecycle, RefreshPace, ScopeRules, TokenRequest, TokenResponse,
+    CertificateUse, ClientAuth, ClientRegistration, GrantLifecycle, RefreshPace, ScopeRules, TokenRequest,
+    TokenResponse,
 };
 use super::template::Template;
 use super::webhook::Webhook;
@@ -149,6 +150,8 @@ pub struct ThirdParty<U> {
     pub endpoints: ProviderEndpoints<U>,
     /// How the client may prove itself, the preferred way first.
     pub(crate) client_auth: Vec<ClientAuth>,
+    /// Which requests present the certificate of the app Secret.
+    pub(crate) client_certificate: CertificateUse,
     /// Where the app registration comes from.
     pub(crate) client_registration: ClientRegistration,
     /// What the authorization request needs.
@@ -234,6 +237,12 @@ impl<U> ThirdParty<U> {
     /// Whether the operator registers itself where nobody named a registration.
     pub fn registers_itself(&self) -> bool {
         self.client_registration == ClientRegistration::Dynamic
+    }
+
+    /// Whether nothing can be requested without a certificate.
+    pub fn needs_certificate(&self) -> bool {
+        let everywhere = self.client_certificate == CertificateUse::AllRequests;
+        everywhere || ClientAuth::are_certificates(&self.client_auth)
     }
 
     /// Whether there are tokens to request, and not only a key or a password.

@@ -113,6 +113,7 @@ pub(super) fn facts(name: &str, entry: &CatalogEntry) -> Value {
         rotations => Serde(rotations()),
         registers_itself => entry.registers_itself(),
         uses_tokens => entry.uses_tokens(),
+        needs_certificate => entry.needs_certificate(),
         proof => Serde(proof.cloned().unwrap_or_default()),
         proof_in_short => proof.map_or("-", EntryProof::summary),
         proof_lines => Serde(proof.map(EntryProof::lines).unwrap_or_default()),

@@ -99,7 +99,7 @@ fn describe(
     let core: ThirdParty<_> = read(json).map_err(|error| misfit(error.to_string()))?;
     core.check_issued_key().map_err(|flaw| misfit(flaw.to_string()))?;
     let (provider, entry) = (provider.to_owned(), spec.type_.clone());
-    reachable(Description { provider, entry, core, own_issuer, discovered: false })
+    reachable(Description { provider, entry, core, own_issuer, discovered: false, certificate_bound: false })
 }
 
 /// Whether the overlay names another issuer than the entry.
