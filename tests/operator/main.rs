@@ -30,6 +30,7 @@ mod lifecycle;
 mod looking;
 mod mcp;
 mod missing;
+mod mutual_tls;
 mod narrow;
 mod oidc;
 mod oversized;

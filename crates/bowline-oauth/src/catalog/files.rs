@@ -27,6 +27,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("microsoft", include_str!("providers/microsoft.yaml")),
     ("notion", include_str!("providers/notion.yaml")),
     ("outlook", include_str!("providers/outlook.yaml")),
+    ("ponto", include_str!("providers/ponto.yaml")),
     ("quickbooks", include_str!("providers/quickbooks.yaml")),
     ("salesforce", include_str!("providers/salesforce.yaml")),
     ("sandbox-grace", include_str!("providers/sandbox-grace.yaml")),

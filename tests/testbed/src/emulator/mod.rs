@@ -13,6 +13,7 @@
 
 mod answer;
 mod asked;
+mod authority;
 mod book;
 mod data;
 mod load;
@@ -26,6 +27,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,7 +44,8 @@ pub use data::{EmulatedApp, Family, Operation, Refusal, Renewal, Run};
 pub use load::{DataError, DataFlaw};
 
 use asked::Asked;
-use proxy::{Host, Proxy};
+use authority::Authority;
+use proxy::{Host, Hosts, Proxy};
 use stage::Stage;
 
 /// Why the emulator did not start.
@@ -63,6 +66,7 @@ pub enum EmulatorError {
 pub struct Emulator {
     address: SocketAddr,
     authority: String,
+    clients: Arc<Authority>,
     stages: Stages,
     strangers: Arc<Mutex<Vec<String>>>,
     _stop: DropGuard,
@@ -76,7 +80,10 @@ impl Emulator {
         let stage = |(name, family)| (name, Arc::new(Stage::new(family, now.as_second())));
         let stages: Stages = Arc::new(Family::all()?.into_iter().map(stage).collect());
         let hosts = stages.values().flat_map(|stage| stage.data.hosts.clone()).collect();
+        let guarded = stages.values().flat_map(|stage| stage.data.certificate_hosts.clone()).collect();
         let stop = CancellationToken::new();
+        let clients = Arc::new(Authority::new()?);
+        let hosts = Hosts { played: hosts, guarded, clients: Arc::clone(&clients) };
         let Proxy { address, authority, tunnels, strangers } = Proxy::start(hosts, stop.clone()).await?;
         let app = Router::new().fallback(serve).with_state(Arc::clone(&stages));
         let app = app.into_make_service_with_connect_info::<Host>();
@@ -86,7 +93,7 @@ impl Emulator {
                 tracing::error!(%error, "the emulator stopped serving");
             }
         });
-        Ok(Self { address, authority, stages, strangers, _stop: stop.drop_guard() })
+        Ok(Self { address, authority, clients, stages, strangers, _stop: stop.drop_guard() })
     }
 
     /// The proxy to tunnel through.
@@ -97,6 +104,11 @@ impl Emulator {
     /// The certificate authority to trust, in PEM.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// A new client certificate and its private key in PEM, valid in these years, which this emulator's hosts accept then.
+    pub fn client_certificate(&self, years: RangeInclusive<i32>) -> Result<(String, String), EmulatorError> {
+        Ok(self.clients.client(years)?)
     }
 
     /// A family, by the name of its file.
