@@ -5,6 +5,8 @@
 
 mod bench;
 mod columns;
+mod keys;
+mod probes;
 mod record;
 
 use std::collections::BTreeSet;

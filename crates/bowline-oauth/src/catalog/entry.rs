@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::calls::{ApiCall, Identity, KeyUsage, Probe, Revoke};
+use super::calls::{ApiCall, Identity, Probe, Revoke};
 use super::errors::ErrorTable;
 use super::issued_key::{IssuedKeyFlaw, IssuedKeyRules};
+use super::key_usage::KeyUsage;
 use super::look::{Color, Confidence, Group, Setup};
 use super::merge::merge;
 use super::parameter::Parameter;
@@ -165,10 +166,11 @@ pub struct ThirdParty<U> {
     /// Scopes.
     pub scopes: ScopeRules,
     /// Further values to publish beside the token, key of the Secret → path. A path begins with where the value comes from:
-    /// `/answer` (the token answer), `/callback` (the parameters of the callback), `/userInfo` or `/call` (the answer to
-    /// `publishCall`). None of them may be secret beyond the token. Templates have them as `extras`.
+    /// `/answer` (the token answer), `/callback` (the parameters of the callback), `/userInfo`, `/check` (the answer to a key's
+    /// check) or `/call` (the answer to `publishCall`). None of them may be secret beyond the token. Templates have them as
+    /// `extras`.
     pub(crate) publish: BTreeMap<String, Pointer>,
-    /// A call besides the user info whose answer has values to publish. Absent means none.
+    /// A call besides the user info, or a key's check, whose answer has values to publish. Absent means none.
     pub(crate) publish_call: Option<ApiCall<U>>,
     /// What a grant is like.
     pub grant: GrantLifecycle,
@@ -257,6 +259,7 @@ pub(crate) enum PublishedFrom {
     Answer,
     Callback,
     UserInfo,
+    Check,
     Call,
 }
 
@@ -266,6 +269,7 @@ impl PublishedFrom {
             "answer" => Some(Self::Answer),
             "callback" => Some(Self::Callback),
             "userInfo" => Some(Self::UserInfo),
+            "check" => Some(Self::Check),
             "call" => Some(Self::Call),
             _ => None,
         }
