@@ -1,5 +1,6 @@
 //! API keys, and user names with passwords: their format, and whether they work.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
@@ -9,13 +10,14 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::answer::Document;
+use super::answer::{Document, extras_of_call};
 use super::classify::{self, Failure, Operation};
 use super::headers;
-use super::http::{Http, Received};
+use super::http::{Http, Received, Request};
 use super::request::{self, RequestError};
 use crate::catalog::Description;
 use crate::catalog::calls::Validate;
+use crate::catalog::entry::PublishedFrom;
 use crate::catalog::errors::Class;
 use crate::catalog::parameter::Pattern;
 use crate::catalog::pointer::Pointer;
@@ -104,38 +106,96 @@ impl KeyOrPassword {
     }
 }
 
+/// What the provider says of a key beside whether it works.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyFacts {
+    pub account: Option<ProviderAccount>,
+    /// When it expires; `None` if the provider does not say.
+    pub expires_at: Option<Timestamp>,
+    /// Values to publish beside it.
+    pub extras: BTreeMap<String, String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyVerdict {
-    Good(Option<ProviderAccount>),
+    Good(KeyFacts),
     Bad,
     /// It works, but may not do what the check does.
-    Alive,
+    Alive(KeyFacts),
     /// There is no check: stored, not verified.
     Unverified,
 }
 
-/// Checks a key with the description's cheap call. A failure says nothing about the key.
+/// Checks a key with the description's cheap call, and asks for what is published beside it. A failure says nothing about the
+/// key.
 pub async fn verify(
     http: &dyn Http,
     description: &Description,
     credential: &KeyOrPassword,
     now: Timestamp,
 ) -> Result<KeyVerdict, Failure> {
-    let Some(key) = &description.key else { return Ok(KeyVerdict::Unverified) };
-    let Some(check) = &key.validate else { return Ok(KeyVerdict::Unverified) };
-    let Some(url) = &check.url else { return Ok(KeyVerdict::Unverified) };
-    let mut request = request::api_call(check.method, url, &check.headers, check.json.as_ref())?;
-    let name = HeaderName::from_bytes(key.header.as_bytes());
-    let name = name.map_err(|_| RequestError::BadHeader(key.header.clone()))?;
-    if headers::is_ours(name.as_str()) && name != AUTHORIZATION {
-        return Err(RequestError::BadHeader(key.header.clone()).into());
+    let call = description.publish_call.as_ref();
+    match (check(http, description, credential, now).await?, call.and_then(|it| Some((it, it.url.as_ref()?))))
+    {
+        (KeyVerdict::Good(mut facts), Some((call, url))) => {
+            let mut request = request::api_call(call.method, url, &call.headers, call.json.as_ref())?;
+            present(&mut request, description, credential)?;
+            facts.extras.extend(further_values(description, &http.send(request).await?, now)?);
+            Ok(KeyVerdict::Good(facts))
+        }
+        (verdict, _) => Ok(verdict),
     }
-    let value = request::sensitive(&credential.header(key.scheme.as_deref()), name.as_str())?;
-    request.headers_mut().insert(name, value);
+}
+
+/// Checks a key with the description's cheap call, and no more.
+pub(crate) async fn check(
+    http: &dyn Http,
+    description: &Description,
+    credential: &KeyOrPassword,
+    now: Timestamp,
+) -> Result<KeyVerdict, Failure> {
+    let check = description.key.as_ref().and_then(|key| key.validate.as_ref());
+    let Some((check, url)) = check.and_then(|check| Some((check, check.url.as_ref()?))) else {
+        return Ok(KeyVerdict::Unverified);
+    };
+    let mut request = request::api_call(check.method, url, &check.headers, check.json.as_ref())?;
+    present(&mut request, description, credential)?;
     judge(description, check, &http.send(request).await?, now)
 }
 
-/// A code in the table counts first, then the status: some providers return 200 for everything, and some say "too many" to a
+/// Adds the credential to a request, as the description says.
+fn present(
+    request: &mut Request,
+    description: &Description,
+    credential: &KeyOrPassword,
+) -> Result<(), RequestError> {
+    let Some(key) = &description.key else { return Ok(()) };
+    let bad = || RequestError::BadHeader(key.header.clone());
+    let name = HeaderName::from_bytes(key.header.as_bytes()).map_err(|_| bad())?;
+    if headers::is_ours(name.as_str()) && name != AUTHORIZATION {
+        return Err(bad());
+    }
+    let value = request::sensitive(&credential.header(key.scheme.as_deref()), name.as_str())?;
+    request.headers_mut().insert(name, value);
+    Ok(())
+}
+
+/// Values to publish that a call of their own tells. One that the key may not make tells none.
+fn further_values(
+    description: &Description,
+    received: &Received,
+    now: Timestamp,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let document = Document::read(received);
+    match (classify::answered(Operation::Key, description, received, &document, now), document.data()) {
+        (Ok(()), Some(data)) => Ok(extras_of_call(description, PublishedFrom::Call, data)),
+        (Ok(()), None) => Err(classify::unconfirmed(received)),
+        (Err(failure), _) if matches!(failure.status, Some(401 | 403)) => Ok(BTreeMap::new()),
+        (Err(failure), _) => Err(failure),
+    }
+}
+
+/// A rule of the table counts first, then the status: some providers return 200 for everything, and some say "too many" to a
 /// valid key whose account has no credit left.
 fn judge(
     description: &Description,
@@ -146,20 +206,26 @@ fn judge(
     let document = Document::read(received);
     let status = received.status.as_u16();
     let failure = classify::answered(Operation::Key, description, received, &document, now).err();
-    if matches!(document, Document::Html) {
+    let is_read =
+        validate.reads_answer() || description.published_from(PublishedFrom::Check).next().is_some();
+    if matches!(document, Document::Html)
+        || matches!(document, Document::Unreadable) && is_read && received.status.is_success()
+    {
         return Err(failure.unwrap_or_else(|| classify::unconfirmed(received)));
     }
     let data = document.data();
-    let found = description.errors.api(status, &received.headers, data);
-    let by_code = found.filter(|found| found.code.is_some()).map(|found| found.class);
+    let ruled = description.errors.api_rule(status, &received.headers, data).map(|found| found.class);
     let refused = failure.as_ref().filter(|_| data.is_some()).map(|failure| failure.class);
     let leads_to_a_value = |path: &Pointer| data.is_some_and(|data| path.get(data).is_some());
-    match by_code.or(validate.class(status)).or(refused) {
+    let expires_at = validate.expires_at.read(&received.headers, data).filter(|at| *at > now);
+    match ruled.or(validate.class(status)).or(refused) {
         None if validate.ok_path.as_ref().is_none_or(leads_to_a_value) => {
-            Ok(KeyVerdict::Good(data.map(|data| validate.account.read(data)).transpose()?.flatten()))
+            let account = data.map(|data| validate.account.read(data)).transpose()?.flatten();
+            let extras = data.map(|data| extras_of_call(description, PublishedFrom::Check, data));
+            Ok(KeyVerdict::Good(KeyFacts { account, expires_at, extras: extras.unwrap_or_default() }))
         }
         None | Some(Class::Reauth) => Ok(KeyVerdict::Bad),
-        Some(Class::Alive) => Ok(KeyVerdict::Alive),
+        Some(Class::Alive) => Ok(KeyVerdict::Alive(KeyFacts { expires_at, ..KeyFacts::default() })),
         Some(_) => Err(failure.unwrap_or_else(|| classify::unconfirmed(received))),
     }
 }
@@ -199,11 +265,11 @@ mod tests {
     #[tokio::test]
     async fn a_check_has_three_outcomes_or_says_nothing() {
         let rows = [
-            (200, "{}", Ok(KeyVerdict::Good(None))),
-            (204, "", Ok(KeyVerdict::Good(None))),
+            (200, "{}", Ok(KeyVerdict::Good(KeyFacts::default()))),
+            (204, "", Ok(KeyVerdict::Good(KeyFacts::default()))),
             (401, "", Ok(KeyVerdict::Bad)),
             (401, r#"{"error":"no"}"#, Ok(KeyVerdict::Bad)),
-            (403, "", Ok(KeyVerdict::Alive)),
+            (403, "", Ok(KeyVerdict::Alive(KeyFacts::default()))),
             (429, "", Err(Class::Transient)),
             (500, "", Err(Class::Transient)),
             (302, "", Err(Class::Bug)),
@@ -222,7 +288,10 @@ mod tests {
         let mut sentry = checked();
         sentry.core.key.as_mut().unwrap().validate.as_mut().unwrap().ok_path = Some(pointer("/auth"));
         assert_eq!(verdict(&sentry, 200, r#"{"auth":null}"#).await, Ok(KeyVerdict::Bad));
-        assert_eq!(verdict(&sentry, 200, r#"{"auth":{"id":1}}"#).await, Ok(KeyVerdict::Good(None)));
+        assert_eq!(
+            verdict(&sentry, 200, r#"{"auth":{"id":1}}"#).await,
+            Ok(KeyVerdict::Good(KeyFacts::default()))
+        );
 
         let mut openai = checked();
         openai.core.errors.api_code = crate::fixtures::pointers("/error/code");
@@ -238,7 +307,7 @@ mod tests {
             vec![rule("insufficient_quota", Class::Alive), rule("invalid_api_key", Class::Reauth)];
         assert_eq!(
             verdict(&openai, 429, r#"{"error":{"code":"insufficient_quota"}}"#).await,
-            Ok(KeyVerdict::Alive)
+            Ok(KeyVerdict::Alive(KeyFacts::default()))
         );
         assert_eq!(verdict(&openai, 429, r#"{"error":{"code":"rate"}}"#).await, Err(Class::Transient));
         assert_eq!(

@@ -124,8 +124,8 @@ pub async fn credential(
     credential: &KeyOrPassword,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    match key::verify(http, description, credential, now).await? {
-        KeyVerdict::Good(_) | KeyVerdict::Alive | KeyVerdict::Unverified => Ok(()),
+    match key::check(http, description, credential, now).await? {
+        KeyVerdict::Good(_) | KeyVerdict::Alive(_) | KeyVerdict::Unverified => Ok(()),
         KeyVerdict::Bad => Err(classify::key_not_honored()),
     }
 }

@@ -5,6 +5,7 @@
 
 mod bench;
 mod columns;
+mod keys;
 mod record;
 
 use std::collections::BTreeSet;

@@ -87,14 +87,27 @@ async fn try_key(engine: &Engine, job: &Job, candidate: &mut Opened) -> Judgemen
     let Some(credential) = key_credential(job, &candidate.grant.credential)? else { return Ok(()) };
     let verify = key::verify(job.target.http(), job.target.description(), &credential, records.clock.now());
     match gate.timed(Operation::Key, verify).await {
-        Ok(key::KeyVerdict::Good(account)) => {
-            account_fits(engine, job, &mut candidate.grant, account.map(from_catalog))
+        Ok(key::KeyVerdict::Good(facts)) => {
+            let account = learn(&mut candidate.grant, facts);
+            account_fits(engine, job, &mut candidate.grant, account)
         }
         // Keys are rotated by their owners, and few providers say whose a key is: no account does not mean another account.
-        Ok(key::KeyVerdict::Alive | key::KeyVerdict::Unverified) => Ok(()),
+        Ok(key::KeyVerdict::Alive(facts)) => {
+            learn(&mut candidate.grant, facts);
+            Ok(())
+        }
+        Ok(key::KeyVerdict::Unverified) => Ok(()),
         Ok(key::KeyVerdict::Bad) => Err(refused("it is not valid there.")),
         Err(failure) => refused_or_later(&gate.failed(job, failure, None)),
     }
+}
+
+/// Keeps what the provider says of a key; returns its account. A time that the provider says counts more than one that was
+/// imported with the key.
+fn learn(grant: &mut Grant, facts: key::KeyFacts) -> Option<Account> {
+    grant.expires_at = facts.expires_at.or(grant.expires_at);
+    publish(grant, facts.extras);
+    facts.account.map(from_catalog)
 }
 
 /// Refuses the present candidate: a part of the answer is too large to be kept.

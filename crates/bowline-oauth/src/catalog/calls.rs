@@ -5,8 +5,11 @@
 use std::collections::BTreeMap;
 
 use bowline_api::duration::Duration;
+use http::HeaderMap;
+use k8s_openapi::jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::errors::{Class, passes};
 use super::parameter::Pattern;
@@ -45,7 +48,7 @@ pub(crate) struct ApiCall<U> {
     /// Headers to send besides Accept and User-Agent.
     pub(crate) headers: BTreeMap<String, String>,
     /// JSON to send. Absent means no body.
-    pub(crate) json: Option<serde_json::Value>,
+    pub(crate) json: Option<Value>,
 }
 
 /// How the account of a grant is found out.
@@ -211,7 +214,7 @@ pub(crate) struct Validate<U> {
     /// Headers to send besides Accept and User-Agent.
     pub(crate) headers: BTreeMap<String, String>,
     /// JSON to send. Absent means no body.
-    pub(crate) json: Option<serde_json::Value>,
+    pub(crate) json: Option<Value>,
     /// Statuses of a key that works. Empty means 200 to 299.
     pub(crate) ok: Vec<u16>,
     /// A path that must lead to a value for the key to work.
@@ -224,9 +227,46 @@ pub(crate) struct Validate<U> {
     pub(crate) transient: Vec<u16>,
     /// Where the account is in the answer.
     pub(crate) account: AccountPaths,
+    /// Where the answer says when the key expires. Its owner is reminded before. Absent means nowhere.
+    pub(crate) expires_at: KeyExpiry,
+}
+
+/// Where an answer says when a key expires: RFC 3339, a date, or seconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct KeyExpiry {
+    /// Name of a header of the answer.
+    pub(crate) header: Option<String>,
+    /// A path in the answer, where the header is absent.
+    pub(crate) path: Option<Pointer>,
+}
+
+impl KeyExpiry {
+    /// When the key expires, as an answer says. What cannot be read says nothing.
+    pub(crate) fn read(&self, headers: &HeaderMap, document: Option<&Value>) -> Option<Timestamp> {
+        let header = self.header.as_deref().and_then(|name| headers.get(name)?.to_str().ok());
+        let there = || self.path.as_ref()?.text(document?);
+        header.map(ToOwned::to_owned).or_else(there).and_then(|text| point_in_time(&text))
+    }
+}
+
+/// A time as providers write it: RFC 3339, the same with a space and with `UTC` or an offset (GitHub), a date, which begins at
+/// midnight UTC, or seconds since 1970.
+fn point_in_time(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let offset = text.strip_suffix("UTC").map_or_else(|| text.to_owned(), |before| format!("{before}+0000"));
+    let spaced = || Timestamp::strptime("%Y-%m-%d %H:%M:%S %z", &offset).ok();
+    let date = || Timestamp::strptime("%Y-%m-%d %z", format!("{text} +0000")).ok();
+    let seconds = || Timestamp::from_second(text.parse().ok()?).ok();
+    text.parse().ok().or_else(spaced).or_else(date).or_else(seconds)
 }
 
 impl<U> Validate<U> {
+    /// Whether a success has something to read.
+    pub(crate) fn reads_answer(&self) -> bool {
+        self.ok_path.is_some() || !self.account.id.is_empty()
+    }
+
     /// What a status says about the key; `None` if it works.
     pub(crate) fn class(&self, status: u16) -> Option<Class> {
         let among = |given: &[u16], usual| if given.is_empty() { usual } else { given.contains(&status) };
@@ -241,5 +281,40 @@ impl<U> Validate<U> {
         } else {
             Some(Class::Transient)
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_key_is_read_however_it_is_written() {
+        for text in [
+            "2027-01-15T08:00:00Z",
+            "2027-01-15T08:00:00.000Z",
+            "2027-01-15T10:00:00+02:00",
+            "2027-01-15 08:00:00 UTC",
+            "2027-01-15 00:00:00 -0800",
+            "1800000000",
+        ] {
+            assert_eq!(point_in_time(text), Timestamp::from_second(1_800_000_000).ok(), "{text}");
+        }
+        assert_eq!(point_in_time("2027-01-15"), Timestamp::from_second(1_799_971_200).ok());
+        for text in ["", "never", "2027-13-40", "2027-01-15 08:00:00", "-", "1e9"] {
+            assert_eq!(point_in_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_header_counts_before_the_answer() {
+        let pointer = Pointer::try_from("/ends".to_owned()).unwrap();
+        let expiry = KeyExpiry { header: Some("x-ends".to_owned()), path: Some(pointer) };
+        let document = serde_json::json!({"ends": 20});
+        let with = [(http::HeaderName::from_static("x-ends"), "10".parse().unwrap())].into_iter().collect();
+        let read = |headers: &HeaderMap| expiry.read(headers, Some(&document)).map(Timestamp::as_second);
+        assert_eq!((read(&with), read(&HeaderMap::new())), (Some(10), Some(20)));
+        assert_eq!(KeyExpiry::default().read(&with, Some(&document)), None);
     }
 }

@@ -162,10 +162,11 @@ pub struct ThirdParty<U> {
     /// Scopes.
     pub scopes: ScopeRules,
     /// Further values to publish beside the token, key of the Secret → path. A path begins with where the value comes from:
-    /// `/answer` (the token answer), `/callback` (the parameters of the callback), `/userInfo` or `/call` (the answer to
-    /// `publishCall`). None of them may be secret beyond the token. Templates have them as `extras`.
+    /// `/answer` (the token answer), `/callback` (the parameters of the callback), `/userInfo`, `/check` (the answer to a key's
+    /// check) or `/call` (the answer to `publishCall`). None of them may be secret beyond the token. Templates have them as
+    /// `extras`.
     pub(crate) publish: BTreeMap<String, Pointer>,
-    /// A call besides the user info whose answer has values to publish. Absent means none.
+    /// A call besides the user info, or a key's check, whose answer has values to publish. Absent means none.
     pub(crate) publish_call: Option<ApiCall<U>>,
     /// What a grant is like.
     pub grant: GrantLifecycle,
@@ -248,6 +249,7 @@ pub(crate) enum PublishedFrom {
     Answer,
     Callback,
     UserInfo,
+    Check,
     Call,
 }
 
@@ -257,6 +259,7 @@ impl PublishedFrom {
             "answer" => Some(Self::Answer),
             "callback" => Some(Self::Callback),
             "userInfo" => Some(Self::UserInfo),
+            "check" => Some(Self::Check),
             "call" => Some(Self::Call),
             _ => None,
         }

@@ -66,6 +66,9 @@ pub(crate) enum EntryFlaw {
     /// There is no call to read it from.
     #[error("publish.{0} is read in the answer to a call, so publishCall.url is needed")]
     CallNotStated(String),
+    /// Keys are not checked.
+    #[error("publish.{0} is read in the answer to a key's check, so key.validate is needed")]
+    CheckNotStated(String),
     /// It is a code or a state, or is read as it is.
     #[error("publish.{0} is a part of the callback that is not published")]
     SecretOfCallback(String),
@@ -203,6 +206,9 @@ fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
         }
         Some(PublishedFrom::UserInfo) if !sources.contains(&IdentitySource::Call) => {
             Err(EntryFlaw::UserInfoNotAsked(key.clone()))
+        }
+        Some(PublishedFrom::Check) if entry.key.as_ref().is_none_or(|key| key.validate.is_none()) => {
+            Err(EntryFlaw::CheckNotStated(key.clone()))
         }
         Some(PublishedFrom::Call) if entry.publish_call.as_ref().is_none_or(|call| call.url.is_none()) => {
             Err(EntryFlaw::CallNotStated(key.clone()))

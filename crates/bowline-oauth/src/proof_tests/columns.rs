@@ -160,15 +160,15 @@ impl Bench {
 
 /// What an answer means.
 #[derive(PartialEq)]
-struct Meaning {
+pub(super) struct Meaning {
     /// A class, or that a revocation found nothing.
-    what: String,
-    revoked: bool,
-    waits: Option<u64>,
+    pub(super) what: String,
+    pub(super) revoked: bool,
+    pub(super) waits: Option<u64>,
 }
 
 impl Meaning {
-    fn of(what: String) -> Self {
+    pub(super) fn of(what: String) -> Self {
         Self { what, revoked: false, waits: None }
     }
 }
@@ -188,6 +188,9 @@ impl fmt::Display for Meaning {
 impl Bench {
     /// Whether the entry makes such a request, so that its refusals can be seen.
     pub(super) fn asks(&self, operation: Operation) -> bool {
+        if self.is_about_keys() {
+            return operation == Operation::Account;
+        }
         match operation {
             Operation::Refresh => self.renewal().is_some(),
             Operation::Account => self.description.identity_url().is_some(),
@@ -260,9 +263,10 @@ impl Bench {
     }
 
     /// Classes of the entry's error table that no refusal shows, without a reason, or in spite of one.
-    fn untested(&self, seen: &BTreeSet<(Operation, String)>) -> Vec<String> {
+    pub(super) fn untested(&self, seen: &BTreeSet<(Operation, String)>) -> Vec<String> {
         let errors = &self.description.errors;
-        let tokens = errors.token.values().map(|class| ("token", *class));
+        let tokens = errors.token.values().filter(|_| !self.is_about_keys());
+        let tokens = tokens.map(|class| ("token", *class));
         let api = errors.api.iter().map(|rule| ("api", rule.class));
         let mut flaws = BTreeSet::new();
         for (table, class) in tokens.chain(api.filter(|_| self.asks(Operation::Account))) {
@@ -366,6 +370,9 @@ impl Bench {
     }
 
     pub(super) async fn prove(&mut self, column: &str) -> Cell {
+        if self.is_about_keys() {
+            return self.prove_of_keys(column).await;
+        }
         if let Some(reason) = self.lacks(column) {
             let reason = reason.clone();
             return match self.prove_impossible(column).await {
@@ -386,6 +393,6 @@ impl Bench {
 }
 
 /// A class in the words of the catalogue.
-fn named(class: Class) -> String {
+pub(super) fn named(class: Class) -> String {
     serde_json::to_value(class).unwrap().as_str().unwrap().to_owned()
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::bearing::Bearing;
+
 /// Values with placeholders, by name.
 pub(super) type Values = Map<String, Value>;
 
@@ -56,8 +58,8 @@ pub struct Family {
     /// How scopes are written.
     #[serde(default)]
     pub(super) scopes: ScopeHabits,
-    pub(super) authorize: AuthorizePage,
-    pub(super) token: TokenEndpoint,
+    pub(super) authorize: Option<AuthorizePage>,
+    pub(super) token: Option<TokenEndpoint>,
     /// Calls that name the account.
     #[serde(default)]
     pub(super) account: Vec<ApiCall>,
@@ -84,12 +86,15 @@ pub struct Family {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmulatedApp {
-    /// Client id.
+    /// Client id; of keys that people create there, the name of their kind.
     pub client_id: String,
     /// Client secret; none for a public client.
     pub client_secret: Option<String>,
     pub(super) access: AccessTokens,
     pub(super) refresh: Option<RefreshTokens>,
+    /// How its tokens or keys are sent to the API.
+    #[serde(default)]
+    pub(super) bearing: Bearing,
     /// What a revocation ends.
     pub(super) revocation: Option<Extent>,
     /// Further values of its grants.
@@ -122,6 +127,8 @@ impl EmulatedApp {
 pub(super) struct AccessTokens {
     /// What tokens begin with; with placeholders of the grant.
     pub prefix: String,
+    #[serde(default)]
+    pub digits: usize, // that follow at least
     pub lifetime: Option<u32>,
     /// How many of one grant work at once: one more ends the oldest.
     pub most: Option<usize>,

@@ -13,6 +13,7 @@
 
 mod answer;
 mod asked;
+mod bearing;
 mod book;
 mod data;
 mod load;
@@ -154,6 +155,17 @@ impl FamilyHandle {
     /// Who consents from now on.
     pub fn consent_as(&self, account: &str) {
         account.clone_into(&mut self.0.lock().account);
+    }
+
+    /// A person creates a key of this kind, which is an app of the data, at the provider. `None` if there is no such kind.
+    pub fn create_key(&self, app: &str, account: &str) -> Option<String> {
+        let app = self.data().apps.get(app)?;
+        Some(self.0.lock().book.create(app, account))
+    }
+
+    /// A token or key stops working.
+    pub fn end(&self, token: &str) {
+        self.0.lock().book.revoke(token, data::Extent::Token);
     }
 
     /// The most that is granted from now on; `None`: all that is requested.
