@@ -16,17 +16,23 @@ use super::headers;
 use super::http::{Http, Received, Request};
 use super::request::{self, RequestError};
 use crate::catalog::Description;
-use crate::catalog::calls::Validate;
 use crate::catalog::entry::PublishedFrom;
 use crate::catalog::errors::Class;
-use crate::catalog::parameter::Pattern;
+use crate::catalog::key_usage::{API_KEY, KeyUsage, KeyValue, Validate};
 use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::ProviderAccount;
+use crate::catalog::template::Template;
+
+/// Further values that were provided with a key, by name.
+pub type KeyValues = BTreeMap<String, SecretString>;
 
 /// A credential that a person entrusted to us. Its `Debug` shows nothing.
 #[derive(Clone)]
 pub enum KeyOrPassword {
-    Key(SecretString),
+    Key {
+        key: SecretString,
+        values: KeyValues,
+    },
     /// RFC 7617: the name has no colon, and the password may be empty.
     Password {
         username: String,
@@ -37,14 +43,14 @@ pub enum KeyOrPassword {
 impl fmt::Debug for KeyOrPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Key(_) => "Key",
+            Self::Key { .. } => "Key",
             Self::Password { .. } => "Password",
         })
     }
 }
 
 /// Why something cannot be a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFlaw {
     #[error("it is empty")]
     Empty,
@@ -54,13 +60,22 @@ pub enum KeyFlaw {
     #[error("a user name cannot hold a colon")]
     Colon,
     /// Perhaps it is another kind of key.
-    #[error("it does not look like a key of this provider")]
-    Pattern,
+    #[error("it does not look like a key of this provider{}", in_words(looks.as_deref()))]
+    Pattern { looks: Option<String> },
+    #[error("{name} is missing, the {label}")]
+    Missing { name: String, label: String },
+    #[error("{name} does not look like a {label} of this provider{}", in_words(looks.as_deref()))]
+    ValuePattern { name: String, label: String, looks: Option<String> },
+}
+
+fn in_words(looks: Option<&str>) -> String {
+    looks.map_or_else(String::new, |looks| format!(", which {looks}"))
 }
 
 impl KeyOrPassword {
-    /// A key, trimmed. Its length is not checked: formats grow.
-    pub fn key(text: &str, pattern: Option<&Pattern>) -> Result<Self, KeyFlaw> {
+    /// A key, trimmed, and the values that belong to it; others among `given` are left out. Its length is not checked: formats
+    /// grow.
+    pub fn key<U>(text: &str, given: &KeyValues, usage: Option<&KeyUsage<U>>) -> Result<Self, KeyFlaw> {
         let text = text.trim();
         if text.is_empty() {
             return Err(KeyFlaw::Empty);
@@ -68,10 +83,24 @@ impl KeyOrPassword {
         if text.chars().any(char::is_control) {
             return Err(KeyFlaw::Control);
         }
+        let pattern = usage.and_then(|usage| usage.pattern.as_ref());
         if pattern.is_some_and(|pattern| !pattern.matches(text)) {
-            return Err(KeyFlaw::Pattern);
+            return Err(KeyFlaw::Pattern { looks: usage.and_then(|usage| usage.looks.clone()) });
         }
-        Ok(Self::Key(SecretString::from(text)))
+        let mut values = KeyValues::new();
+        for (name, rule) in usage.map(|usage| &usage.values).into_iter().flatten() {
+            let KeyValue { label, optional, pattern, looks } = rule;
+            match given.get(name) {
+                None if *optional => {}
+                None => return Err(KeyFlaw::Missing { name: name.clone(), label: label.clone() }),
+                Some(value) if pattern.as_ref().is_some_and(|it| !it.matches(value.expose_secret())) => {
+                    let (name, label, looks) = (name.clone(), label.clone(), looks.clone());
+                    return Err(KeyFlaw::ValuePattern { name, label, looks });
+                }
+                Some(value) => drop(values.insert(name.clone(), value.clone())),
+            }
+        }
+        Ok(Self::Key { key: SecretString::from(text), values })
     }
 
     /// User name and password. The name is trimmed; of the password only line breaks at its end are dropped, because spaces
@@ -91,18 +120,33 @@ impl KeyOrPassword {
         Ok(Self::Password { username: username.to_owned(), password: SecretString::from(password) })
     }
 
-    /// The value of the header that carries it.
-    fn header(&self, scheme: Option<&str>) -> String {
-        let value = match self {
-            Self::Key(key) => key.expose_secret().to_owned(),
-            Self::Password { username, password } => {
+    /// The value of this name; the key itself is `api_key`.
+    fn value(&self, name: &str) -> Option<&str> {
+        match self {
+            Self::Key { key, .. } if name == API_KEY => Some(key.expose_secret()),
+            Self::Key { values, .. } => values.get(name).map(ExposeSecret::expose_secret),
+            Self::Password { .. } => None,
+        }
+    }
+
+    /// What the header that carries it has behind the scheme.
+    fn text(&self, format: Option<&Template>) -> Option<SecretString> {
+        Some(SecretString::from(match (self, format) {
+            (Self::Key { .. }, Some(format)) => format.fill(|name| self.value(name)).ok()?,
+            (Self::Key { key, .. }, None) => key.expose_secret().to_owned(),
+            (Self::Password { username, password }, _) => {
                 BASE64_STANDARD.encode(format!("{username}:{}", password.expose_secret()))
             }
+        }))
+    }
+
+    /// All that is secret in it.
+    fn secrets(&self) -> impl Iterator<Item = &SecretString> {
+        let (one, more) = match self {
+            Self::Key { key, values } => (key, Some(values)),
+            Self::Password { password, .. } => (password, None),
         };
-        match scheme {
-            Some(scheme) => format!("{scheme} {value}"),
-            None => value,
-        }
+        std::iter::once(one).chain(more.into_iter().flat_map(BTreeMap::values))
     }
 }
 
@@ -140,7 +184,8 @@ pub async fn verify(
         (KeyVerdict::Good(mut facts), Some((call, url))) => {
             let mut request = request::api_call(call.method, url, &call.headers, call.json.as_ref())?;
             present(&mut request, description, credential)?;
-            facts.extras.extend(further_values(description, &http.send(request).await?, now)?);
+            let further = further_values(description, &http.send(request).await?, now);
+            facts.extras.extend(further.map_err(|failure| without_echo(failure, credential))?);
             Ok(KeyVerdict::Good(facts))
         }
         (verdict, _) => Ok(verdict),
@@ -158,9 +203,20 @@ pub(crate) async fn check(
     let Some((check, url)) = check.and_then(|check| Some((check, check.url.as_ref()?))) else {
         return Ok(KeyVerdict::Unverified);
     };
-    let mut request = request::api_call(check.method, url, &check.headers, check.json.as_ref())?;
+    let mut url = url.clone();
+    if let Some(segment) = &check.segment {
+        let value = credential.value(segment).ok_or(RequestError::Unbuildable)?;
+        url.path_segments_mut().map_err(|()| RequestError::Unbuildable)?.pop_if_empty().push(value);
+    }
+    let mut request = request::api_call(check.method, &url, &check.headers, check.json.as_ref())?;
     present(&mut request, description, credential)?;
-    judge(description, check, &http.send(request).await?, now)
+    let judged = judge(description, check, &http.send(request).await?, now);
+    judged.map_err(|failure| without_echo(failure, credential))
+}
+
+/// A hostile provider might repeat what it received.
+fn without_echo(failure: Failure, credential: &KeyOrPassword) -> Failure {
+    credential.secrets().fold(failure, |failure, secret| failure.without_echo(secret.expose_secret()))
 }
 
 /// Adds the credential to a request, as the description says.
@@ -169,13 +225,23 @@ fn present(
     description: &Description,
     credential: &KeyOrPassword,
 ) -> Result<(), RequestError> {
-    let Some(key) = &description.key else { return Ok(()) };
-    let bad = || RequestError::BadHeader(key.header.clone());
-    let name = HeaderName::from_bytes(key.header.as_bytes()).map_err(|_| bad())?;
+    let Some(KeyUsage { header, scheme, query, format, .. }) = &description.key else { return Ok(()) };
+    if let Some(name) = query {
+        let text = credential.text(None).ok_or(RequestError::Unbuildable)?;
+        return request::add_to_query(request, name, &text);
+    }
+    let bad = || RequestError::BadHeader(header.clone());
+    let name = HeaderName::from_bytes(header.as_bytes()).map_err(|_| bad())?;
     if headers::is_ours(name.as_str()) && name != AUTHORIZATION {
         return Err(bad());
     }
-    let value = request::sensitive(&credential.header(key.scheme.as_deref()), name.as_str())?;
+    let format = format.clone().map(Template::try_from).transpose().map_err(|_| RequestError::Unbuildable)?;
+    let text = credential.text(format.as_ref()).ok_or(RequestError::Unbuildable)?;
+    let value = match scheme {
+        Some(scheme) => SecretString::from(format!("{scheme} {}", text.expose_secret())),
+        None => text,
+    };
+    let value = request::sensitive(value.expose_secret(), name.as_str())?;
     request.headers_mut().insert(name, value);
     Ok(())
 }
@@ -236,27 +302,90 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::calls::KeyUsage;
     use crate::catalog::errors::RefusalRule;
     use crate::fixtures::{Script, description, pointer};
+
+    fn key(text: &str) -> Result<KeyOrPassword, KeyFlaw> {
+        KeyOrPassword::key(text, &KeyValues::new(), None::<&KeyUsage<Option<Url>>>)
+    }
+
+    /// A key with two values beside it, of which one may be absent.
+    fn with_values(format: &str) -> Description {
+        let fields = serde_json::json!({"scheme": "OAuth", "format": format, "looks": "has three letters",
+            "pattern": "[a-z]{3}", "validate": {"segment": "token"},
+            "values": {"token": {"label": "token", "pattern": "[a-z/]{3}", "looks": "has three letters, too"},
+                "hook": {"label": "secret", "optional": true}}});
+        let mut description = checked();
+        let mut usage: KeyUsage<Option<Url>> = serde_json::from_value(fields).unwrap();
+        usage.validate.as_mut().unwrap().url = Some("https://api.example.com/tokens/".parse().unwrap());
+        description.core.key = Some(usage);
+        description
+    }
+
+    fn given(pairs: &[(&str, &str)]) -> KeyValues {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect()
+    }
+
+    #[tokio::test]
+    async fn values_are_sent_where_the_description_says_and_an_echo_is_shown_nowhere() {
+        let description = with_values(r#"key="{api_key}", token="{token}""#);
+        let usage = description.key.as_ref();
+        let whole = KeyOrPassword::key("abc", &given(&[("token", "d/f"), ("other", "x")]), usage).unwrap();
+        let script = Script::of(401, r#"{"error":"d/f"}"#);
+        let verdict = verify(&script, &description, &whole, Timestamp::UNIX_EPOCH).await;
+        assert_eq!(verdict, Ok(KeyVerdict::Bad));
+        let request = &script.requests()[0];
+        assert_eq!(request.uri(), "https://api.example.com/tokens/d%2Ff");
+        assert_eq!(request.headers()["authorization"], r#"OAuth key="abc", token="d/f""#);
+        assert!(request.headers()["authorization"].is_sensitive());
+        let mut description = with_values("{api_key}");
+        description.core.errors.api_code = crate::fixtures::pointers("/error");
+        let long =
+            KeyOrPassword::key("abc", &given(&[("token", "d/f"), ("hook", "canary-canary")]), usage).unwrap();
+        let script = Script::of(503, r#"{"error":"canary-canary"}"#);
+        let failed = check(&script, &description, &long, Timestamp::UNIX_EPOCH).await;
+        let failure = failed.unwrap_err();
+        assert!(!format!("{failure:?}").contains("canary"), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn a_key_may_go_in_the_query() {
+        let mut description = checked();
+        description.core.key.as_mut().unwrap().query = Some("api key".to_owned());
+        let script = Script::of(200, "");
+        verify(&script, &description, &key("k&1").unwrap(), Timestamp::UNIX_EPOCH).await.unwrap();
+        let request = &script.requests()[0];
+        assert_eq!(request.uri(), "https://api.example.com/me?api+key=k%261");
+        assert!(!request.headers().contains_key("authorization"));
+    }
+
+    #[test]
+    fn a_value_that_is_missing_or_wrong_is_named_and_not_shown() {
+        let description = with_values("{api_key}");
+        let said = |text: &str, pairs: &[(&str, &str)]| {
+            let key = KeyOrPassword::key(text, &given(pairs), description.key.as_ref());
+            key.err().map(|flaw| flaw.to_string()).unwrap_or_default()
+        };
+        assert_eq!(said("abc", &[("token", "def")]), "");
+        assert_eq!(said("abc", &[]), "token is missing, the token");
+        let wrong = "token does not look like a token of this provider, which has three letters, too";
+        assert_eq!(said("abc", &[("token", "canary")]), wrong);
+        let other = "it does not look like a key of this provider, which has three letters";
+        assert_eq!(said("canary", &[("token", "def")]), other);
+    }
 
     fn checked() -> Description {
         let url = Some("https://api.example.com/me".parse().unwrap());
         let validate = Validate { url, ..Validate::default() };
-        let key = KeyUsage {
-            header: "authorization".to_owned(),
-            scheme: Some("Bearer".to_owned()),
-            pattern: None,
-            password: false,
-            validate: Some(validate),
-        };
+        let key =
+            KeyUsage { validate: Some(validate), ..serde_json::from_str(r#"{"scheme": "Bearer"}"#).unwrap() };
         let mut description = description();
         description.core.key = Some(key);
         description
     }
 
     async fn verdict(description: &Description, status: u16, body: &str) -> Result<KeyVerdict, Class> {
-        let key = KeyOrPassword::key("key-canary", None).unwrap();
+        let key = key("key-canary").unwrap();
         let outcome = verify(&Script::of(status, body), description, &key, Timestamp::UNIX_EPOCH).await;
         assert!(!format!("{outcome:?}{key:?}").contains("canary"));
         outcome.map_err(|failure| failure.class)
@@ -320,7 +449,7 @@ mod tests {
     async fn without_an_address_a_key_is_stored_unverified() {
         let mut unchecked = checked();
         unchecked.core.key.as_mut().unwrap().validate.as_mut().unwrap().url = None;
-        let key = KeyOrPassword::key("k", None).unwrap();
+        let key = key("k").unwrap();
         let outcome = verify(&Script::new([]), &unchecked, &key, Timestamp::UNIX_EPOCH).await;
         assert_eq!(outcome.unwrap(), KeyVerdict::Unverified);
     }
@@ -328,8 +457,8 @@ mod tests {
     #[tokio::test]
     async fn a_password_goes_as_basic_and_a_key_as_its_header_says() {
         let mut description = checked();
-        let key = description.core.key.as_mut().unwrap();
-        (key.scheme, key.header) = (Some("Basic".to_owned()), "authorization".to_owned());
+        let usage = description.core.key.as_mut().unwrap();
+        (usage.scheme, usage.header) = (Some("Basic".to_owned()), "authorization".to_owned());
         let script = Script::of(200, "");
         let credential = KeyOrPassword::password("ann ", "p:w\n").unwrap();
         verify(&script, &description, &credential, Timestamp::UNIX_EPOCH).await.unwrap();
@@ -338,30 +467,30 @@ mod tests {
         assert_eq!(sent.to_str().unwrap(), format!("Basic {}", BASE64_STANDARD.encode("ann:p:w")));
         assert!(sent.is_sensitive());
 
-        let key = description.core.key.as_mut().unwrap();
-        (key.scheme, key.header) = (None, "X-Api-Key".to_owned());
+        let usage = description.core.key.as_mut().unwrap();
+        (usage.scheme, usage.header) = (None, "X-Api-Key".to_owned());
         let script = Script::of(200, "");
-        let credential = KeyOrPassword::key(" k1\n", None).unwrap();
+        let credential = key(" k1\n").unwrap();
         verify(&script, &description, &credential, Timestamp::UNIX_EPOCH).await.unwrap();
         assert_eq!(script.requests()[0].headers()["x-api-key"], "k1");
     }
 
     #[test]
     fn what_cannot_be_a_credential_is_refused() {
-        assert_eq!(KeyOrPassword::key(" \n", None).unwrap_err(), KeyFlaw::Empty);
-        assert_eq!(KeyOrPassword::key("a\nb", None).unwrap_err(), KeyFlaw::Control);
-        assert_eq!(KeyOrPassword::key("a\0b", None).unwrap_err(), KeyFlaw::Control);
+        assert_eq!(key(" \n").unwrap_err(), KeyFlaw::Empty);
+        assert_eq!(key("a\nb").unwrap_err(), KeyFlaw::Control);
+        assert_eq!(key("a\0b").unwrap_err(), KeyFlaw::Control);
         assert_eq!(KeyOrPassword::password("a:b", "c").unwrap_err(), KeyFlaw::Colon);
         assert_eq!(KeyOrPassword::password(" ", "c").unwrap_err(), KeyFlaw::Empty);
         assert_eq!(KeyOrPassword::password("a", "b\nc").unwrap_err(), KeyFlaw::Control);
         assert!(KeyOrPassword::password("a", "").is_ok());
-        assert!(KeyOrPassword::key(&"k".repeat(4096), None).is_ok());
+        assert!(key(&"k".repeat(4096)).is_ok());
     }
 
     proptest! {
         #[test]
         fn no_text_panics_and_none_is_shown(text in "\\PC{8,40}") {
-            for credential in [KeyOrPassword::key(&text, None), KeyOrPassword::password("user", &text)].into_iter().flatten() {
+            for credential in [key(&text), KeyOrPassword::password("user", &text)].into_iter().flatten() {
                 let shown = format!("{credential:?}");
                 prop_assert!(!shown.contains(text.trim()));
             }

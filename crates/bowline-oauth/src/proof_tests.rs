@@ -6,6 +6,7 @@
 mod bench;
 mod columns;
 mod keys;
+mod probes;
 mod record;
 
 use std::collections::BTreeSet;

@@ -84,7 +84,7 @@ async fn judge(engine: &Engine, job: &Job, app: Option<&App>, candidate: &mut Op
 async fn try_key(engine: &Engine, job: &Job, candidate: &mut Opened) -> Judgement {
     let Engine { records, gate, .. } = engine;
     let _permit = gate.admit(job).await.map_err(|_| not_admitted())?;
-    let Some(credential) = key_credential(job, &candidate.grant.credential)? else { return Ok(()) };
+    let Some(credential) = key_credential(job, &candidate.grant)? else { return Ok(()) };
     let verify = key::verify(job.target.http(), job.target.description(), &credential, records.clock.now());
     match gate.timed(Operation::Key, verify).await {
         Ok(key::KeyVerdict::Good(facts)) => {
@@ -342,13 +342,12 @@ fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
 }
 
 /// A key or password as it is sent, checked as far as that needs no request. `None` for tokens.
-pub(crate) fn key_credential(
-    job: &Job,
-    credential: &Credential,
-) -> Result<Option<key::KeyOrPassword>, IntakeError> {
-    let pattern = job.target.description().key.as_ref().and_then(|key| key.pattern.as_ref());
-    Ok(match credential {
-        Credential::ApiKey { api_key } => Some(key::KeyOrPassword::key(api_key.expose_secret(), pattern)?),
+pub(crate) fn key_credential(job: &Job, grant: &Grant) -> Result<Option<key::KeyOrPassword>, IntakeError> {
+    let usage = job.target.description().key.as_ref();
+    Ok(match &grant.credential {
+        Credential::ApiKey { api_key } => {
+            Some(key::KeyOrPassword::key(api_key.expose_secret(), &grant.published_extras, usage)?)
+        }
         Credential::Basic { username, password } => {
             Some(key::KeyOrPassword::password(username, password.expose_secret())?)
         }

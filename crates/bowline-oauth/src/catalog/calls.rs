@@ -1,18 +1,14 @@
-//! Calls to a provider besides the token endpoint: identity, revocation, checks of keys.
+//! Calls to a provider besides the token endpoint: identity, probes, revocation.
 //!
 //! `U` is an address that may be absent, as in [`super::entry::ThirdParty`].
 
 use std::collections::BTreeMap;
 
 use bowline_api::duration::Duration;
-use http::HeaderMap;
-use k8s_openapi::jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::errors::{Class, passes};
-use super::parameter::Pattern;
 use super::pointer::Pointer;
 use super::protocol::AccountPaths;
 
@@ -174,147 +170,4 @@ pub enum RevokeScope {
     Grant,
     /// The app's installation, for everybody.
     Install,
-}
-
-/// A key or a user name and password: where it goes and how it is checked.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
-#[schemars(bound = "U: Default + JsonSchema")]
-pub struct KeyUsage<U> {
-    /// Name of the header that carries it.
-    #[serde(default = "authorization")]
-    pub(crate) header: String,
-    /// Word before it in the header. Absent means none. `Basic` for a user name and password.
-    pub(crate) scheme: Option<String>,
-    /// What the key looks like, matched as a whole. Absent means anything.
-    #[serde(skip_serializing)]
-    pub pattern: Option<Pattern>,
-    /// Whether it is a user name and password (RFC 7617) instead of one key. The password may be empty.
-    #[serde(default)]
-    pub(crate) password: bool,
-    /// How it is checked. Absent means that it is stored unverified, and status says so.
-    pub(crate) validate: Option<Validate<U>>,
-}
-
-fn authorization() -> String {
-    "authorization".to_owned()
-}
-
-/// A cheap request that changes nothing and tells whether a key works.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-#[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
-#[schemars(bound = "U: Default + JsonSchema")]
-pub(crate) struct Validate<U> {
-    /// HTTP method.
-    pub(crate) method: Verb,
-    /// Address. Absent means that an administrator has to set it and keys are not checked until then.
-    pub(crate) url: U,
-    /// Headers to send besides Accept and User-Agent.
-    pub(crate) headers: BTreeMap<String, String>,
-    /// JSON to send. Absent means no body.
-    pub(crate) json: Option<Value>,
-    /// Statuses of a key that works. Empty means 200 to 299.
-    pub(crate) ok: Vec<u16>,
-    /// A path that must lead to a value for the key to work.
-    pub(crate) ok_path: Option<Pointer>,
-    /// Statuses of a key that does not work. Empty means 401.
-    pub(crate) invalid: Vec<u16>,
-    /// Statuses of a key that works but may not do this. Empty means 403.
-    pub(crate) alive: Vec<u16>,
-    /// Statuses that say nothing about the key. Empty means 408, 425, 429 and 500 to 599.
-    pub(crate) transient: Vec<u16>,
-    /// Where the account is in the answer.
-    pub(crate) account: AccountPaths,
-    /// Where the answer says when the key expires. Its owner is reminded before. Absent means nowhere.
-    pub(crate) expires_at: KeyExpiry,
-}
-
-/// Where an answer says when a key expires: RFC 3339, a date, or seconds since 1970.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct KeyExpiry {
-    /// Name of a header of the answer.
-    pub(crate) header: Option<String>,
-    /// A path in the answer, where the header is absent.
-    pub(crate) path: Option<Pointer>,
-}
-
-impl KeyExpiry {
-    /// When the key expires, as an answer says. What cannot be read says nothing.
-    pub(crate) fn read(&self, headers: &HeaderMap, document: Option<&Value>) -> Option<Timestamp> {
-        let header = self.header.as_deref().and_then(|name| headers.get(name)?.to_str().ok());
-        let there = || self.path.as_ref()?.text(document?);
-        header.map(ToOwned::to_owned).or_else(there).and_then(|text| point_in_time(&text))
-    }
-}
-
-/// A time as providers write it: RFC 3339, the same with a space and with `UTC` or an offset (GitHub), a date, which begins at
-/// midnight UTC, or seconds since 1970.
-fn point_in_time(text: &str) -> Option<Timestamp> {
-    let text = text.trim();
-    let offset = text.strip_suffix("UTC").map_or_else(|| text.to_owned(), |before| format!("{before}+0000"));
-    let spaced = || Timestamp::strptime("%Y-%m-%d %H:%M:%S %z", &offset).ok();
-    let date = || Timestamp::strptime("%Y-%m-%d %z", format!("{text} +0000")).ok();
-    let seconds = || Timestamp::from_second(text.parse().ok()?).ok();
-    text.parse().ok().or_else(spaced).or_else(date).or_else(seconds)
-}
-
-impl<U> Validate<U> {
-    /// Whether a success has something to read.
-    pub(crate) fn reads_answer(&self) -> bool {
-        self.ok_path.is_some() || !self.account.id.is_empty()
-    }
-
-    /// What a status says about the key; `None` if it works.
-    pub(crate) fn class(&self, status: u16) -> Option<Class> {
-        let among = |given: &[u16], usual| if given.is_empty() { usual } else { given.contains(&status) };
-        if among(&self.ok, (200..=299).contains(&status)) {
-            None
-        } else if among(&self.transient, passes(status)) {
-            Some(Class::Transient)
-        } else if among(&self.invalid, status == 401) {
-            Some(Class::Reauth)
-        } else if among(&self.alive, status == 403) {
-            Some(Class::Alive)
-        } else {
-            Some(Class::Transient)
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_key_is_read_however_it_is_written() {
-        for text in [
-            "2027-01-15T08:00:00Z",
-            "2027-01-15T08:00:00.000Z",
-            "2027-01-15T10:00:00+02:00",
-            "2027-01-15 08:00:00 UTC",
-            "2027-01-15 00:00:00 -0800",
-            "1800000000",
-        ] {
-            assert_eq!(point_in_time(text), Timestamp::from_second(1_800_000_000).ok(), "{text}");
-        }
-        assert_eq!(point_in_time("2027-01-15"), Timestamp::from_second(1_799_971_200).ok());
-        for text in ["", "never", "2027-13-40", "2027-01-15 08:00:00", "-", "1e9"] {
-            assert_eq!(point_in_time(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_header_counts_before_the_answer() {
-        let pointer = Pointer::try_from("/ends".to_owned()).unwrap();
-        let expiry = KeyExpiry { header: Some("x-ends".to_owned()), path: Some(pointer) };
-        let document = serde_json::json!({"ends": 20});
-        let with = [(http::HeaderName::from_static("x-ends"), "10".parse().unwrap())].into_iter().collect();
-        let read = |headers: &HeaderMap| expiry.read(headers, Some(&document)).map(Timestamp::as_second);
-        assert_eq!((read(&with), read(&HeaderMap::new())), (Some(10), Some(20)));
-        assert_eq!(KeyExpiry::default().read(&with, Some(&document)), None);
-    }
 }

@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::calls::{ApiCall, Identity, KeyUsage, Probe, Revoke};
+use super::calls::{ApiCall, Identity, Probe, Revoke};
 use super::errors::ErrorTable;
 use super::issued_key::{IssuedKeyFlaw, IssuedKeyRules};
+use super::key_usage::KeyUsage;
 use super::look::{Color, Confidence, Group, Setup};
 use super::merge::merge;
 use super::parameter::Parameter;

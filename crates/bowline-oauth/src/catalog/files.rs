@@ -42,6 +42,8 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("sentry", include_str!("providers/sentry.yaml")),
     ("slack", include_str!("providers/slack.yaml")),
     ("stripe-connect", include_str!("providers/stripe-connect.yaml")),
+    ("stripe", include_str!("providers/stripe.yaml")),
+    ("trello", include_str!("providers/trello.yaml")),
     ("zapier-key", include_str!("providers/zapier-key.yaml")),
     ("zapier", include_str!("providers/zapier.yaml")),
     ("zoho", include_str!("providers/zoho.yaml")),

@@ -10,6 +10,7 @@ use super::calls::{IdentitySource, Probe};
 use super::entry::{CatalogEntry, Misfit, PublishedFrom};
 use super::files::{DEFAULTS, FILES};
 use super::issued_key::IssuedKeyFlaw;
+use super::key_usage::KeyUsageFlaw;
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::template::{PlaceholderError, Template};
@@ -77,6 +78,8 @@ pub(crate) enum EntryFlaw {
     BadKey(String),
     #[error(transparent)]
     IssuedKey(#[from] IssuedKeyFlaw),
+    #[error(transparent)]
+    Key(#[from] KeyUsageFlaw),
     #[error("probe.every: from 10s to 168h")]
     ProbeInterval,
     /// One of the two says where the value is.
@@ -182,6 +185,8 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     check_probe(entry)?;
     check_headers(entry)?;
     entry.check_issued_key()?;
+    let is_free = |name: &str| is_free_key(name) && !entry.publish.contains_key(name);
+    entry.key.as_ref().map_or(Ok(()), |key| key.check(is_free))?;
     entry.webhook.as_ref().map_or(Ok(()), check_webhook)?;
     entry.parameters.iter().try_for_each(|(name, parameter)| {
         let in_address = in_addresses.contains(&name.as_str());

@@ -17,6 +17,7 @@ use crate::catalog::errors::Class;
 use crate::catalog::protocol::ProviderAccount;
 use crate::http::Sent;
 use crate::identity;
+use crate::probe::token_probes;
 use crate::refresh::refresh;
 use crate::revoke::Revocation;
 
@@ -361,6 +362,7 @@ impl Bench {
         let is_possible = match column {
             "extras" => !connected.extras.is_empty(),
             "refresh" => connected.answer.refresh_token.is_some(),
+            "probe" => !token_probes(&self.description).is_empty(),
             "revocation" => {
                 !matches!(self.revoke(&connected).await, Ok(Revocation::Unsupported { by_hand: Some(_) }))
             }
@@ -387,6 +389,7 @@ impl Bench {
             "refresh" => Cell::yes(self.prove_refresh().await),
             "refusals" => self.prove_refusals().await,
             "spoiled answers" => self.prove_spoiled_answers().await,
+            "probe" => self.prove_probe().await,
             _ => Cell::yes(self.prove_revocation().await),
         }
     }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use bowline_api::connection::Method;
 use bowline_testbed::emulator::{Operation, Refusal, Spoil};
 use k8s_openapi::jiff::Timestamp;
+use secrecy::SecretString;
 
 use super::bench::{Bench, Cell, NOW, claim};
 use super::columns::{Meaning, named};
 use crate::catalog::errors::Class;
+use crate::catalog::key_usage::API_KEY;
 use crate::catalog::protocol::ProviderAccount;
 use crate::classify::Failure;
 use crate::key::{KeyFacts, KeyFlaw, KeyOrPassword, KeyVerdict, verify};
@@ -19,25 +21,40 @@ impl Bench {
         self.description.methods.first() == Some(&Method::ApiKey)
     }
 
-    /// A new key of this person.
-    fn created(&self, account: &str) -> Result<KeyOrPassword, String> {
-        let text = self.family.create_key(&self.run.app, account).ok_or("there are no such keys")?;
-        self.key(&text).map_err(|flaw| flaw.to_string())
+    /// What a person imports who has created a key.
+    fn created(&self, account: &str) -> Result<(BTreeMap<String, String>, KeyOrPassword), String> {
+        let given = self.family.create_key(&self.run.app, account).ok_or("there are no such keys")?;
+        let key = self.key(&given).map_err(|flaw| flaw.to_string())?;
+        Ok((given, key))
     }
 
-    fn key(&self, text: &str) -> Result<KeyOrPassword, KeyFlaw> {
-        let key = self.description.key.as_ref();
-        KeyOrPassword::key(text, key.and_then(|key| key.pattern.as_ref()))
+    fn key(&self, given: &BTreeMap<String, String>) -> Result<KeyOrPassword, KeyFlaw> {
+        let usage = self.description.key.as_ref();
+        let secret = |(name, value): (&String, &String)| (name.clone(), SecretString::from(value.clone()));
+        let text = given.get(API_KEY).map(String::as_str).unwrap_or_default();
+        KeyOrPassword::key(text, &given.iter().map(secret).collect(), usage)
     }
 
     async fn verdict(&self, key: &KeyOrPassword) -> Result<KeyVerdict, Failure> {
         verify(&self.http, &self.description, key, NOW).await
     }
 
-    /// What is known of a new key of this person, which works.
+    /// What is known of a new key of this person, which works. Its extras are all that is published beside it, with `{token}` for
+    /// the part that nobody can foresee.
     async fn import(&self, account: &str) -> Result<KeyFacts, String> {
-        match self.verdict(&self.created(account)?).await {
-            Ok(KeyVerdict::Good(facts)) => Ok(facts),
+        let (mut given, key) = self.created(account)?;
+        match self.verdict(&key).await {
+            Ok(KeyVerdict::Good(mut facts)) => {
+                let usage = self.description.key.as_ref();
+                let key = given.remove(API_KEY).unwrap_or_default();
+                facts.extras.extend(usage.map(|usage| usage.published_beside(&key)).unwrap_or_default());
+                let foreseen = |(name, text): (String, String)| {
+                    let text = if self.is_alive(&text.clone().into()) { "{token}".to_owned() } else { text };
+                    (name, text)
+                };
+                facts.extras.extend(given.into_iter().map(foreseen));
+                Ok(facts)
+            }
             Ok(other) => Err(format!("a new key is {other:?}: {}", self.last_flaw())),
             Err(failure) => Err(self.explained("check", &failure)),
         }
@@ -50,13 +67,30 @@ impl Bench {
         let wanted = lifetime.and_then(|seconds| NOW.checked_add(Duration::from_secs(seconds.into())).ok());
         let found: Option<Timestamp> = facts.expires_at;
         claim(found == wanted, || format!("it expires at {found:?} and not {wanted:?}"))?;
-        let text = self.family.create_key(&self.run.app, mine).ok_or("there are no such keys")?;
-        let key = self.key(&text).map_err(|flaw| flaw.to_string())?;
-        self.family.end(&text);
+        let (given, key) = self.created(mine)?;
+        self.family.end_key(&given);
         let verdict = self.verdict(&key).await.map_err(|failure| self.explained("a dead key", &failure))?;
         claim(verdict == KeyVerdict::Bad, || format!("a dead key is {verdict:?}"))?;
-        let flaw = self.key("no-key-of-anybody").err();
-        claim(flaw == Some(KeyFlaw::Pattern), || format!("any text is taken for a key: {flaw:?}"))
+        self.prove_parts(&given)
+    }
+
+    /// That each part of what is imported has to be there, and has to look like one.
+    fn prove_parts(&self, given: &BTreeMap<String, String>) -> Result<(), String> {
+        let usage = self.description.key.as_ref().ok_or("the entry does not describe its keys")?;
+        for name in given.keys() {
+            let value = usage.values.get(name);
+            let with = |text: Option<&str>| {
+                let text = text.map(|text| (name.clone(), text.to_owned()));
+                self.key(&given.clone().into_iter().filter(|(it, _)| it != name).chain(text).collect()).err()
+            };
+            let without = with(None);
+            let is_free = value.is_some_and(|value| value.optional);
+            claim(without.is_none() == is_free, || format!("without {name} it is {without:?}"))?;
+            let flaw = with(Some("no key of anybody"));
+            let is_refused = matches!(flaw, Some(KeyFlaw::Pattern { .. } | KeyFlaw::ValuePattern { .. }));
+            claim(is_refused, || format!("any text is taken for {name}: {flaw:?}"))?;
+        }
+        Ok(())
     }
 
     async fn prove_account_of_keys(&self) -> Result<(), String> {
@@ -77,9 +111,12 @@ impl Bench {
     async fn prove_extras_of_keys(&self) -> Result<(), String> {
         for name in self.accounts() {
             let data = self.family.data();
-            let wanted = self.run.extras.iter();
-            let wanted: BTreeMap<_, _> =
-                wanted.filter_map(|(key, text)| Some((key.clone(), data.expected(text, name)?))).collect();
+            let wanted = |text: &String| match text.as_str() {
+                "{token}" => Some(text.clone()),
+                text => data.expected(text, name),
+            };
+            let wanted = self.run.extras.iter().filter_map(|(key, text)| Some((key.clone(), wanted(text)?)));
+            let wanted: BTreeMap<_, _> = wanted.collect();
             let found = self.import(name).await?.extras;
             claim(found == wanted, || format!("{found:?} and not {wanted:?}"))?;
         }
@@ -102,7 +139,7 @@ impl Bench {
     async fn prove_refusals_of_keys(&self) -> Cell {
         let on = Operation::Account;
         let key = match self.created(self.accounts()[0]) {
-            Ok(key) => key,
+            Ok((_, key)) => key,
             Err(flaw) => return Cell::yes(Err(flaw)),
         };
         let (mut count, mut flaws, mut classes) = (0, Vec::new(), BTreeSet::new());
@@ -124,7 +161,7 @@ impl Bench {
     }
 
     async fn prove_spoiled_check(&self, spoil: Spoil) -> Result<(), String> {
-        let key = self.created(self.accounts()[0])?;
+        let (_, key) = self.created(self.accounts()[0])?;
         let before = self.verdict(&key).await;
         self.family.spoil_next(Operation::Account, spoil);
         let after = self.verdict(&key).await;
@@ -178,6 +215,13 @@ impl Bench {
             "extras" => Cell::yes(self.prove_extras_of_keys().await),
             "refusals" => self.prove_refusals_of_keys().await,
             "spoiled answers" => self.prove_spoiled_checks().await,
+            "probe" => match self.created(self.accounts()[0]) {
+                Ok((given, key)) => {
+                    let works = given.values().find(|text| self.is_alive(&text.as_str().into()));
+                    self.prove_probe_of_key(&key, works.map(String::as_str).unwrap_or_default()).await
+                }
+                Err(flaw) => Cell::yes(Err(flaw)),
+            },
             _ => Cell::yes(Err("the file does not say why there is none".to_owned())),
         }
     }

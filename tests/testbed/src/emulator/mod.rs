@@ -15,6 +15,7 @@ mod answer;
 mod asked;
 mod bearing;
 mod book;
+mod claims;
 mod data;
 mod load;
 mod proxy;
@@ -39,7 +40,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 pub use answer::Spoil;
-pub use data::{EmulatedApp, Family, Operation, Refusal, Renewal, Run};
+pub use claims::{Refusal, Run};
+pub use data::{EmulatedApp, Family, Operation, Renewal};
 pub use load::{DataError, DataFlaw};
 
 use asked::Asked;
@@ -157,15 +159,28 @@ impl FamilyHandle {
         account.clone_into(&mut self.0.lock().account);
     }
 
-    /// A person creates a key of this kind, which is an app of the data, at the provider. `None` if there is no such kind.
-    pub fn create_key(&self, app: &str, account: &str) -> Option<String> {
+    /// A person creates a key of this kind, which is an app of the data, at the provider: what they then have, by name. `None` if
+    /// there is no such kind.
+    pub fn create_key(&self, app: &str, account: &str) -> Option<BTreeMap<String, String>> {
         let app = self.data().apps.get(app)?;
-        Some(self.0.lock().book.create(app, account))
+        let mut values = app.values.clone();
+        values.insert("token".to_owned(), self.0.lock().book.create(app, account).into());
+        let named = app.provides.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let alone = app.provides.is_empty().then_some(("api_key", "{token}"));
+        let filled = |(name, text): (&str, &str)| {
+            Some((name.to_owned(), template::as_text(&template::fill(&text.into(), &values)?)))
+        };
+        named.chain(alone).map(filled).collect()
     }
 
-    /// A token or key stops working.
-    pub fn end(&self, token: &str) {
-        self.0.lock().book.revoke(token, data::Extent::Token);
+    /// The keys that a person has stop working.
+    pub fn end_key(&self, given: &BTreeMap<String, String>) {
+        given.values().for_each(|text| self.end(text));
+    }
+
+    /// An access token or key stops working.
+    pub fn end(&self, text: &str) {
+        self.0.lock().book.revoke(text, data::Extent::Token);
     }
 
     /// The most that is granted from now on; `None`: all that is requested.
