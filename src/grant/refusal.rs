@@ -136,12 +136,13 @@ impl Needs {
     pub(super) fn of<U>(method: Method, key: Option<&KeyUsage<U>>) -> Self {
         let known = match method {
             Method::ApiKey => {
-                let values = key.map(|key| key.values.iter()).into_iter().flatten();
-                let value = |(name, KeyValue { label, optional, .. }): (&String, &KeyValue)| match optional {
-                    false => format!(", {name} ({label})"),
-                    true => format!(", and {name} ({label}) if there is one"),
+                let mut values: Vec<_> = key.map(|key| key.values.iter()).into_iter().flatten().collect();
+                values.sort_by_key(|(_, value)| value.optional);
+                let value = |(name, KeyValue { label, optional, .. }): (&String, &KeyValue)| {
+                    let (before, behind) = if *optional { ("and ", " if there is one") } else { ("", "") };
+                    format!(", {before}{name} ({label}){behind}")
                 };
-                let values: String = values.map(value).collect();
+                let values: String = values.into_iter().map(value).collect();
                 return Self(format!("the key api_key{values}; expires_at if it is known"));
             }
             Method::BasicAuth => "the keys username and password; expires_at if it is known",

@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn refusal(pairs: Pairs, method: Method) -> IntakeError {
-        read(&data(pairs), method, &described("sandbox", &json!({})), at(0)).err().unwrap()
+        read(&data(pairs), method, &described("github", &json!({})), at(0)).err().unwrap()
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
         let pairs: &[(&str, &[u8])] =
             &[("refresh_token", b"r\n"), ("access_token", b"a"), ("expires_in", b"60"), ("scope", b"x,y z")];
         let provided =
-            read(&data(pairs), Method::AuthorizationCode, &described("sandbox", &json!({})), at(0)).unwrap();
+            read(&data(pairs), Method::AuthorizationCode, &described("github", &json!({})), at(0)).unwrap();
         let Credential::OAuth { refresh_token: Some(refresh), .. } = &provided.credential else { panic!() };
         assert_eq!(refresh.expose_secret(), "r");
         assert_eq!(provided.expires_at, Some(at(60)));

@@ -107,10 +107,12 @@ impl Stage {
         let page = page.map(|it| (&it.at, Operation::Authorize, &it.takes, [].as_slice(), None));
         let tokens = token.iter().map(|it| {
             let at = it.refresh_at.as_ref().filter(|_| is_refresh).unwrap_or(&it.at);
-            match is_refresh {
-                true => (at, Operation::Refresh, &it.takes, it.refresh.as_slice(), None),
-                false => (at, Operation::Exchange, &it.takes, it.exchange.as_slice(), None),
-            }
+            let (operation, replies) = if is_refresh {
+                (Operation::Refresh, &it.refresh)
+            } else {
+                (Operation::Exchange, &it.exchange)
+            };
+            (at, operation, &it.takes, replies.as_slice(), None)
         });
         let calls = account.iter();
         let calls =
