@@ -1,5 +1,6 @@
 //! Which changes of a status are worth an Event and an entry of its history. Pure: read from the table of reasons.
 
+use bowline_api::IntegrationConnection;
 use bowline_api::IntegrationConnectionStatus as Status;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::{
@@ -9,7 +10,9 @@ use bowline_api::reason::{MessageFacts, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+use super::observed::ObservedConnection;
 use crate::grant::outcome::{FinishedWork, Outcome};
+use crate::vault::record::RevocationResult;
 
 /// The reason and note of one Event; the table says whether it is a warning.
 pub(super) type EventNote = (Reason, String);
@@ -40,6 +43,24 @@ pub(super) fn news(
     all.extend(answered(finished));
     all.extend(recovered(old, new));
     all
+}
+
+/// What became of grants that ended: of each one that is done, and of the one that is shown if that is new.
+pub(super) fn ended(
+    connection: &IntegrationConnection,
+    new: &Status,
+    observed: &ObservedConnection,
+) -> Vec<EventNote> {
+    let old = connection.status.as_ref().and_then(|status| status.revocation.as_ref());
+    let is_news = new.revocation.as_ref().map(|it| &it.reason) != old.map(|it| &it.reason);
+    let shown = observed.shown_ending().filter(|shown| !shown.is_done && is_news);
+    let done = observed.endings.iter().filter(|ending| ending.is_done);
+    let results = done.chain(shown).filter_map(|ending| ending.result.as_ref());
+    let note = |result: &RevocationResult| {
+        let facts = MessageFacts { detail: result.detail.as_str().into(), ..connection.facts() };
+        (result.reason, result.reason.message(&facts))
+    };
+    results.map(note).collect()
 }
 
 /// Puts the news at the beginning of the status's history. Where there are none, it stays as it is: a history must not cause

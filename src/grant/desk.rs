@@ -228,7 +228,7 @@ impl Desk {
             }
             Task::Consent(task) => consent(engine, job, task).await,
             Task::End { ending, read } => {
-                revoke::end(engine, &self.events, job, ending, read).await;
+                revoke::end(engine, job, ending, read).await;
                 return None;
             }
         };

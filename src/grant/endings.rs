@@ -5,16 +5,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::IntegrationConnection;
 use bowline_api::connection::Method;
+use bowline_api::reason::MessageFacts;
 use bowline_runtime::clock::later;
 use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, Submission};
-use super::revoke::{ends_token_alone, is_given_up, pause, postpone};
+use super::revoke::{ends_token_alone, is_given_up, pause, postpone, standing};
 use super::target::Target;
 use super::work::{Job, Task};
 use crate::vault::record::{Debt, EndTerms, Ending, Withdrawal};
@@ -32,11 +35,15 @@ pub(crate) type FindTarget = Arc<dyn Fn(&Place, &EndTerms) -> Option<Arc<Target>
 /// Removes a published Secret; whether it is gone, or its namespace is about to be.
 pub(crate) type Withdraw = Arc<dyn Fn(Debt) -> BoxFuture<'static, bool> + Send + Sync>;
 
+/// Whether a connection is still there: then its own status says what became of its grant.
+pub(crate) type IsThere = Arc<dyn Fn(&Place) -> bool + Send + Sync>;
+
 /// Watches the endings and submits each one when it is due.
 pub(crate) struct Endings {
     pub(crate) desk: Arc<Desk>,
     pub(crate) find_target: FindTarget,
     pub(crate) withdraw: Withdraw,
+    pub(crate) is_there: IsThere,
     /// How long what could not be revoked is kept.
     pub(crate) retention: Duration,
 }
@@ -71,6 +78,7 @@ impl Endings {
             let now = records.clock.now();
             self.settle_debts(loaded, now).await;
             let Some(loaded) = records.endings.get(&key).ok().flatten() else { continue };
+            let Some(loaded) = self.tell(loaded, now).await else { continue };
             next = next.min(self.take_up(loaded, now).await);
         }
         next
@@ -82,13 +90,21 @@ impl Endings {
         let (progress, withdrawal) = (ending.progress(), ending.withdrawal());
         let debts_at = withdrawal.not_before.filter(|_| !withdrawal.debts.is_empty());
         let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
-        if is_given_up(progress, now) {
-            if later(progress.since, self.retention) <= now {
+        let is_kept = || later(progress.since, self.retention) > now;
+        if is_given_up(&ending, now) {
+            if !is_kept() {
                 records.erase_ending(loaded.version).await;
             }
         } else if !ending.has_grant() {
-            if withdrawal.is_settled() {
+            // A connection that is there reports it first.
+            let is_reported = progress.result.is_none() || !(self.is_there)(ending.record().place());
+            if withdrawal.is_settled() && (is_reported || !is_kept()) {
                 records.erase_ending(loaded.version).await;
+            }
+        } else if let Some(waits) = &progress.waits {
+            let is_over = !records.store.siblings(&waits.key).iter().any(|it| it.uid() == waits.uid);
+            if is_over {
+                records.replace_ending(loaded, Ending::clone(&ending).resumed(now)).await;
             }
         } else if progress.not_before > now {
             return wait(progress.not_before).min(debts_at.map_or(LOOK_EVERY, wait)).max(BUSY_PAUSE);
@@ -99,13 +115,28 @@ impl Endings {
         debts_at.map_or(LOOK_EVERY, wait).max(BUSY_PAUSE)
     }
 
+    /// Tells in the name of a connection that is gone what became of its grant, once. Returns the ending as it is then.
+    async fn tell(&self, loaded: Loaded<Ending>, now: Timestamp) -> Option<Loaded<Ending>> {
+        let (ending, place) = (Arc::clone(&loaded.record), loaded.record.record().place());
+        let news = standing(&ending, now).filter(|news| ending.progress().told != Some(news.reason));
+        let Some(news) = news.filter(|_| !(self.is_there)(place)) else { return Some(loaded) };
+        let mut connection = ObjectRef::<IntegrationConnection>::new(&place.name).within(&place.namespace);
+        connection.extra.uid = Some(place.uid.clone());
+        let facts = MessageFacts { detail: news.detail.into(), ..MessageFacts::default() };
+        let note = news.reason.message(&facts);
+        self.desk.events.publish(&connection.into(), news.reason, "Revoke", &note).await;
+        let records = &self.desk.engine.records;
+        records.replace_ending(loaded, Ending::clone(&ending).told(news.reason)).await?;
+        records.endings.get(ending.record_object()).ok().flatten()
+    }
+
     /// Submits what is due as it was read; `false` if other work has to finish first.
     async fn hand_in(&self, loaded: Loaded<Ending>, now: Timestamp) -> bool {
         let ending = Arc::clone(&loaded.record);
         let (place, terms) = (ending.record().place().clone(), &ending.progress().terms);
         let Some(target) = (self.find_target)(&place, terms) else {
             let why = format!("provider {} is not there or not ready", place.provider);
-            postpone(&self.desk.engine, &self.desk.events, loaded, &why, None).await;
+            postpone(&self.desk.engine, loaded, Ending::clone(&ending), &why, None).await;
             return true;
         };
         if self.must_wait(&ending, &target, now) {
@@ -194,6 +225,7 @@ mod tests {
             desk: Arc::clone(&bench.desk),
             find_target: Arc::new(move |_, _| there.then(|| target(ENTRY))),
             withdraw: Arc::new(move |_| Box::pin(std::future::ready(there))),
+            is_there: Arc::new(|_| false),
             retention: Duration::from_hours(720),
         }
     }
@@ -230,7 +262,7 @@ mod tests {
     async fn failed_since(bench: &Bench, grant: &Grant) -> (Arc<str>, Loaded<Ending>) {
         let key = ending(bench, grant).await;
         let stale = loaded(bench, &key);
-        let failed = Ending::clone(&stale.record).postponed(at(10), "no answer");
+        let failed = Ending::clone(&stale.record).postponed(at(10), "no answer", None);
         assert!(bench.engine().records.replace_ending(loaded(bench, &key), failed).await.is_some());
         (key, stale)
     }
@@ -276,7 +308,9 @@ mod tests {
         assert!(bench.engine().records.owe("u1", &[]).await);
         endings(&bench, true).look().await;
         assert!(!bench.api.has(&format!("ending-{key}")));
-        assert!(bench.api.events().is_empty(), "no Event for what worked");
+        let told = bench.api.events();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("nothing was sent to revoke it"), "a key cannot be revoked: {told:?}");
     }
 
     #[tokio::test(start_paused = true)]

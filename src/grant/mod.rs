@@ -62,7 +62,7 @@ pub(crate) use gate::Gate;
 pub(crate) use issue::has_expired_key;
 pub(crate) use presence::is_uninstalling;
 pub(crate) use records::Records;
-pub(crate) use revoke::{Replaced, is_given_up};
+pub(crate) use revoke::{Replaced, standing};
 pub(crate) use secrets::Secrets;
 pub(crate) use slot::{Marks, may_be_sent_again};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bowline_api::reason::Reason;
 use bowline_testbed::oidc::{OidcAuth, OidcServer};
 use bowline_testbed::sandbox::{MintRequest, fingerprint};
 use serde_json::json;
@@ -92,4 +93,34 @@ async fn a_grant_that_its_person_removes_at_the_provider_is_no_longer_used() {
     })
     .await;
     it.until_phase("mail", "Expired").await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server and Node: make test"]
+async fn after_a_disconnect_the_servers_own_introspection_says_that_both_tokens_are_dead() {
+    let server = OidcServer::start(Duration::from_hours(1)).await.expect("oidc-provider");
+    let client = server.client(OidcAuth::Basic).expect("a client");
+    let it = scene("oidc-both").await;
+    it.provider_of_type("generic-oauth2")
+        .app(&client.id, &client.secret)
+        .spec(json!({"endpoints": {"issuer": server.issuer()}}))
+        .apply()
+        .await;
+    it.connection("mail").apply().await;
+    let minted = server.mint("alice").await.expect("a grant");
+    it.import("mail", &minted).await;
+    it.until_phase("mail", "Active").await;
+    let tokens = [&minted.refresh_token, &minted.access_token];
+    for token in tokens {
+        assert!(server.is_active(token).await.expect("introspected"), "it lives before");
+    }
+    it.change("mail", json!({"spec": {"disconnect": true}})).await;
+    let told = it.until_status("mail", "revoked", |status| {
+        status.revocation.as_ref().is_some_and(|it| it.reason.is(Reason::Revoked))
+    });
+    let told = told.await.revocation.unwrap().message;
+    assert!(told.contains("not accepted there any more"), "{told}");
+    for token in tokens {
+        assert!(!server.is_active(token).await.expect("introspected"));
+    }
 }

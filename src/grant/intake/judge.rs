@@ -2,6 +2,7 @@
 //! grant in use, else erased.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_api::connection::Method;
@@ -292,7 +293,8 @@ fn account_fits(engine: &Engine, job: &Job, grant: &mut Grant, account: Option<A
     }
     let only_chain = job.target.description().grant.chain == protocol::Chain::Account;
     let key = SiblingKey::of(&grant.bound_to).filter(|_| only_chain);
-    if key.is_some_and(|key| engine.records.store.has_siblings(&key, Some(&job.place.uid))) {
+    let is_another = |record: &Arc<Record>| record.uid() != job.place.uid;
+    if key.is_some_and(|key| engine.records.store.siblings(&key).iter().any(is_another)) {
         return Err(IntakeError::AccountTaken.into());
     }
     Ok(())

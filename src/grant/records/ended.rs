@@ -111,6 +111,15 @@ impl Records {
         }
     }
 
+    /// Forgets an ending whose result is reported now, unless something of it is left.
+    pub(crate) async fn reported(&self, key: &str) {
+        let ending = self.endings.get(key).ok().flatten();
+        let is_done = |it: &Loaded<Ending>| !it.record.has_grant() && it.record.withdrawal().is_settled();
+        if let Some(done) = ending.filter(is_done) {
+            self.erase_ending(done.version).await;
+        }
+    }
+
     /// Writes over exactly the ending that was read.
     pub(in crate::grant) async fn replace_ending(
         &self,

@@ -54,10 +54,10 @@ async fn revoke_if_unused(
     grant: &Grant,
 ) -> Result<bool, String> {
     let reach = reach(&engine.records.store, job.target.description(), grant);
-    if !may_be_discarded(grant.consent.is_ours(), reach) {
+    if !may_be_discarded(grant.consent.is_ours(), &reach) {
         return Ok(false);
     }
-    revoke(engine, job, app, grant).await.map(|()| true)
+    revoke(engine, job, app, grant).await.map(|_| true)
 }
 
 /// Replaced grants that are still to be revoked, by the connection's UID. A process that ends revokes them at once; those of

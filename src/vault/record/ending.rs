@@ -1,9 +1,12 @@
 //! A grant that is being ended, apart from the connection it came from, which may be connected again meanwhile.
 
+use bowline_api::reason::Reason;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{EndTerms, Grant, GrantEnding, IntentId, Opened, Record, Slot, TransitionError};
+use super::{
+    EndTerms, Grant, GrantEnding, IntentId, Opened, Record, RevocationResult, Slot, TransitionError, WaitsFor,
+};
 use crate::vault::seal::Sealer;
 
 /// Longest text of `GrantEnding::last_error`, in characters.
@@ -69,13 +72,36 @@ pub(super) struct EndingPart {
     withdrawal: Withdrawal,
 }
 
+impl GrantEnding {
+    fn new(now: Timestamp, terms: EndTerms) -> Self {
+        let (last_error, by_hand) = (None, None);
+        let (waits, result, told) = (None, None, None);
+        Self { since: now, failures: 0, not_before: now, last_error, by_hand, terms, waits, result, told }
+    }
+}
+
+impl RevocationResult {
+    /// Of two grants that ended together: what somebody has to know counts first.
+    fn and(self, other: Option<Self>) -> Self {
+        let weight = |result: &Self| match result.reason {
+            Reason::AlreadyRevoked => 0,
+            Reason::Revoked => 1,
+            _ => 2,
+        };
+        match other {
+            Some(other) if weight(&other) > weight(&self) => other,
+            _ => self,
+        }
+    }
+}
+
 impl Ending {
     /// The end of everything in a record, whose Secret has this UID.
     pub(crate) fn of(record: Record, record_object: &str, now: Timestamp, terms: EndTerms) -> Self {
         Self {
             record_object: record_object.to_owned(),
             record,
-            progress: GrantEnding { since: now, failures: 0, not_before: now, last_error: None, terms },
+            progress: GrantEnding::new(now, terms),
             withdrawal: Withdrawal::default(),
         }
     }
@@ -120,21 +146,48 @@ impl Ending {
         Ok(Self { record, ..self })
     }
 
-    /// Counts a failed revocation. `error` is our own text, never a provider's body; it is cut to 256 characters.
+    /// Counts a failed revocation. `error` is our own text, never a provider's body; it is cut to 256 characters. `by_hand` is
+    /// how a person can do it.
     #[must_use]
-    pub(crate) fn postponed(mut self, not_before: Timestamp, error: &str) -> Self {
+    pub(crate) fn postponed(mut self, not_before: Timestamp, error: &str, by_hand: Option<&str>) -> Self {
         self.progress.failures = self.progress.failures.saturating_add(1);
         self.progress.not_before = not_before;
         self.progress.last_error = Some(error.chars().take(ERROR_LENGTH).collect());
+        self.progress.by_hand = by_hand.map(ToOwned::to_owned).or(self.progress.by_hand);
         self
     }
 
-    /// Forgets the grant: it is revoked. What is not withdrawn yet stays.
+    /// Forgets one of the grants, and remembers what became of it at the provider: `None` if it never was there.
     #[must_use]
-    pub(crate) fn revoked(mut self) -> Self {
-        for slot in [Slot::InUse, Slot::Candidate] {
-            self.record.empty(slot);
-        }
+    pub(crate) fn settled(mut self, slot: Slot, result: Option<RevocationResult>) -> Self {
+        self.record.empty(slot);
+        self.progress.last_error = None;
+        self.progress.result = match result {
+            Some(result) => Some(result.and(self.progress.result)),
+            None => self.progress.result,
+        };
+        self
+    }
+
+    /// Notes that another connection has to end first.
+    #[must_use]
+    pub(crate) fn waiting(mut self, waits: WaitsFor) -> Self {
+        (self.progress.waits, self.progress.last_error) = (Some(waits), None);
+        self
+    }
+
+    /// Takes the revocation up: what it waited for is over. It is tried for as long as any other.
+    #[must_use]
+    pub(crate) fn resumed(mut self, now: Timestamp) -> Self {
+        let GrantEnding { terms, result, told, .. } = self.progress;
+        self.progress = GrantEnding { result, told, ..GrantEnding::new(now, terms) };
+        self
+    }
+
+    /// Notes that this was told in the connection's place, which is gone.
+    #[must_use]
+    pub(crate) fn told(mut self, reason: Reason) -> Self {
+        self.progress.told = Some(reason);
         self
     }
 

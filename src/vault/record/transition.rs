@@ -253,13 +253,13 @@ impl Record {
         self.intent(slot).filter(|intent| intent.id == id).ok_or(TransitionError::IntentLost)
     }
 
-    /// Puts a grant where tokens are published from. Removes the predecessor and a pause.
+    /// Puts a grant where tokens are published from. Removes the predecessor, a pause, and the note that nothing works.
     fn put_in_use(&mut self, content: SlotContent, version: Option<GrantVersion>, grant: &Grant) {
         self.grant = Some(content);
         self.grant_version = version;
         self.sibling_key = SiblingKey::of(&grant.bound_to);
         self.previous = None;
-        self.bookkeeping.pause = None;
+        (self.bookkeeping.pause, self.bookkeeping.dead) = (None, None);
     }
 
     /// Increments the revision and seals the new content of a slot, without an intent.
