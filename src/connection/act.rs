@@ -68,7 +68,8 @@ impl Act<'_> {
         // Revocation waits for no namespace in which something cannot be withdrawn.
         if plan.end {
             self.also(end(ctx, connection, &Withdrawal::default()).await);
-        } else if observed.record.present().is_some() {
+        } else if observed.record.present().is_some() && !observed.actor.busy {
+            // Work in progress may be about to take a grant from the record whose ending it has written.
             ctx.grants.records().drop_unmoved(&uid).await;
         }
         if plan.take_back_shares {

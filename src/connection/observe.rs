@@ -146,7 +146,7 @@ fn endings(ctx: &Context, connection: &IntegrationConnection) -> Vec<EndingView>
         of_connection.iter().map(|loaded| &loaded.record).filter(|ending| !records.is_unmoved(ending));
     moved
         .map(|ending| EndingView {
-            key: ending.record_object().into(),
+            key: ending.key().into(),
             grant: ending.record().grant_version().map(|version| version.id),
             since: ending.progress().since,
             result: standing(ending, now),

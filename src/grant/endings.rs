@@ -20,8 +20,9 @@ use super::desk::{Desk, Submission};
 use super::revoke::{ends_token_alone, is_given_up, pause, postpone, standing};
 use super::target::Target;
 use super::work::{Job, Task};
+use crate::vault::record::Kept;
 use crate::vault::record::{Debt, EndTerms, Ending, Withdrawal};
-use crate::vault::{Loaded, Place, Slot};
+use crate::vault::{Loaded, Place, Record, Slot};
 
 /// How soon a grant that is being worked on is checked again.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
@@ -55,7 +56,7 @@ impl Endings {
         store.wait_ready().await;
         loop {
             // A pass makes many calls, and the API server may be away: it is given up, and its last write repeated after the start.
-            let Some(next) = shutdown.run_until_cancelled(self.look()).await else { return };
+            let Some(next) = shutdown.run_until_cancelled(Box::pin(self.look())).await else { return };
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = sleep(next) => {}
@@ -102,8 +103,12 @@ impl Endings {
                 records.erase_ending(loaded.version).await;
             }
         } else if let Some(waits) = &progress.waits {
-            let is_over = !records.store.siblings(&waits.key).iter().any(|it| it.uid() == waits.uid);
-            if is_over {
+            let holds = |other: &Record| {
+                other.is_alive() && waits.key.as_ref().is_none_or(|key| other.sibling_key() == Some(key))
+            };
+            // What cannot be read is unknown, not over.
+            let other = records.store.get(&waits.uid).map(|found| found.filter(|it| holds(&it.record)));
+            if matches!(other, Ok(None)) {
                 records.replace_ending(loaded, Ending::clone(&ending).resumed(now)).await;
             }
         } else if progress.not_before > now {
@@ -126,8 +131,8 @@ impl Endings {
         let note = news.reason.message(&facts);
         self.desk.events.publish(&connection.into(), news.reason, "Revoke", &note).await;
         let records = &self.desk.engine.records;
-        records.replace_ending(loaded, Ending::clone(&ending).told(news.reason)).await?;
-        records.endings.get(ending.record_object()).ok().flatten()
+        let _ = records.replace_ending(loaded, Ending::clone(&ending).told(news.reason)).await?;
+        records.endings.get(ending.key()).ok().flatten()
     }
 
     /// Submits what is due as it was read; `false` if other work has to finish first.
@@ -155,7 +160,7 @@ impl Endings {
             accepted_account: None,
             newest_known: None,
             urgency: now,
-            task: Task::End { ending: ending.record_object().into(), read: loaded.version.read() },
+            task: Task::End { ending: ending.key().into(), read: loaded.version.read() },
             leaving: CancellationToken::new(),
             gives_way: CancellationToken::new(),
         };
@@ -169,7 +174,7 @@ impl Endings {
         if later(ending.progress().since, WAITED_FOR) <= now {
             return false;
         }
-        let are_others_at = |slot| engine.marks.are_others_at(ending.record_object(), record, slot);
+        let are_others_at = |slot| engine.marks.are_others_at(ending.key(), record, slot);
         let next = engine.records.get(record.uid());
         let is_judged = next.is_some_and(|next| next.record.candidate().is_some());
         self.desk.view(record.uid()).busy

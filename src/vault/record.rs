@@ -22,7 +22,7 @@ mod object;
 mod secret_text;
 mod transition;
 
-pub(crate) use ending::{Debt, Ending, Withdrawal};
+pub(crate) use ending::{Debt, EndCause, Ending, Withdrawal};
 pub(crate) use grant::{
     Account, Binding, Consent, Credential, Grant, GrantType, Mismatch, SiblingKey, SourceVersion, Terms,
 };
@@ -132,7 +132,9 @@ pub(crate) struct RevocationResult {
 pub(crate) struct WaitsFor {
     /// Its UID.
     pub(crate) uid: String,
-    pub(crate) key: SiblingKey,
+    /// What both are grants of, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<SiblingKey>,
     /// Its owner, if that is the owner of the grant that ends too: nobody else may learn of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<String>,

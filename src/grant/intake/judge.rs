@@ -23,7 +23,7 @@ use secrecy::ExposeSecret;
 use crate::grant::Engine;
 use crate::grant::outcome::{Outcome, WorkResult};
 use crate::grant::refusal::{ConsentError, IntakeError};
-use crate::grant::revoke::discard;
+use crate::grant::revoke::{discard, replace};
 use crate::grant::slot::{NotSpent, access_token, refresh_token, spend};
 use crate::grant::target::ScopeComparison;
 use crate::grant::work::Job;
@@ -40,25 +40,20 @@ pub(crate) async fn judge_candidate(engine: &Engine, job: &Job) -> WorkResult {
     let Some(mut candidate) = candidate else { return Ok(Outcome::Committed { accepted: true }) };
     match judge(engine, job, app.as_deref(), &mut candidate).await {
         Ok(()) => promote(engine, job, &candidate).await,
-        Err(Outcome::IntakeRefused { why }) => {
-            Err(discard(engine, job, app.as_deref(), &candidate.grant, why).await.into())
-        }
+        Err(Outcome::IntakeRefused { why }) => Err(discard(engine, job, &candidate.grant, why).await.into()),
         Err(outcome) => Err(outcome),
     }
 }
 
 async fn promote(engine: &Engine, job: &Job, candidate: &Opened) -> WorkResult {
     let records = &engine.records;
-    let old = records.in_use(&job.place.uid);
+    replace(engine, job, &candidate.grant).await;
     let known = job.newest_known;
     let change = |record: Record| record.promoted(&records.sealer, candidate, known);
     let promoted = records.settle(&job.place.uid, change).await;
     let Ok(Some(_)) = promoted else {
         return Err(Outcome::delayed("The judged grant could not be put in place now."));
     };
-    if let Some(old) = old {
-        engine.replaced.remember(job, &candidate.grant, old);
-    }
     Ok(Outcome::Committed { accepted: true })
 }
 
@@ -102,11 +97,10 @@ async fn try_key(engine: &Engine, job: &Job, candidate: &mut Opened) -> Judgemen
 pub(crate) async fn refuse_oversized(
     engine: &Engine,
     job: &Job,
-    app: &App,
     candidate: &Grant,
     oversized: Oversized,
 ) -> WorkResult {
-    Err(discard(engine, job, Some(app), candidate, oversized.into()).await.into())
+    Err(discard(engine, job, candidate, oversized.into()).await.into())
 }
 
 /// The provider issued it to us a moment ago: only its account is still unknown.

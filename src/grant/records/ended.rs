@@ -1,11 +1,17 @@
 //! Records whose grant ends: what they hold moves into endings.
 
+use std::time::Duration;
+
+use bowline_runtime::clock::later;
 use bowline_runtime::telemetry::chain;
 use tokio::time::sleep;
 
 use super::{FIRST_PAUSE, LONGEST_PAUSE, Records, WRITES};
-use crate::vault::record::{Debt, EndTerms, Ending, Withdrawal};
-use crate::vault::{LiveReadError, Loaded, Record, TransitionError, Version, WriteError};
+use crate::vault::record::{Debt, EndTerms, Ending, SealedField, Withdrawal};
+use crate::vault::{Grant, LiveReadError, Loaded, Record, Slot, TransitionError, Version, WriteError};
+
+/// So many former grants of a connection wait to be revoked.
+const WAITING_KEPT: usize = 10;
 
 impl Records {
     /// Moves what a connection's record holds into an ending; returns whether no record is left. The ending is written first,
@@ -62,12 +68,64 @@ impl Records {
         }
     }
 
-    /// Whether the record that an ending came from exists still: then its grant has not moved, and may be in use.
-    pub(crate) fn is_unmoved(&self, ending: &Ending) -> bool {
-        self.store.has_object(ending.record().uid(), ending.record_object())
+    /// Puts a grant that its record is about to lose, while the connection goes on, into an ending of its own: the grant in use
+    /// for another one, or the candidate, with what judging has found out about it. Like every ending it counts only once the
+    /// record has lost it. It is left alone for a time, in which pods get the next token.
+    pub(in crate::grant) async fn retire(
+        &self,
+        uid: &str,
+        slot: Slot,
+        judged: Option<&Grant>,
+        after: Duration,
+        terms: EndTerms,
+    ) {
+        let Some(Loaded { record, version }) = self.get(uid) else { return };
+        let Some(sealed_at) = record.sealed(slot).map(SealedField::revision) else { return };
+        let record = Record::clone(&record);
+        let record = match judged {
+            Some(grant) => record.with_judged(&self.sealer, grant),
+            None => Ok(record),
+        };
+        let not_before = later(self.clock.now(), after);
+        let ending = record
+            .map(|record| Ending::beside(record, (slot, sealed_at), &version.read().uid, not_before, terms));
+        let put = match ending {
+            Ok(ending) => self.endings.put(ending).await.map(drop).map_err(|error| chain(&error).to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = put {
+            tracing::warn!(uid, error, "a grant of no use is not on record: it is not revoked");
+        }
+        self.limit_waiting(uid).await;
     }
 
-    /// Drops endings whose record was not erased, for a connection that wants its grant: nothing was done about them.
+    /// Forgets the oldest of a connection's grants that wait for another to end: whoever consents again and again must not fill
+    /// the cluster.
+    async fn limit_waiting(&self, uid: &str) {
+        let mut waiting = self.endings.of(uid);
+        waiting.retain(|it| it.record.progress().waits.is_some());
+        waiting.sort_by_key(|it| it.record.progress().since);
+        let surplus = waiting.len().saturating_sub(WAITING_KEPT);
+        for oldest in waiting.into_iter().take(surplus) {
+            tracing::warn!(
+                uid,
+                "too many former grants wait to be revoked: the oldest is forgotten, and lives on"
+            );
+            self.erase_ending(oldest.version).await;
+        }
+    }
+
+    /// Whether the record that an ending came from still has its grant: then it has not moved, and may be in use.
+    pub(crate) fn is_unmoved(&self, ending: &Ending) -> bool {
+        let uid = ending.record().uid();
+        self.store.has_object(uid, ending.record_object())
+            // What cannot be read is unknown, not gone.
+            && self.store.get(uid).map_or(true, |found| {
+                found.is_some_and(|loaded| ending.is_still_in(&loaded.record))
+            })
+    }
+
+    /// Drops endings whose grant did not leave its record, for a connection that wants its grant: nothing was done about them.
     pub(crate) async fn drop_unmoved(&self, uid: &str) {
         for begun in self.endings.of(uid) {
             if self.is_unmoved(&begun.record)
@@ -91,7 +149,7 @@ impl Records {
             else {
                 return true;
             };
-            let key = ending.record.record_object().to_owned();
+            let key = ending.record.key().to_owned();
             let withdrawal = Withdrawal { debts: debts.to_vec(), ..Withdrawal::default() };
             let next = Ending::clone(&ending.record).with_withdrawal(withdrawal);
             if self.replace_ending(ending, next).await.is_some() {
@@ -148,7 +206,7 @@ impl Records {
                 Some((read, next))
             });
             let Some((read, next)) = fits else { return false };
-            let key = read.record.record_object().to_owned();
+            let key = read.record.key().to_owned();
             if *read.record == next || self.replace_ending(read, next).await.is_some() {
                 return true;
             }

@@ -6,18 +6,22 @@
 use std::time::Duration;
 
 use bowline_api::reason::Reason;
+use bowline_oauth::app::App;
+use bowline_oauth::identity::user_info;
 use bowline_runtime::clock::later;
 use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::request::revoke_opened;
+use super::request::{may_be_sent, revoke_opened};
 use super::rule::{Reach, reach};
 use crate::grant::Engine;
 use crate::grant::outcome::Outcome;
+use crate::grant::slot::access_token;
 use crate::grant::work::Job;
-use crate::vault::record::{Ending, RevocationResult, WaitsFor};
-use crate::vault::{Binding, Loaded, Opened, Record, SiblingKey, Slot};
+use crate::metrics::Operation;
+use crate::vault::record::{EndCause, Ending, RevocationResult, WaitsFor};
+use crate::vault::{Account, Binding, Grant, Loaded, Opened, Record, SiblingKey, Slot};
 
 /// How long revocation is repeated.
 const TRIED_FOR: Duration = Duration::from_hours(7 * 24);
@@ -44,7 +48,7 @@ pub(crate) async fn end(engine: &Engine, job: &Job, key: &str, read: &ObjectVers
     if records.is_unmoved(&loaded.record) {
         return;
     }
-    let progress = revoke_all(engine, job, loaded.record.record()).await;
+    let progress = revoke_all(engine, job, &loaded.record).await;
     // A late answer of another request is not revoked yet, unless it came by this revocation itself.
     let Some(loaded) = now().filter(|now| progress.renewed || now.version.read() == *read) else { return };
     let settle = |ending: Ending, (slot, result)| ending.settled(slot, result);
@@ -59,10 +63,10 @@ pub(crate) async fn end(engine: &Engine, job: &Job, key: &str, read: &ObjectVers
     }
 }
 
-async fn revoke_all(engine: &Engine, job: &Job, record: &Record) -> Progress {
+async fn revoke_all(engine: &Engine, job: &Job, ending: &Ending) -> Progress {
     let mut progress = Progress::default();
     for slot in [Slot::InUse, Slot::Candidate] {
-        if let Err(why) = revoke_slot(engine, job, record, slot, &mut progress).await {
+        if let Err(why) = revoke_slot(engine, job, ending, slot, &mut progress).await {
             progress.failed = Some(why);
             break;
         }
@@ -73,35 +77,77 @@ async fn revoke_all(engine: &Engine, job: &Job, record: &Record) -> Progress {
 async fn revoke_slot(
     engine: &Engine,
     job: &Job,
-    record: &Record,
+    ending: &Ending,
     slot: Slot,
     progress: &mut Progress,
 ) -> Result<(), String> {
-    let Engine { records, secrets, .. } = engine;
+    let (Engine { records, secrets, .. }, record) = (engine, ending.record());
     let opened = record.open(&records.sealer, slot).map_err(|error| error.to_string())?;
-    let Some(opened) = opened else { return Ok(()) };
-    if let Reach::Shared(other) = reach(&records.store, job.target.description(), &opened.grant) {
-        tracing::info!("not revoked at the provider yet: a connection lives on the same grant there");
-        progress.waits = waits_for(engine, &opened, &other);
-        return Ok(());
-    }
+    let Some(mut opened) = opened else { return Ok(()) };
     let app = secrets.app(job).await.map_err(|outcome| match outcome {
         Outcome::SecretMissing { message } => message,
         _ => format!("Secret {} could not be read now.", job.own_app.as_deref().unwrap_or_default()),
     })?;
+    if ending.cause() != EndCause::Ended && opened.grant.bound_to.account.is_none() {
+        opened.grant.bound_to.account = account(engine, job, app.as_deref(), &opened.grant).await;
+    }
+    match hindrance(engine, job, ending, &opened) {
+        Some(Hindrance::LivesOn(waits)) => {
+            tracing::info!("not revoked at the provider yet: a connection lives on the same grant there");
+            progress.waits = Some(waits);
+            return Ok(());
+        }
+        Some(Hindrance::Unknown(why)) => return Err(why.to_owned()),
+        None => {}
+    }
     let (result, renewed) = revoke_opened(engine, job, app.as_deref(), opened, record).await?;
     progress.renewed |= renewed;
     progress.settled.push((slot, result));
     Ok(())
 }
 
+/// Why a grant is not revoked now.
+enum Hindrance {
+    LivesOn(WaitsFor),
+    /// What it could end is not known.
+    Unknown(&'static str),
+}
+
+/// Whether something forbids to revoke it now. What its owner disconnects or deletes is revoked, if in doubt; what is only of no
+/// use must harm nobody.
+fn hindrance(engine: &Engine, job: &Job, ending: &Ending, opened: &Opened) -> Option<Hindrance> {
+    let (records, uid) = (&engine.records, ending.record().uid());
+    let own = || records.get(uid).map(|loaded| loaded.record).filter(|record| record.is_alive());
+    let unknown = "whose account it is, or who else uses it, is not known, so this could end another grant";
+    match (reach(&records.store, job.target.description(), &opened.grant), ending.cause()) {
+        (Reach::Shared(other), _) => {
+            let key = SiblingKey::of(&opened.grant.bound_to);
+            Some(Hindrance::LivesOn(WaitsFor { key, ..waits_for(engine, opened, &other) }))
+        }
+        (Reach::TokenAlone | Reach::OnlyOne, _) | (Reach::Unknown, EndCause::Ended) => None,
+        // The grant that replaced it is of the same account, most likely.
+        (Reach::Unknown, EndCause::Replaced) => {
+            own().map(|own| Hindrance::LivesOn(waits_for(engine, opened, &own)))
+        }
+        (Reach::Unknown, EndCause::Refused { .. }) => Some(Hindrance::Unknown(unknown)),
+    }
+}
+
 /// The other connection, named by its owner if that is the owner of this grant.
-fn waits_for(engine: &Engine, opened: &Opened, other: &Record) -> Option<WaitsFor> {
-    let key = SiblingKey::of(&opened.grant.bound_to)?;
+fn waits_for(engine: &Engine, opened: &Opened, other: &Record) -> WaitsFor {
     let owner = |bound_to: &Binding| bound_to.owner.clone();
     let theirs = engine.records.opened(other, Slot::InUse).map(|other| owner(&other.grant.bound_to));
     let owner = theirs.filter(|theirs| *theirs == opened.grant.bound_to.owner);
-    Some(WaitsFor { uid: other.uid().to_owned(), key, owner })
+    WaitsFor { uid: other.uid().to_owned(), key: None, owner }
+}
+
+/// The account that the provider names by now.
+async fn account(engine: &Engine, job: &Job, app: Option<&App>, grant: &Grant) -> Option<Account> {
+    may_be_sent(job, app, grant).ok()?;
+    let now = engine.records.clock.now();
+    let info = user_info(job.target.http(), job.target.description(), access_token(grant)?, now);
+    let account = engine.gate.timed(Operation::Identity, info).await.ok()?.account?;
+    Some(Account { id: account.id, name: account.name, email: account.email })
 }
 
 /// Records a revocation that failed, unless the ending has changed since it was read: then somebody else has recorded it.
@@ -131,6 +177,16 @@ pub(in crate::grant) fn is_given_up(ending: &Ending, now: Timestamp) -> bool {
 /// What is known by now of the end of a grant at its provider; `None` while the first request is under way, or if there was
 /// nothing at a provider.
 pub(crate) fn standing(ending: &Ending, now: Timestamp) -> Option<RevocationResult> {
+    let RevocationResult { reason, detail } = revocation(ending, now)?;
+    let which = match ending.cause() {
+        EndCause::Ended => return Some(RevocationResult { reason, detail }),
+        EndCause::Replaced => "It is the former grant, which another one has replaced.",
+        EndCause::Refused { .. } => "It is a grant that was refused, and was never used.",
+    };
+    Some(RevocationResult { reason, detail: format!("{which} {detail}").trim_end().to_owned() })
+}
+
+fn revocation(ending: &Ending, now: Timestamp) -> Option<RevocationResult> {
     let progress = ending.progress();
     if let Some(waits) = &progress.waits {
         let detail = waiting_words(waits, ending.record().uid());

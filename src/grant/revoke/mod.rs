@@ -9,5 +9,4 @@ mod unused;
 pub(crate) use ending::standing;
 pub(super) use ending::{end, is_given_up, pause, postpone};
 pub(super) use rule::ends_token_alone;
-pub(crate) use unused::Replaced;
-pub(super) use unused::{discard, give_back, is_revoked_after, revoke_all_replaced, revoke_replaced};
+pub(super) use unused::{discard, give_back, make_way, replace};

@@ -3,12 +3,13 @@
 use bowline_api::reason::Reason;
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::Description;
+use bowline_oauth::catalog::calls::RevokeScope;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::revoke::{Revocation, Tokens, needs_live_access_token};
 
 use super::after::{TokenCheck, check, words};
 use crate::grant::Engine;
-use crate::grant::slot::{refresh_token, renewed, send};
+use crate::grant::slot::{access_token, refresh_token, renewed, send};
 use crate::grant::work::Job;
 use crate::metrics::Operation;
 use crate::vault::record::{Ending, RevocationResult};
@@ -44,12 +45,38 @@ pub(super) async fn revoke(
     if reason == Reason::RevocationUnsupported {
         return Ok(Some(unsupported(job, grant, by_hand)));
     }
+    let after = left(engine, job, app, grant, before).await;
+    Ok(Some(RevocationResult { reason, detail: words(after, grant, engine.records.clock.now()) }))
+}
+
+/// What a revocation left of the access token. Where nobody knows what one ends, and this one is not seen to have ended the
+/// access token, that is revoked by itself.
+async fn left(
+    engine: &Engine,
+    job: &Job,
+    app: Option<&App>,
+    grant: &Grant,
+    before: TokenCheck,
+) -> TokenCheck {
     // A check that did not work before says nothing.
-    let after = match before {
+    let after = async || match before {
         TokenCheck::Taken => check(engine, job, app, grant).await,
         TokenCheck::Refused | TokenCheck::Unknown => TokenCheck::Unknown,
     };
-    Ok(Some(RevocationResult { reason, detail: words(after, grant, engine.records.clock.now()) }))
+    let seen = after().await;
+    let is_open =
+        job.target.description().revoke.scope == RevokeScope::Unknown && seen != TokenCheck::Refused;
+    let access = access_token(grant).filter(|_| is_open && refresh_token(grant).is_some());
+    let Some(access) = access else { return seen };
+    let alone = Tokens { access: Some(access), ..Tokens::default() };
+    match sent(engine, job, app, alone).await {
+        Ok(_) => after().await,
+        // Servers need not revoke access tokens (RFC 7009 §2).
+        Err(why) => {
+            tracing::info!(why, "the refresh token is revoked, and the access token is not");
+            seen
+        }
+    }
 }
 
 async fn sent(
@@ -123,7 +150,7 @@ fn has_lost_revocation(job: &Job, grant: &Grant) -> bool {
 
 /// Revoking sends the tokens as well: only to where they came from, and as the client they were issued to. Their account
 /// does not matter, and the connection may be gone.
-fn may_be_sent(job: &Job, app: Option<&App>, grant: &Grant) -> Result<(), String> {
+pub(super) fn may_be_sent(job: &Job, app: Option<&App>, grant: &Grant) -> Result<(), String> {
     let terms = Terms { owner: None, ..job.terms(app) };
     let mismatch = |what| format!("nothing was sent, because this is not what was consented to: {what}");
     grant.bound_to.fits(&terms).map_err(mismatch)

@@ -21,12 +21,6 @@ pub(super) enum Reach {
     Unknown,
 }
 
-/// Whether a grant may be revoked that is of no use any more. One that was imported, and not consented to through us, may be
-/// another connection's only one, and whoever imported it still has it.
-pub(super) fn may_be_discarded(consented: bool, reach: &Reach) -> bool {
-    consented && matches!(reach, Reach::TokenAlone | Reach::OnlyOne)
-}
-
 /// Whether a revocation ends one token and nothing else.
 pub(in crate::grant) fn ends_token_alone(description: &Description) -> bool {
     description.revoke.scope == RevokeScope::Token && description.grant.chain == Chain::Connection
@@ -47,20 +41,5 @@ pub(super) fn reach(store: &Store, description: &Description, grant: &Grant) -> 
             None => Reach::OnlyOne,
         },
         None => Reach::Unknown,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::grant::fixtures::place;
-
-    #[test]
-    fn what_is_of_no_use_is_revoked_only_where_nobody_else_can_need_it() {
-        use Reach::{OnlyOne, Shared, TokenAlone, Unknown};
-        let all = [TokenAlone, OnlyOne, Shared(Arc::new(Record::new(place("u2")))), Unknown];
-        let discarded = |consented| all.each_ref().map(|reach| may_be_discarded(consented, reach));
-        assert_eq!(discarded(false), [false; 4], "imported: whoever imported it still has it");
-        assert_eq!(discarded(true), [true, true, false, false], "consented to through us");
     }
 }

@@ -207,6 +207,13 @@ impl Record {
         Ok(self)
     }
 
+    /// Stores the candidate with what judging has found out about it; revision + 1. An intent stays.
+    pub(crate) fn with_judged(mut self, sealer: &Sealer, grant: &Grant) -> Result<Self, TransitionError> {
+        let content = self.resealed(sealer, Slot::Candidate, grant)?;
+        self.filled(Slot::Candidate)?.sealed = content.sealed;
+        Ok(self)
+    }
+
     /// Erases a candidate that was judged and refused.
     pub(crate) fn candidate_refused(mut self) -> Result<Self, TransitionError> {
         self.candidate.take().map(|_| self).ok_or(TransitionError::Empty(Slot::Candidate))
