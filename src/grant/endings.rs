@@ -210,12 +210,13 @@ mod tests {
 
     use axum::Router;
     use axum::routing::post;
+    use bowline_api::reason::Reason;
     use k8s_openapi::jiff::SignedDuration;
     use tokio::net::TcpListener;
 
     use super::*;
     use crate::grant::fixtures::{Bench, at, grant, job, oauth_grant, target, target_at};
-    use crate::vault::{Credential, Grant, IntentId, Record};
+    use crate::vault::{Account, Credential, Grant, IntentId, Record};
 
     const ENTRY: &str = "generic-api-key";
 
@@ -404,6 +405,36 @@ mod tests {
             sleep(Duration::from_millis(1)).await;
         }
         assert!(!bench.api.has(&format!("ending-{key}")), "it had its time");
+    }
+
+    #[tokio::test]
+    async fn an_ending_waits_for_the_connection_that_lives_on_the_same_grant_until_that_is_dead() {
+        let bench = Bench::start().await;
+        let revocations = Arc::new(AtomicUsize::new(0));
+        let (target, mut grant) = revoking(&revocations).await;
+        grant.bound_to.account = Some(Account { id: "7".into(), name: None, email: None });
+        let other = bench.keep(bench.holding("u2", &grant)).await.record.grant_version().unwrap().id;
+        let key = ending(&bench, &grant).await;
+        let find_target: FindTarget = Arc::new(move |_, _| Some(Arc::clone(&target)));
+        let queue = Endings { find_target, is_there: Arc::new(|_| true), ..endings(&bench, true) };
+        queue.look().await;
+        bench.worked(&key).await;
+        // However long that takes.
+        bench.clock.advance(SignedDuration::from_hours(24 * 365));
+        queue.look().await;
+        let waits = loaded(&bench, &key).record.progress().waits.clone().unwrap();
+        assert_eq!((waits.uid.as_str(), waits.owner.as_deref()), ("u2", Some("alice")));
+        assert_eq!(revocations.load(Ordering::SeqCst), 0);
+
+        bench.engine().records.remember_death("u2", other).await;
+        queue.look().await;
+        queue.look().await;
+        bench.worked(&key).await;
+        assert_eq!(revocations.load(Ordering::SeqCst), 1);
+        let result = loaded(&bench, &key).record.progress().result.clone().unwrap();
+        assert_eq!(result.reason, Reason::Revoked, "kept until the connection has reported it");
+        bench.engine().records.reported(&key).await;
+        assert!(!bench.api.has(&format!("ending-{key}")));
     }
 
     #[tokio::test(start_paused = true)]

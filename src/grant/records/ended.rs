@@ -217,3 +217,58 @@ impl Records {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::grant::fixtures::{Bench, oauth_grant};
+    use crate::vault::Credential;
+
+    fn token(ending: &Ending, records: &Records, slot: Slot) -> Option<String> {
+        let opened = ending.record().open(&records.sealer, slot).unwrap()?;
+        let Credential::OAuth { refresh_token, .. } = opened.grant.credential else { return None };
+        refresh_token.map(|token| token.expose_secret().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_former_grant_ends_only_once_another_one_has_replaced_it() {
+        let bench = Bench::start().await;
+        let records = &bench.engine().records;
+        bench.keep(bench.holding("u1", &oauth_grant("sandbox", "former"))).await;
+        records.retire("u1", Slot::InUse, None, Duration::ZERO, EndTerms::default()).await;
+        let ending = records.endings.of("u1").remove(0).record;
+        assert!(records.is_unmoved(&ending), "a crash before the other one is in place ends nothing");
+        let replaced = |record: Record| {
+            let next = record.with_candidate(&records.sealer, &oauth_grant("sandbox", "next"))?;
+            let judged = next.open(&records.sealer, Slot::Candidate).unwrap().unwrap();
+            next.promoted(&records.sealer, &judged, None)
+        };
+        records.settle("u1", replaced).await.unwrap();
+        assert!(!records.is_unmoved(&ending));
+        records.drop_unmoved("u1").await;
+        let kept = records.endings.of("u1").remove(0).record;
+        assert_eq!(token(&kept, records, Slot::InUse).as_deref(), Some("former"));
+        assert_eq!(token(&kept, records, Slot::Candidate), None);
+    }
+
+    #[tokio::test]
+    async fn a_refused_candidate_ends_with_what_judging_has_found_out() {
+        let bench = Bench::start().await;
+        let records = &bench.engine().records;
+        let record = bench.holding("u1", &oauth_grant("sandbox", "in use"));
+        let mut candidate = oauth_grant("sandbox", "refused");
+        bench.keep(record.with_candidate(&records.sealer, &candidate).unwrap()).await;
+        candidate.bound_to.owner = "found out".to_owned();
+        records.retire("u1", Slot::Candidate, Some(&candidate), Duration::ZERO, EndTerms::default()).await;
+        let ending = records.endings.of("u1").remove(0).record;
+        assert!(records.is_unmoved(&ending), "it may be judged again");
+        records.note("u1", "the refusal of a candidate", Record::candidate_refused).await;
+        assert!(!records.is_unmoved(&ending));
+        let opened = ending.record().open(&records.sealer, Slot::Candidate).unwrap().unwrap();
+        assert_eq!(opened.grant.bound_to.owner, "found out");
+        assert_eq!(token(&ending, records, Slot::InUse), None, "the one in use is not touched");
+    }
+}

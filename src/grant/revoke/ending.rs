@@ -20,8 +20,8 @@ use crate::grant::outcome::Outcome;
 use crate::grant::slot::access_token;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
-use crate::vault::record::{EndCause, Ending, RevocationResult, WaitsFor};
-use crate::vault::{Account, Binding, Grant, Loaded, Opened, Record, SiblingKey, Slot};
+use crate::vault::record::{EndCause, Ending, Kept, RevocationResult, WaitsFor};
+use crate::vault::{Account, Binding, Grant, Loaded, Opened, Record, Slot};
 
 /// How long revocation is repeated.
 const TRIED_FOR: Duration = Duration::from_hours(7 * 24);
@@ -119,11 +119,8 @@ fn hindrance(engine: &Engine, job: &Job, ending: &Ending, opened: &Opened) -> Op
     let (records, uid) = (&engine.records, ending.record().uid());
     let own = || records.get(uid).map(|loaded| loaded.record).filter(|record| record.is_alive());
     let unknown = "whose account it is, or who else uses it, is not known, so this could end another grant";
-    match (reach(&records.store, job.target.description(), &opened.grant), ending.cause()) {
-        (Reach::Shared(other), _) => {
-            let key = SiblingKey::of(&opened.grant.bound_to);
-            Some(Hindrance::LivesOn(WaitsFor { key, ..waits_for(engine, opened, &other) }))
-        }
+    match (reach(records, job.target.description(), &opened.grant), ending.cause()) {
+        (Reach::Shared(other), _) => Some(Hindrance::LivesOn(waits_for(engine, opened, &other))),
         (Reach::TokenAlone | Reach::OnlyOne, _) | (Reach::Unknown, EndCause::Ended) => None,
         // The grant that replaced it is of the same account, most likely.
         (Reach::Unknown, EndCause::Replaced) => {
@@ -138,7 +135,7 @@ fn waits_for(engine: &Engine, opened: &Opened, other: &Record) -> WaitsFor {
     let owner = |bound_to: &Binding| bound_to.owner.clone();
     let theirs = engine.records.opened(other, Slot::InUse).map(|other| owner(&other.grant.bound_to));
     let owner = theirs.filter(|theirs| *theirs == opened.grant.bound_to.owner);
-    WaitsFor { uid: other.uid().to_owned(), key: None, owner }
+    WaitsFor { uid: other.uid().to_owned(), key: other.sibling_key().cloned(), owner }
 }
 
 /// The account that the provider names by now.

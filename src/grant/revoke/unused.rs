@@ -45,7 +45,7 @@ pub(crate) async fn replace(engine: &Engine, job: &Job, next: &Grant) {
 
 /// Revokes a grant that has no place here, if that affects no other grant. Its account must be known for that.
 pub(crate) async fn give_back(engine: &Engine, job: &Job, app: &App, grant: &Grant) {
-    let reach = reach(&engine.records.store, job.target.description(), grant);
+    let reach = reach(&engine.records, job.target.description(), grant);
     let why = if is_ours(grant) && matches!(reach, Reach::TokenAlone | Reach::OnlyOne) {
         match revoke(engine, job, Some(app), grant).await {
             Ok(_) => return,
