@@ -43,6 +43,7 @@ pub(super) async fn act(
 ) -> ConnectionOutcome {
     let mut act = Act { ctx, connection, observed, plan, outcome: ConnectionOutcome::default() };
     act.kubernetes().await;
+    act.remember_death().await;
     act.remember_pause().await;
     act.submit();
     act.drop_handled_annotations().await;
@@ -67,7 +68,8 @@ impl Act<'_> {
         // Revocation waits for no namespace in which something cannot be withdrawn.
         if plan.end {
             self.also(end(ctx, connection, &Withdrawal::default()).await);
-        } else if observed.record.present().is_some() {
+        } else if observed.record.present().is_some() && !observed.actor.busy {
+            // Work in progress may be about to take a grant from the record whose ending it has written.
             ctx.grants.records().drop_unmoved(&uid).await;
         }
         if plan.take_back_shares {
@@ -176,6 +178,16 @@ impl Act<'_> {
         if record.pause.as_ref().is_none_or(|known| known.not_before != pause.not_before) {
             let uid = self.connection.uid().unwrap_or_default();
             self.ctx.grants.records().remember_pause(&uid, pause).await;
+        }
+    }
+
+    /// Puts on record that nothing of the grant works any more: it holds back the revocation of no other.
+    async fn remember_death(&self) {
+        let record = self.observed.record.present().filter(|it| self.plan.is_dead && !it.is_dead);
+        let Some(record) = record.filter(|_| !self.plan.end && !self.observed.actor.busy) else { return };
+        if let Some(version) = record.version {
+            let uid = self.connection.uid().unwrap_or_default();
+            self.ctx.grants.records().remember_death(&uid, version.id).await;
         }
     }
 

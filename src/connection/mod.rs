@@ -100,7 +100,9 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     let plan = decide(connection, &observed, now, ctx.settings.limits);
     let outcome = act(ctx, connection, &observed, &plan).await;
     let mut status = report::status(connection, &observed, &plan, &outcome, now);
+    let ended = news::ended(connection, &status, &observed);
     let news = news::news(connection.status.as_ref(), &status, observed.actor.finished.as_ref(), now);
+    let news = [news, ended].concat();
     news::record(&mut status, &news, now);
     publish(ctx, connection, &observed, &status, &news).await?;
     Ok(next(&observed, &plan, &outcome, now))
@@ -122,6 +124,9 @@ async fn publish(
     }
     if let Some(finished) = &observed.actor.finished {
         ctx.grants.acknowledge(&connection.uid().unwrap_or_default(), finished.id);
+    }
+    for ending in observed.endings.iter().filter(|ending| ending.is_done) {
+        ctx.grants.records().reported(&ending.key).await;
     }
     Ok(())
 }

@@ -43,6 +43,7 @@ mod probe;
 mod records;
 mod registration;
 mod replicas;
+mod revoking;
 mod scene;
 mod sharing;
 mod stage;

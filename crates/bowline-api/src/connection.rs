@@ -14,7 +14,7 @@ pub use self::secret::{Format, PublishedSecret, SecretTemplate, SecretType, Temp
 pub use self::status::{
     AccountStatus, AttemptMethod, AttemptResult, AuthorizationStatus, FailureStatus, GrantStatus,
     HISTORY_ENTRIES, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus, LastAttempt, Phase,
-    ReminderStatus, RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
+    ReminderStatus, RevocationStatus, RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
 };
 use super::SecretRef;
 use super::open::Open;

@@ -4,6 +4,7 @@ mod attempt;
 mod awaiting;
 mod checks;
 pub(super) mod consent;
+mod ended;
 mod fresh;
 mod history;
 mod input;
@@ -17,7 +18,7 @@ use std::collections::BTreeSet;
 
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
-use bowline_api::connection::LastAttempt;
+use bowline_api::connection::{LastAttempt, RevocationStatus};
 use bowline_api::reason::{Effect, Reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -54,6 +55,10 @@ pub(crate) struct ConnectionPlan {
     pub(crate) take_back_shares: bool,
     /// Whether the grant is to be moved from the record into an ending.
     pub(crate) end: bool,
+    /// Whether nothing of the grant in use works any more.
+    pub(crate) is_dead: bool,
+    /// What became of the grant that ended last.
+    pub(crate) revocation: Option<RevocationStatus>,
     pub(crate) next_attempt: Option<Timestamp>,
     /// When the token in use is checked next.
     pub(crate) probe_at: Option<Timestamp>,
@@ -93,6 +98,8 @@ pub(crate) fn decide(
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         secret: secret_plan(&input, &authorized),
         end: ends(observed, &authorized),
+        is_dead: ended::is_dead(&input),
+        revocation: ended::revocation(&input),
         fresh: fresh::fresh(&input, next_attempt),
         task,
         dismissals: consent::dismissals(&input, &authorized),

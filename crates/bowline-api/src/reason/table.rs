@@ -262,8 +262,18 @@ rows! {
         "The connection left the workspace because its owner did.";
     NotWithdrawn: [Event], True, Serve, PlatformTeam, RemoveByHand, moving, warning,
         "The connection is gone and these Secrets of it could not be removed: {list}. It is tried again.";
+    Revoked: [Event], True, Serve, Nobody, None, moving, normal,
+        "The provider has confirmed that the grant is revoked.";
+    AlreadyRevoked: [Event], True, Serve, Nobody, None, moving, normal,
+        "The provider says that there was nothing left to revoke.";
+    RevocationWaits: [Event], True, Serve, Nobody, Wait, moving, normal,
+        "The grant is not revoked at the provider yet, because that could end another one that is in use.";
+    RevocationUnsupported: [Event], True, Serve, Owner, RevokeByHand, moving, warning,
+        "The grant is erased here, and nothing was sent to revoke it: the provider takes no request for that.";
     RevocationFailed: [Event], True, Serve, Owner, RevokeByHand, moving, warning,
         "The grant could not be revoked at the provider.";
+    RevocationGivenUp: [Event], True, Serve, Owner, RevokeByHand, moving, warning,
+        "The grant was not revoked at the provider, and that is not tried any more.";
     Unreadable: [Event], True, Serve, Author, CorrectObject, moving, warning,
         "The object cannot be read and is set aside.";
     InternalError: [Event], True, Serve, Nobody, Wait, moving, warning,

@@ -165,6 +165,9 @@ fn revocation(entry: &CatalogEntry) -> &'static str {
         (_, RevokeScope::Token) => "ends that token alone",
         (_, RevokeScope::Grant) => "ends all tokens of that account through this app",
         (_, RevokeScope::Install) => "ends the app's installation, for everybody",
+        (_, RevokeScope::Unknown) => {
+            "ends that token; whether it ends other tokens of that account is not known"
+        }
     }
 }
 
