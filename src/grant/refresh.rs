@@ -1,10 +1,12 @@
-//! The grant in use: one refresh, or one token minted from the app registration. The reconcile that is woken publishes it.
+//! The grant in use: one refresh, or one token that is minted without a person. The reconcile that is woken publishes it.
 
+use bowline_api::connection::Method;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
-use bowline_oauth::refresh::client_credentials;
+use bowline_oauth::mint;
 
 use super::Engine;
+use super::intake::from_catalog;
 use super::outcome::{Outcome, WorkResult};
 use super::presence::write_wanted;
 use super::records::Patience;
@@ -13,7 +15,7 @@ use super::target::requested;
 use super::work::Job;
 use crate::metrics::Operation;
 use crate::vault::record::GrantVersion;
-use crate::vault::{Consent, Credential, Grant, Record, Slot};
+use crate::vault::{Account, Binding, Consent, Credential, Grant, Record, Slot};
 
 pub(super) async fn refresh(engine: &Engine, job: &Job) -> WorkResult {
     let app = engine.secrets.client(job).await?;
@@ -39,7 +41,8 @@ impl From<NotSpent> for Outcome {
     }
 }
 
-/// Client credentials (RFC 6749 §4.4): mints a token. Nothing is spent, so no intent is needed.
+/// Mints a token, with the app registration alone (RFC 6749 §4.4) or with an assertion that its key signs (RFC 7523 §2.1).
+/// Nothing is spent, so no intent is needed.
 pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     let Engine { records, gate, .. } = engine;
     let uid = &job.place.uid;
@@ -47,7 +50,7 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     let _permit = gate.admit(job).await?;
     let asked_at = records.clock.now();
     let scopes = requested(&job.target, &job.scopes);
-    let mint = client_credentials(job.target.http(), job.target.description(), &app, &scopes, asked_at);
+    let mint = mint::mint(job.target.http(), job.target.description(), &app, job.method, &scopes, asked_at);
     // A grant that was rolled back is not in use.
     let is_behind = |version: &GrantVersion| job.newest_known.is_some_and(|known| version.is_behind(known));
     let failed = |failure| {
@@ -55,14 +58,18 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
         let used = used.filter(|version| !is_behind(version));
         Outcome::Failed { used, failure: gate.failed(job, failure, None) }
     };
-    let answer = gate.timed(Operation::ClientCredentials, mint).await.map_err(failed)?.answer;
+    let answer = gate.timed(operation(job.method), mint).await.map_err(failed)?.answer;
     gate.accepted(job);
     if let Some(oversized) = answer.oversized_token().filter(|_| answer.access_token.is_none()) {
         return Err(failed(oversized.into()));
     }
-    let nothing = Grant::empty(job.binding(Some(&app)), Consent::default(), asked_at);
-    let mut grant = renewed(&nothing, answer, asked_at);
-    // A refresh token beside a minted token is ignored: the app registration is the grant.
+    let account = answer.account.clone().map(from_catalog);
+    if is_another(job, account.as_ref()) {
+        return Err(failed(Failure::of_another_account()));
+    }
+    let bound_to = Binding { account, ..job.binding(Some(&app)) };
+    let mut grant = renewed(&Grant::empty(bound_to, Consent::default(), asked_at), answer, asked_at);
+    // A refresh token beside a minted token is ignored: what mints it is the grant.
     if let Credential::OAuth { refresh_token, .. } = &mut grant.credential {
         *refresh_token = None;
     }
@@ -71,4 +78,14 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
         Ok(Some(_)) => Ok(Outcome::Committed { accepted: false }),
         _ => Err(Outcome::Stale),
     }
+}
+
+fn operation(method: Method) -> Operation {
+    if method == Method::JwtBearer { Operation::JwtBearer } else { Operation::ClientCredentials }
+}
+
+/// Whether the spec expects another account than this.
+fn is_another(job: &Job, account: Option<&Account>) -> bool {
+    let expected = job.expected_account.as_deref();
+    account.is_some_and(|account| expected.is_some_and(|expected| account.id != expected))
 }

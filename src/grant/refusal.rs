@@ -130,7 +130,9 @@ fn expected(method: Method) -> &'static str {
         Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => {
             "refresh_token, or access_token; with it expires_in or expires_at, scope"
         }
-        Method::ClientCredentials => "nothing: tokens are minted from the app registration",
+        Method::ClientCredentials | Method::JwtBearer => {
+            "nothing: tokens are minted from the app registration"
+        }
         Method::IssuedKey => "the key key_order, as kubectl bowline issue writes it",
     }
 }

@@ -7,7 +7,7 @@ use bowline_api::IntegrationProvider;
 use bowline_api::connection::Method;
 use bowline_api::provider::{IntegrationProviderSpec, registration_name};
 use bowline_api::reason::Reason;
-use bowline_oauth::app::{App, CLIENT_SECRET, PRIVATE_KEY};
+use bowline_oauth::app::{App, CLIENT_SECRET, KEY_FILE, PRIVATE_KEY};
 use bowline_oauth::catalog::{self, Description, ResolveError};
 use bowline_oauth::guard;
 use bowline_oauth::network::{Network, NetworkBounds};
@@ -120,6 +120,10 @@ fn app(
     }
     if sketch.client_auth(app.proofs()).is_none() {
         let message = of.unusable(&format!("the key {CLIENT_SECRET}, or {PRIVATE_KEY}, is missing"));
+        return Err((Reason::AppSecretIncomplete, message));
+    }
+    if sketch.only_signs() && app.private_key.is_none() {
+        let message = of.unusable(&format!("the key {PRIVATE_KEY}, or {KEY_FILE}, is missing"));
         return Err((Reason::AppSecretIncomplete, message));
     }
     let (uid, version) = (secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());

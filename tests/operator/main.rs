@@ -28,6 +28,7 @@ mod issued;
 mod keyring;
 mod lifecycle;
 mod looking;
+mod machines;
 mod mcp;
 mod missing;
 mod narrow;

@@ -29,13 +29,13 @@ impl SubjectKind {
 
 /// Whether `user` may own a connection with this `spec.method`, and with or without `spec.credentials`.
 ///
-/// A `ServiceAccount` owns only what needs no person's consent: a token that is minted from the app registration, or a grant
-/// or key that somebody else manages in a Secret.
+/// A `ServiceAccount` owns only what needs no person's consent: a token that is minted, or a grant or key that somebody else
+/// manages in a Secret.
 pub fn may_own(user: &str, method: Option<Method>, has_credentials: bool) -> bool {
     match SubjectKind::of(user) {
         Some(SubjectKind::User) => true,
         Some(SubjectKind::ServiceAccount) => match method {
-            Some(Method::ClientCredentials) => true,
+            Some(Method::ClientCredentials | Method::JwtBearer) => true,
             Some(Method::AuthorizationCode | Method::DeviceCode | Method::IssuedKey) => false,
             Some(Method::RefreshToken | Method::ApiKey | Method::BasicAuth) | None => has_credentials,
         },
@@ -92,6 +92,7 @@ mod tests {
             (Some(Method::DeviceCode), false, false),
             (Some(Method::RefreshToken), false, true),
             (Some(Method::ClientCredentials), true, true),
+            (Some(Method::JwtBearer), true, true),
             (Some(Method::ApiKey), false, true),
             (Some(Method::BasicAuth), false, true),
         ];

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::claims::{self, ClaimsFlaw};
@@ -215,7 +215,7 @@ pub(crate) fn read(
     let claims = text(&paths.id_token).map(|token| claims::read(token, description, client_id, nonce, now));
     let claims = claims.transpose().inspect_err(|flaw| flaws.push(AnswerFlaw::IdToken(*flaw)));
     let claims = claims.ok().flatten().unwrap_or_default();
-    let account = account(document, &claims, description);
+    let account = account(document, &claims, description, client_id);
     let account = account.map_err(|oversized| allowance.note(oversized)).ok().flatten();
     let (expires_in, refresh_expires_in) = lifetimes(root, paths, &mut flaws);
     let needs_proof = needs_proof(text(&paths.token_type));
@@ -344,6 +344,7 @@ fn account(
     document: &Value,
     claims: &BTreeMap<String, String>,
     description: &Description,
+    client_id: &str,
 ) -> Result<Option<ProviderAccount>, Oversized> {
     let Some(identity) = description.identity.as_ref() else { return Ok(None) };
     // What stands behind a call counts only if that names nobody.
@@ -352,6 +353,7 @@ fn account(
         let found = match source {
             IdentitySource::TokenResponse => identity.account.read(document)?,
             IdentitySource::IdToken => identity.account.read(&claims::document(claims))?,
+            IdentitySource::App => identity.account.read(&json!({ "client_id": client_id }))?,
             IdentitySource::Call => None,
         };
         if found.is_some() {
@@ -367,7 +369,6 @@ mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode};
     use proptest::prelude::*;
     use secrecy::ExposeSecret;
-    use serde_json::json;
 
     use super::*;
     use crate::fixtures::{description, pointer};

@@ -1,10 +1,9 @@
 //! Signed assertions (RFC 7521, RFC 7523): our client proves itself with a private key instead of a secret.
 
 use std::fmt;
-use std::time::Duration;
 
 use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use bowline_api::opaque::random_text;
 use k8s_openapi::jiff::Timestamp;
 use ring::rand::SystemRandom;
@@ -14,13 +13,10 @@ use ring::signature::{
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-/// How long an assertion is valid: it is used at once.
-const LIVES: Duration = Duration::from_mins(2);
-/// How far it is dated back, for servers whose clock is behind.
-const DATED_BACK: Duration = Duration::from_secs(10);
+use crate::catalog::assertion::Assertion;
 
 /// A private key in PEM, with the id under which the provider knows it. `Debug` shows neither.
 #[derive(Clone)]
@@ -70,6 +66,17 @@ impl SigningKey {
         key.pair().map(|_| key)
     }
 
+    /// A new P-256 key that nobody else has.
+    pub(crate) fn generate() -> Result<Self, AssertionError> {
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+        let der = der.map_err(|_| AssertionError::NoRandomness)?;
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            BASE64_STANDARD.encode(der.as_ref())
+        );
+        Ok(Self { pem: pem.into(), key_id: None })
+    }
+
     fn pair(&self) -> Result<KeyPair, NotASigningKey> {
         let der =
             PrivateKeyDer::from_pem_slice(self.pem.expose_secret().as_bytes()).map_err(|_| NotASigningKey)?;
@@ -93,19 +100,21 @@ impl SigningKey {
         }
     }
 
-    /// An assertion that authenticates the client at `audience` (RFC 7523 §3), used once.
-    pub(crate) fn of_client(
+    /// An assertion with these claims (RFC 7523 §3), used once. Of a claim that is there twice the last counts.
+    pub(crate) fn assertion<'a>(
         &self,
-        client_id: &str,
-        audience: &str,
+        rules: &Assertion,
+        claims: impl Iterator<Item = (&'a str, &'a str)>,
         now: Timestamp,
     ) -> Result<SecretString, AssertionError> {
         let identifier = random_text().map_err(|_| AssertionError::NoRandomness)?;
-        let issued = now.as_second() - i64::try_from(DATED_BACK.as_secs()).unwrap_or_default();
-        let expires = now.as_second() + i64::try_from(LIVES.as_secs()).unwrap_or_default();
-        let claims = json!({"iss": client_id, "sub": client_id, "aud": audience, "iat": issued, "exp": expires,
-            "jti": identifier.expose_secret()});
-        self.sign(&claims)
+        let now = now.as_second();
+        let mut all: Map<String, Value> =
+            claims.map(|(name, value)| (name.to_owned(), value.into())).collect();
+        all.insert("iat".to_owned(), (now - rules.is_dated_back_by()).into());
+        all.insert("exp".to_owned(), (now + rules.lives()).into());
+        all.insert("jti".to_owned(), identifier.expose_secret().into());
+        self.sign(&Value::Object(all))
     }
 
     /// A JWT with these claims (RFC 7519, RFC 7515 §3.1).
@@ -143,23 +152,27 @@ fn signature(pair: &KeyPair, message: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
-    use base64::prelude::BASE64_STANDARD;
     use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, KeyPair as _, UnparsedPublicKey};
+    use serde_json::json;
 
     use super::*;
 
-    fn pem(der: &[u8]) -> String {
+    fn in_pem(der: &[u8]) -> String {
         format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64_STANDARD.encode(der))
     }
 
-    /// A new P-256 key.
-    pub(crate) fn key() -> SigningKey {
+    /// A new P-256 key in PEM.
+    pub(crate) fn pem() -> String {
         let pkcs8 =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
-        SigningKey::read(&pem(pkcs8.as_ref()), Some("key-1".to_owned())).unwrap()
+        in_pem(pkcs8.as_ref())
     }
 
-    fn parts(jwt: &str) -> (Value, Value, String, Vec<u8>) {
+    pub(crate) fn key() -> SigningKey {
+        SigningKey::read(&pem(), Some("key-1".to_owned())).unwrap()
+    }
+
+    pub(crate) fn parts(jwt: &str) -> (Value, Value, String, Vec<u8>) {
         let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).unwrap();
         let (message, signature) = jwt.rsplit_once('.').unwrap();
         let (header, claims) = message.split_once('.').unwrap();
@@ -171,8 +184,9 @@ pub(crate) mod tests {
     fn an_assertion_names_the_client_and_its_one_audience_and_is_signed() {
         let key = key();
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let one = key.of_client("client", "https://id.example.com", now).unwrap();
-        let other = key.of_client("client", "https://id.example.com", now).unwrap();
+        let claims = [("iss", "client"), ("sub", "client"), ("aud", "https://id.example.com")];
+        let assertion = || key.assertion(&Assertion::default(), claims.into_iter(), now).unwrap();
+        let (one, other) = (assertion(), assertion());
         let (header, claims, message, signature) = parts(one.expose_secret());
         assert_eq!(header, json!({"alg": "ES256", "typ": "JWT", "kid": "key-1"}));
         assert_eq!((&claims["iss"], &claims["sub"]), (&json!("client"), &json!("client")));
@@ -188,16 +202,19 @@ pub(crate) mod tests {
     #[test]
     fn an_ed25519_key_signs_too_and_what_is_no_key_is_refused() {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        let key = SigningKey::read(&pem(pkcs8.as_ref()), None).unwrap();
+        let key = SigningKey::read(&in_pem(pkcs8.as_ref()), None).unwrap();
         let jwt = key.sign(&json!({"a": 1})).unwrap();
         let (header, _, message, signature) = parts(jwt.expose_secret());
         assert_eq!(header, json!({"alg": "EdDSA", "typ": "JWT"}));
         let KeyPair::Ed25519(pair) = key.pair().unwrap() else { unreachable!() };
         let public = UnparsedPublicKey::new(&ED25519, pair.public_key().as_ref());
         public.verify(message.as_bytes(), &signature).unwrap();
-        for text in
-            ["", "key", &pem(b"nonsense"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
-        {
+        for text in [
+            "",
+            "key",
+            &in_pem(b"nonsense"),
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
             assert_eq!(SigningKey::read(text, None).unwrap_err(), NotASigningKey, "{text}");
         }
     }

@@ -73,6 +73,12 @@ impl Failure {
             && (self.client_refused || self.code.as_deref().is_some_and(|code| CODES.contains(&code)))
     }
 
+    /// A token that was minted for another account than is expected.
+    pub fn of_another_account() -> Self {
+        let summary = "the token is for another account than spec.account names";
+        Self::new(Class::Config, Sent::Refused, summary)
+    }
+
     /// An answer that was understood, and that the API server does not take because of its size.
     pub fn not_stored() -> Self {
         let summary = "the provider's answer makes the record larger than the API server accepts";
@@ -234,6 +240,7 @@ fn read(
         }
         class => words(class),
     };
+    let summary = finding.as_ref().and_then(|found| found.says.as_deref()).unwrap_or(summary);
     let mut failure = Failure::new(class, effect(class, status), summary);
     let named = finding.as_ref().and_then(|found| found.code.clone()).or(code);
     // Where `error` is a flag, it is no code.
@@ -265,8 +272,7 @@ fn class(
         (_, Some(class)) if operation.begins_a_grant() => class,
         // Without a grant, none can be gone.
         (Some(found), _)
-            if matches!(found.class, Class::Reauth | Class::Ambiguous)
-                && operation == Operation::ClientCredentials =>
+            if matches!(found.class, Class::Reauth | Class::Ambiguous) && operation == Operation::Mint =>
         {
             Class::Config
         }
@@ -325,7 +331,7 @@ fn standard(operation: Operation, code: &str) -> Option<Class> {
     if !operation.is_token_request() {
         return None;
     }
-    let minted = operation == Operation::ClientCredentials;
+    let minted = operation == Operation::Mint;
     let exchange = operation.begins_a_grant();
     Some(match code {
         "invalid_grant" if minted => Class::Config,
@@ -505,11 +511,11 @@ mod tests {
 
     #[test]
     fn the_same_code_means_something_else_to_other_operations() {
-        use Operation::{ClientCredentials, Exchange, Identity, Key, Revoke};
+        use Operation::{Exchange, Identity, Key, Mint, Revoke};
         let rows = [
-            (ClientCredentials, 400, "invalid_grant", Class::Config),
-            (ClientCredentials, 400, "interaction_required", Class::Policy),
-            (ClientCredentials, 400, "access_denied", Class::Policy),
+            (Mint, 400, "invalid_grant", Class::Config),
+            (Mint, 400, "interaction_required", Class::Policy),
+            (Mint, 400, "access_denied", Class::Policy),
             (Exchange, 400, "invalid_grant", Class::Reauth),
             (Exchange, 400, "access_denied", Class::Cancelled),
             (Exchange, 400, "login_required", Class::Reauth),
@@ -551,7 +557,7 @@ mod tests {
             (revoked.class, revoked.proves_revoked, revoked.sent),
             (Class::Reauth, true, Sent::Refused)
         );
-        let minted = judge(Operation::ClientCredentials, r#"{"ok":false,"error":"token_revoked"}"#).unwrap();
+        let minted = judge(Operation::Mint, r#"{"ok":false,"error":"token_revoked"}"#).unwrap();
         assert_eq!((minted.class, minted.proves_revoked), (Class::Config, false));
         assert_eq!(judge(Operation::Refresh, r#"{"error":"invalid_request"}"#).unwrap().class, Class::Reauth);
         assert_eq!(judge(Operation::Refresh, r#"{"ok":false}"#).unwrap().class, Class::Bug);
@@ -608,8 +614,8 @@ mod tests {
         fn no_answer_panics_and_no_page_is_ever_a_lost_grant(
             status in 200u16..600, body in "\\PC{0,60}", operation in 0usize..6,
         ) {
-            use Operation::{ClientCredentials, Exchange, Identity, Key, Refresh, Revoke};
-            let operation = [Refresh, ClientCredentials, Exchange, Revoke, Identity, Key][operation];
+            use Operation::{Exchange, Identity, Key, Mint, Refresh, Revoke};
+            let operation = [Refresh, Mint, Exchange, Revoke, Identity, Key][operation];
             let _ = judge(operation, status, &[], &body);
             let page = judge(operation, status, &[], &format!("<{body}"));
             prop_assert!(page.is_some_and(|failure| failure.class != Class::Reauth));

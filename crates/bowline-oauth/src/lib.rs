@@ -25,6 +25,7 @@ pub mod identity;
 mod issuer;
 pub mod key;
 pub mod limits;
+pub mod mint;
 pub mod network;
 pub mod probe;
 pub mod refresh;

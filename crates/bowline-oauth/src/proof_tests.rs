@@ -5,6 +5,7 @@
 
 mod bench;
 mod columns;
+mod machines;
 mod record;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ const SERVERS: &[(&str, &str, &str)] = &[
     ("generic-issued-key", "a verifier of keys", "tests/operator/issued.rs"),
     ("generic-oauth2", "`oidc-provider`", "tests/operator/oidc.rs"),
     ("generic-oauth2-client-credentials", "the sandbox", "tests/operator/who_may_use.rs"),
+    ("generic-oauth2-jwt-bearer", "the sandbox", "tests/operator/machines.rs"),
     ("generic-oauth2-refresh", "`oidc-provider`", "tests/operator/oidc.rs"),
     ("mcp", "`oidc-provider`", "tests/operator/mcp.rs"),
     ("zapier-key", "a verifier of keys", "tests/operator/issued.rs"),

@@ -15,11 +15,14 @@ use url::form_urlencoded;
 
 use super::answer::{self, Lifetime, TokenAnswer};
 use super::app::{App, AppPurpose};
+use super::assertion::SigningKey;
 use super::authorize::{self, AuthorizationRequest};
+use super::claims;
 use super::classify::Failure;
 use super::exchange::{self, Code};
 use super::http::{Http, Received, Request, SendError};
 use super::identity;
+use super::mint;
 use super::network::Network;
 use super::refresh;
 use crate::catalog::Description;
@@ -42,8 +45,10 @@ const REDIRECT_URI: &str = "https://PORTAL/callback/PROVIDER";
 
 /// Runs the description's usual method; returns the text to show. Ends with a line break.
 pub async fn rehearse(description: &Description, recorded: &Recorded, now: Timestamp) -> String {
-    let (mut text, stage, app) = (String::new(), Stage::new(description, recorded), app());
-    let granted = match description.methods.first() {
+    let method = description.methods.first();
+    let (mut text, stage) = (String::new(), Stage::new(description, recorded));
+    let app = app(method == Some(&Method::JwtBearer));
+    let granted = match method {
         Some(Method::AuthorizationCode | Method::DeviceCode) => {
             consent(&stage, description, &app, &mut text, now).await
         }
@@ -51,9 +56,9 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
             let token = SecretString::from("REFRESH-TOKEN");
             refresh::refresh(&stage, description, &app, &token, &[], now).await.map(|granted| granted.answer)
         }
-        Some(Method::ClientCredentials) => {
+        Some(method @ (Method::ClientCredentials | Method::JwtBearer)) => {
             let scopes = &description.scopes.default;
-            let minted = refresh::client_credentials(&stage, description, &app, scopes, now).await;
+            let minted = mint::mint(&stage, description, &app, *method, scopes, now).await;
             minted.map(|granted| granted.answer)
         }
         Some(Method::IssuedKey) => {
@@ -76,13 +81,13 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
     text
 }
 
-/// Our registration, with values that anybody sees are none.
-fn app() -> App {
+/// Our registration, with values that anybody sees are none, and a secret or a key that nobody knows.
+fn app(signs: bool) -> App {
     App {
         client_id: CLIENT_ID.to_owned(),
-        client_secret: Some(SecretString::from(CLIENT_SECRET)),
+        client_secret: Some(SecretString::from(CLIENT_SECRET)).filter(|_| !signs),
         client_secret_previous: None,
-        private_key: None,
+        private_key: SigningKey::generate().ok().filter(|_| signs),
         purpose: AppPurpose::default(),
         version: None,
     }
@@ -214,7 +219,11 @@ impl Stage {
                 _ = writeln!(text, "    {body}");
             } else {
                 for (name, value) in form_urlencoded::parse(body.as_bytes()) {
-                    _ = writeln!(text, "    {name}={value}");
+                    let claims = claims::payload(&value).filter(|_| name == "assertion");
+                    match claims {
+                        Some(claims) => _ = writeln!(text, "    {name}=a signed JWT with {claims}"),
+                        None => _ = writeln!(text, "    {name}={value}"),
+                    }
                 }
             }
         }

@@ -27,6 +27,8 @@ pub enum RequestError {
         "the provider takes no client authentication that fits the app Secret: check client_secret there"
     )]
     NoClientAuth,
+    #[error("the app Secret has no key to sign the assertion with: it needs private_key, or key.json")]
+    NoSigningKey,
     /// A parameter of the description is one that the standard sets.
     #[error("the parameter {0} would be sent twice")]
     RepeatedParameter(String),
@@ -100,7 +102,7 @@ impl Client<'_> {
         let way = self.way().ok_or(RequestError::NoClientAuth)?;
         let assertion = if way == ClientAuth::PrivateKeyJwt { Some(self.assertion()?) } else { None };
         let mut fields = fields.to_vec();
-        if way != ClientAuth::Basic {
+        if !matches!(way, ClientAuth::Basic | ClientAuth::Omitted) {
             fields.push(("client_id", self.id));
         }
         if way == ClientAuth::Post {
@@ -129,7 +131,8 @@ impl Client<'_> {
     fn assertion(&self) -> Result<SecretString, RequestError> {
         let audience = self.description.assertion_audience().ok_or(RequestError::NoTokenEndpoint)?;
         let key = self.private_key.ok_or(RequestError::NoClientAuth)?;
-        Ok(key.of_client(self.id, audience, self.now)?)
+        let claims = [("iss", self.id), ("sub", self.id), ("aud", audience)];
+        Ok(key.assertion(&self.description.token_request.assertion, claims.into_iter(), self.now)?)
     }
 
     /// Whether encoding changes what Basic authentication sends.
@@ -151,13 +154,14 @@ fn own_fields<'a>(
     params: &'a BTreeMap<String, String>,
     scopes: Option<&'a str>,
 ) -> Result<Vec<(&'a str, &'a str)>, RequestError> {
-    const STANDARD: [&str; 10] = [
+    const STANDARD: [&str; 11] = [
         "grant_type",
         "refresh_token",
         "client_id",
         "client_secret",
         "client_assertion",
         "client_assertion_type",
+        "assertion",
         "code",
         "redirect_uri",
         "code_verifier",

@@ -47,7 +47,7 @@ fn owner_unverified(input: &Input) -> Option<ConditionVerdict> {
     let spec = &input.connection.spec;
     let method = spec.method.as_ref().and_then(Open::known);
     (!may_own(&spec.owner, method, spec.credentials.is_some())).then(|| {
-        let detail = "A ServiceAccount needs the method ClientCredentials or spec.credentials.";
+        let detail = "A ServiceAccount needs a method without a person's consent, such as ClientCredentials, or spec.credentials.";
         input.verdict(Reason::OwnerUnverified, detail)
     })
 }

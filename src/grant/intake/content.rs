@@ -39,7 +39,7 @@ pub(super) fn read(
     now: Timestamp,
 ) -> Result<Provided, IntakeError> {
     match method {
-        Method::ClientCredentials => return Err(IntakeError::NothingToImport),
+        Method::ClientCredentials | Method::JwtBearer => return Err(IntakeError::NothingToImport),
         Method::IssuedKey => return Err(IntakeError::NotIssuedHere),
         _ => {}
     }
@@ -92,6 +92,7 @@ fn credential(data: &SecretData, method: Method) -> Result<Credential, IntakeErr
         | Method::DeviceCode
         | Method::RefreshToken
         | Method::ClientCredentials
+        | Method::JwtBearer
         | Method::IssuedKey => {
             let (refresh_token, access_token) =
                 (secret(data, "refresh_token")?, secret(data, "access_token")?);
@@ -224,6 +225,7 @@ mod tests {
                 &[("access_token", b"k"), ("scope", scope.as_bytes())],
             ),
             ("minted", IntakeError::NothingToImport, ClientCredentials, &[("access_token", b"k")]),
+            ("signed for", IntakeError::NothingToImport, Method::JwtBearer, &[("access_token", b"k")]),
         ];
         for (name, expected, method, pairs) in rows {
             assert_eq!(refusal(pairs, *method), *expected, "{name}");

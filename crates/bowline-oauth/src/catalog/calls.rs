@@ -82,6 +82,8 @@ pub enum IdentitySource {
     Call,
     /// The token answer itself.
     TokenResponse,
+    /// Our app registration, with its client id at `/client_id`: for tokens that are minted, whose account is the app itself.
+    App,
 }
 
 /// How the token or key in use is checked between refreshes, so that a grant that was ended at the provider is noticed before

@@ -290,8 +290,9 @@ impl<U> ThirdParty<U> {
     }
 }
 
-/// Where an entry has parameters of requests, whose values may have placeholders.
-pub(super) const PARAMETERS: [&str; 3] = ["/authorize/params", "/device/params", "/tokenRequest/params"];
+/// Where an entry has parameters of requests, and claims, whose values may have placeholders.
+pub(super) const PARAMETERS: [&str; 4] =
+    ["/authorize/params", "/device/params", "/tokenRequest/params", "/tokenRequest/assertion/claims"];
 
 /// Addresses of a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::assertion::Assertion;
 use super::calls::{IdentitySource, Probe};
 use super::entry::{CatalogEntry, Misfit, PublishedFrom};
 use super::files::{DEFAULTS, FILES};
@@ -61,7 +62,7 @@ pub(crate) enum EntryFlaw {
     #[error("publish.{0} is read in the user info, so identity.from needs Call")]
     UserInfoNotAsked(String),
     /// What the answer says is known before the call.
-    #[error("identity.from: TokenResponse stands before Call")]
+    #[error("identity.from: TokenResponse and App stand before Call")]
     CallBeforeAnswer,
     /// There is no call to read it from.
     #[error("publish.{0} is read in the answer to a call, so publishCall.url is needed")]
@@ -76,6 +77,10 @@ pub(crate) enum EntryFlaw {
     IssuedKey(#[from] IssuedKeyFlaw),
     #[error("probe.every: from 10s to 168h")]
     ProbeInterval,
+    #[error("tokenRequest.assertion: lifetime is from 1s to 1h, and datedBack up to 1h")]
+    AssertionTimes,
+    #[error("tokenRequest.assertion.claims.{0} is set for each assertion")]
+    OurClaim(String),
     /// One of the two says where the value is.
     #[error("webhook.{0} names a header or a place in the body, one of the two")]
     NoPlace(&'static str),
@@ -168,7 +173,8 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     }
     let addresses = entry.named_addresses().into_iter().filter_map(|(.., address)| address);
     let in_addresses: Vec<&str> = addresses.flat_map(Template::placeholders).collect();
-    let texts = [&entry.authorize.params, &entry.device.params, &entry.token_request.params];
+    let request = &entry.token_request;
+    let texts = [&entry.authorize.params, &entry.device.params, &request.params, &request.assertion.claims];
     let texts = texts.into_iter().flat_map(BTreeMap::values);
     let texts: Vec<Template> = texts.map(|text| text.clone().try_into()).collect::<Result<_, _>>()?;
     let in_texts: Vec<&str> = texts.iter().flat_map(Template::placeholders).collect();
@@ -177,6 +183,7 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     }
     check_sources(entry)?;
     check_probe(entry)?;
+    check_assertion(&request.assertion)?;
     check_headers(entry)?;
     entry.check_issued_key()?;
     entry.webhook.as_ref().map_or(Ok(()), check_webhook)?;
@@ -186,11 +193,19 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     })
 }
 
+fn check_assertion(assertion: &Assertion) -> Result<(), EntryFlaw> {
+    let ours = |name: &&String| matches!(name.as_str(), "aud" | "iat" | "nbf" | "exp" | "jti" | "scope");
+    if let Some(name) = assertion.claims.keys().find(ours) {
+        return Err(EntryFlaw::OurClaim(name.clone()));
+    }
+    if assertion.is_sound() { Ok(()) } else { Err(EntryFlaw::AssertionTimes) }
+}
+
 /// Where the account and what is published beside the token come from.
 fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let sources = entry.identity.as_ref().map(|identity| &identity.from[..]).unwrap_or_default();
     let behind_call = sources.iter().skip_while(|source| **source != IdentitySource::Call);
-    if behind_call.into_iter().any(|it| *it == IdentitySource::TokenResponse) {
+    if behind_call.into_iter().any(|it| matches!(it, IdentitySource::TokenResponse | IdentitySource::App)) {
         return Err(EntryFlaw::CallBeforeAnswer);
     }
     entry.publish.iter().try_for_each(|(key, path)| match PublishedFrom::of(path) {

@@ -2,6 +2,7 @@
 //!
 //! Pure: nothing here sends a request or reads the clock.
 
+pub(crate) mod assertion;
 pub mod calls;
 mod check;
 pub(crate) mod description;

@@ -193,6 +193,7 @@ mod tests {
             Method::DeviceCode => "device code",
             Method::RefreshToken => "imported grant",
             Method::ClientCredentials => "the app itself",
+            Method::JwtBearer => "signed assertion",
             Method::ApiKey => "key",
             Method::BasicAuth => "password",
         }

@@ -8,6 +8,7 @@ use bowline_api::provider::Rotation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::assertion::Assertion;
 use super::look::ScopeMeaning;
 use super::pointer::{Pointer, Pointers};
 use crate::limits::{AnswerPart, Oversized, fits};
@@ -24,6 +25,9 @@ pub enum ClientAuth {
     /// A signed assertion (RFC 7523 §2.2, `private_key_jwt`), with the key `private_key` of the app Secret.
     #[serde(rename = "PrivateKeyJWT")]
     PrivateKeyJwt,
+    /// Not at all, and the id is not sent either: what requests the token proves enough (RFC 7521 §4.1). Used if no other way of
+    /// the list is possible.
+    Omitted,
 }
 
 impl ClientAuth {
@@ -32,7 +36,7 @@ impl ClientAuth {
         match self {
             Self::Basic => "client_secret_basic",
             Self::Post => "client_secret_post",
-            Self::None => "none",
+            Self::None | Self::Omitted => "none",
             Self::PrivateKeyJwt => "private_key_jwt",
         }
     }
@@ -46,16 +50,6 @@ pub(crate) enum ClientRegistration {
     Manual,
     /// The operator registers itself (RFC 7591) if the provider object names no app Secret.
     Dynamic,
-}
-
-/// Whom an assertion that authenticates the client is meant for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-pub(crate) enum AssertionAudience {
-    /// The issuer identifier, or the token endpoint if no issuer is known.
-    #[default]
-    Issuer,
-    /// The token endpoint: only for providers that take nothing else, with a key that is used nowhere else.
-    TokenEndpoint,
 }
 
 /// How a client can prove itself.
@@ -88,8 +82,9 @@ pub(crate) struct TokenRequest {
     pub(crate) headers: BTreeMap<String, String>,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
     pub(crate) params: BTreeMap<String, String>,
-    /// Whom an assertion that authenticates the client is meant for.
-    pub(crate) assertion_audience: AssertionAudience,
+    /// What assertions are like, which authenticate the client (`clientAuth: PrivateKeyJWT`) or request the token (method
+    /// `JwtBearer`).
+    pub(crate) assertion: Assertion,
 }
 
 /// Where a token answer has its parts. The paths start at the first of `roots` that leads to an access token.

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::consent::{AuthorizePage, IdToken};
+use super::machine::MintEndpoint;
+
 /// Values with placeholders, by name.
 pub(super) type Values = Map<String, Value>;
 
@@ -19,6 +22,8 @@ pub enum Operation {
     Exchange,
     /// A refresh token is used.
     Refresh,
+    /// A token is minted: nobody consents.
+    Mint,
     /// The account is read, with an access token.
     Account,
     /// A grant or token is revoked.
@@ -39,6 +44,8 @@ pub(super) enum Violation {
     Refresh,
     /// An access token that does not work.
     Access,
+    /// An assertion that is not accepted.
+    Assertion,
     /// There is nothing left to revoke.
     Gone,
 }
@@ -58,6 +65,9 @@ pub struct Family {
     pub(super) scopes: ScopeHabits,
     pub(super) authorize: AuthorizePage,
     pub(super) token: TokenEndpoint,
+    /// Where tokens are minted.
+    #[serde(default)]
+    pub(super) mints: Vec<MintEndpoint>,
     /// Calls that name the account.
     #[serde(default)]
     pub(super) account: Vec<ApiCall>,
@@ -88,6 +98,9 @@ pub struct EmulatedApp {
     pub client_id: String,
     /// Client secret; none for a public client.
     pub client_secret: Option<String>,
+    /// It has a key: [`TEST_KEY`](super::machine::TEST_KEY).
+    #[serde(default)]
+    signs: bool,
     pub(super) access: AccessTokens,
     pub(super) refresh: Option<RefreshTokens>,
     /// What a revocation ends.
@@ -101,6 +114,11 @@ pub struct EmulatedApp {
 }
 
 impl EmulatedApp {
+    /// Whether it has a key that signs assertions.
+    pub fn signs(&self) -> bool {
+        self.signs
+    }
+
     /// Seconds for which an access token works; `None`: it does not expire.
     pub fn access_lifetime(&self) -> Option<u32> {
         self.access.lifetime
@@ -243,33 +261,6 @@ pub(super) enum ClientProof {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AuthorizePage {
-    /// Address, with placeholders for segments.
-    pub at: String,
-    #[serde(default)]
-    pub takes: Takes,
-    pub pkce: PkceHabit,
-    /// Further values of a grant, for each parameter of the request that is there.
-    #[serde(default)]
-    pub values: BTreeMap<String, Values>,
-    /// What the browser returns with.
-    pub callback: Values,
-    pub source: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum PkceHabit {
-    /// S256 is checked if the challenge was sent.
-    Checked,
-    /// The parameters have no effect.
-    Ignored,
-    /// The parameters break the request.
-    Refused,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct TokenEndpoint {
     pub at: String,
     /// Where refresh tokens are used, if not there.
@@ -330,15 +321,6 @@ fn ok() -> u16 {
     200
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IdToken {
-    /// The scope that requests it.
-    pub scope: String,
-    pub claims: Value,
-    pub source: String,
-}
-
 /// A documented refusal.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -380,6 +362,9 @@ pub struct Run {
     /// Parameters of the provider object.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// What a connection requests. Empty: what it does without saying.
+    #[serde(default)]
+    pub scopes: Vec<String>,
     /// Who consents. Empty: every account of the family.
     #[serde(default)]
     pub accounts: Vec<String>,

@@ -56,6 +56,7 @@ impl Family {
         let said = self.says.values().filter(|name| !self.refusals.contains_key(*name));
         let said = said.map(|name| format!("refusal {name}"));
         let replies = self.token.exchange.iter().chain(&self.token.refresh);
+        let replies = replies.chain(self.mints.iter().flat_map(|mint| &mint.replies));
         let replies = replies.chain(self.account.iter().flat_map(|call| &call.replies));
         let mut replies = replies.chain(self.revoke.iter().map(|revoke| &revoke.reply));
         let unsourced = replies.any(|reply| reply.source.is_none()).then(|| "source of a reply".to_owned());
@@ -83,10 +84,12 @@ impl Family {
         };
         let account: Vec<_> = self.account.iter().flat_map(|call| call.replies.clone()).collect();
         let revoke: Vec<_> = self.revoke.iter().map(|revoke| revoke.reply.clone()).collect();
+        let minted: Vec<_> = self.mints.iter().flat_map(|mint| mint.replies.clone()).collect();
         let refusals = self.refusals.iter().filter(|(_, refusal)| refusal.believed);
         app.into_iter()
             .chain(replies("a code", &self.token.exchange))
             .chain(replies("a refresh", &self.token.refresh))
+            .chain(replies("a request to mint", &minted))
             .chain(replies("the call for the account", &account))
             .chain(replies("a revocation", &revoke))
             .chain(refusals.map(|(name, _)| format!("the refusal `{name}`")))

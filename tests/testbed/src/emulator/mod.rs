@@ -14,8 +14,10 @@
 mod answer;
 mod asked;
 mod book;
+mod consent;
 mod data;
 mod load;
+mod machine;
 mod proxy;
 mod stage;
 mod template;
@@ -40,6 +42,7 @@ use url::Url;
 pub use answer::Spoil;
 pub use data::{EmulatedApp, Family, Operation, Refusal, Renewal, Run};
 pub use load::{DataError, DataFlaw};
+pub use machine::TEST_KEY;
 
 use asked::Asked;
 use proxy::{Host, Proxy};

@@ -12,9 +12,9 @@ use super::SeenRequest;
 use super::answer::{Answer, Spoil};
 use super::asked::{Asked, Wrong};
 use super::book::{Book, Consent, Issued};
-use super::data::{
-    EmulatedApp, Extent, Family, Operation, PkceHabit, Reply, RevokeEndpoint, Takes, Values, Violation,
-};
+use super::consent::PkceHabit;
+use super::data::{EmulatedApp, Extent, Family, Operation, Reply, RevokeEndpoint, Takes, Values, Violation};
+use super::machine::MintEndpoint;
 use super::template::{as_text, bindings, fill};
 
 /// What changes while a family is played.
@@ -36,16 +36,18 @@ pub(super) struct Stage {
 }
 
 /// A request on its way through the stage.
-struct Turn<'a> {
-    asked: &'a Asked,
-    operation: Operation,
-    takes: &'a Takes,
+pub(super) struct Turn<'a> {
+    pub asked: &'a Asked,
+    pub operation: Operation,
+    pub takes: &'a Takes,
     /// What is answered when all is well.
-    replies: &'a [Reply],
+    pub replies: &'a [Reply],
     /// For a revocation.
     revoke: Option<&'a RevokeEndpoint>,
+    /// For a token that is minted.
+    pub mint: Option<&'a MintEndpoint>,
     /// The values of placeholders in the address.
-    bound: Values,
+    pub bound: Values,
     /// Answer with the values of another account.
     as_other: bool,
 }
@@ -114,6 +116,22 @@ impl Stage {
         let revoke = revoke.iter();
         let revoke =
             revoke.map(|it| (&it.at, Operation::Revoke, &it.takes, slice::from_ref(&it.reply), Some(it)));
+        let mut minting = self.data.mints.iter().filter(|mint| mint.is_asked(asked));
+        let minting = minting.find_map(|mint| Some((mint, bindings(&mint.at, &line)?)));
+        if let Some((mint, bound)) = minting {
+            let (takes, replies) = (&mint.takes, mint.replies.as_slice());
+            let operation = Operation::Mint;
+            return Some(Turn {
+                asked,
+                operation,
+                takes,
+                replies,
+                revoke: None,
+                mint: Some(mint),
+                bound,
+                as_other: false,
+            });
+        }
         let mut all = [page, tokens].into_iter().chain(calls).chain(revoke);
         all.find_map(|(at, operation, takes, replies, revoke)| {
             Some(Turn {
@@ -122,6 +140,7 @@ impl Stage {
                 takes,
                 replies,
                 revoke,
+                mint: None,
                 bound: bindings(at, &line)?,
                 as_other: false,
             })
@@ -140,6 +159,7 @@ impl Stage {
             Operation::Authorize => self.authorize(turn, refusal.as_deref(), play),
             Operation::Exchange => self.exchange(turn, play),
             Operation::Refresh => self.refresh(turn, play),
+            Operation::Mint => self.mint(turn, play),
             Operation::Account => self.account(turn, play),
             Operation::Revoke => self.revoke(turn, play),
         }
@@ -166,7 +186,8 @@ impl Stage {
         let callback = if let Some(name) = refusal {
             self.refusal_parameters(name, &values)
         } else {
-            let (account, scopes) = (play.account.clone(), self.scopes(asked, play.narrowed.as_deref()));
+            let (account, scopes) =
+                (play.account.clone(), self.scopes(&asked.fields, play.narrowed.as_deref()));
             let client = app.client_id.clone();
             let of_account = self.data.accounts.get(&account).cloned().unwrap_or_default();
             let code = play.book.code(Consent { client, account, scopes, values: values.clone() });
@@ -188,9 +209,10 @@ impl Stage {
         fill(refusal.body.as_ref().or(shape.body.as_ref())?, &values)
     }
 
-    fn scopes(&self, asked: &Asked, narrowed: Option<&[String]>) -> Vec<String> {
+    pub(super) fn scopes(&self, fields: &Values, narrowed: Option<&[String]>) -> Vec<String> {
         let habits = &self.data.scopes;
-        let texts = habits.parameters.iter().filter_map(|name| asked.text(name));
+        let texts = habits.parameters.iter().filter_map(|name| fields.get(name)?.as_str());
+        let texts = texts.filter(|text| !text.is_empty());
         let scopes = texts.flat_map(|text| text.split(habits.separator.as_str())).map(ToOwned::to_owned);
         scopes.filter(|scope| narrowed.is_none_or(|most| most.contains(scope))).collect()
     }
@@ -212,7 +234,13 @@ impl Stage {
         self.tokens(turn, play, grant, &issued)
     }
 
-    fn tokens(&self, turn: &Turn<'_>, play: &Play, grant: usize, issued: &Issued) -> Result<Answer, Wrong> {
+    pub(super) fn tokens(
+        &self,
+        turn: &Turn<'_>,
+        play: &Play,
+        grant: usize,
+        issued: &Issued,
+    ) -> Result<Answer, Wrong> {
         let consent = play.book.consent(grant);
         let app = self.data.app_of(&consent.client);
         let app = app.ok_or_else(|| Violation::Client.because("it is unknown"))?;
