@@ -23,6 +23,8 @@ pub(crate) const CLIENT_SECRET_PREVIOUS: &str = "client_secret_previous";
 pub const PRIVATE_KEY: &str = "private_key";
 /// Key of the id under which the provider knows that key.
 pub(crate) const KEY_ID: &str = "key_id";
+/// Key of the certificate of that key, in PEM, for providers that know it by that.
+pub const CERTIFICATE: &str = "certificate";
 /// Key of a file with client id, private key and key id, as Google hands it out for a service account.
 pub const KEY_FILE: &str = "key.json";
 
@@ -98,6 +100,8 @@ pub enum AppError {
         "the value of {PRIVATE_KEY} cannot sign: it must be a private key in PEM (PKCS #8, or PKCS #1 for RSA) of RSA with 2048 to 4096 bits, P-256 or Ed25519"
     )]
     NoKey,
+    #[error("the value of {CERTIFICATE} is not the certificate, in PEM, of the key in {PRIVATE_KEY}")]
+    OtherCertificate,
     #[error(
         "the value of {KEY_FILE} is not the key file of a service account: it must be JSON with type service_account, client_email and private_key, and have at most 64 KiB"
     )]
@@ -205,7 +209,14 @@ fn private_key(data: &BTreeMap<String, ByteString>) -> Result<Option<SigningKey>
     };
     let pem = std::str::from_utf8(bytes).map_err(|_| AppError::NotText(PRIVATE_KEY))?;
     let key_id = value(data, KEY_ID)?.map(str::to_owned);
-    SigningKey::read(pem, key_id).map(Some).map_err(|_| AppError::NoKey)
+    let key = SigningKey::read(pem, key_id).map_err(|_| AppError::NoKey)?;
+    match data.get(CERTIFICATE).filter(|value| !value.0.is_empty()) {
+        Some(ByteString(certificate)) => {
+            let certificate = std::str::from_utf8(certificate).map_err(|_| AppError::NotText(CERTIFICATE))?;
+            key.certified(certificate).map(Some).ok_or(AppError::OtherCertificate)
+        }
+        None => Ok(Some(key)),
+    }
 }
 
 fn value<'a>(data: &'a BTreeMap<String, ByteString>, key: &'static str) -> Result<Option<&'a str>, AppError> {

@@ -8,21 +8,25 @@ use bowline_api::opaque::random_text;
 use k8s_openapi::jiff::Timestamp;
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
 };
-use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::catalog::assertion::Assertion;
+use crate::catalog::assertion::{Assertion, RsaSignature};
 
 /// A private key in PEM, with the id under which the provider knows it. `Debug` shows neither.
 #[derive(Clone)]
 pub struct SigningKey {
     pem: SecretString,
     key_id: Option<String>,
+    /// SHA-256 of its certificate (`x5t#S256`, RFC 7515 §4.1.8).
+    thumbprint: Option<String>,
 }
 
 /// A key that cannot sign. Repeats nothing of it.
@@ -62,7 +66,7 @@ impl PartialEq for SigningKey {
 impl SigningKey {
     /// A key in PEM: PKCS #8, or PKCS #1 for RSA.
     pub fn read(pem: &str, key_id: Option<String>) -> Result<Self, NotASigningKey> {
-        let key = Self { pem: pem.into(), key_id };
+        let key = Self { pem: pem.into(), key_id, thumbprint: None };
         key.pair().map(|_| key)
     }
 
@@ -74,7 +78,21 @@ impl SigningKey {
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
             BASE64_STANDARD.encode(der.as_ref())
         );
-        Ok(Self { pem: pem.into(), key_id: None })
+        Ok(Self { pem: pem.into(), key_id: None, thumbprint: None })
+    }
+
+    /// The key with its certificate in PEM, which each assertion names. `None`: it is no certificate, or another key's.
+    pub(crate) fn certified(self, certificate: &str) -> Option<Self> {
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes()).ok()?;
+        let public = match self.pair().ok()? {
+            KeyPair::Rsa(pair) => pair.public().as_ref().to_vec(),
+            KeyPair::P256(pair) => pair.public_key().as_ref().to_vec(),
+            KeyPair::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
+        };
+        // As it is written in a certificate (RFC 5280 §4.1.2.7).
+        let is_its = der.windows(public.len()).any(|part| part == public);
+        let thumbprint = Some(BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&der)));
+        is_its.then_some(Self { thumbprint, ..self })
     }
 
     fn pair(&self) -> Result<KeyPair, NotASigningKey> {
@@ -114,13 +132,14 @@ impl SigningKey {
         all.insert("iat".to_owned(), (now - rules.is_dated_back_by()).into());
         all.insert("exp".to_owned(), (now + rules.lives()).into());
         all.insert("jti".to_owned(), identifier.expose_secret().into());
-        self.sign(&Value::Object(all))
+        self.sign(&Value::Object(all), rules.rsa)
     }
 
     /// A JWT with these claims (RFC 7519, RFC 7515 §3.1).
-    fn sign(&self, claims: &Value) -> Result<SecretString, AssertionError> {
+    fn sign(&self, claims: &Value, rsa: RsaSignature) -> Result<SecretString, AssertionError> {
         let pair = self.pair().map_err(|_| AssertionError::Unsigned)?;
         let algorithm = match &pair {
+            KeyPair::Rsa(_) if rsa == RsaSignature::PS256 => "PS256",
             KeyPair::Rsa(_) => "RS256",
             KeyPair::P256(_) => "ES256",
             KeyPair::Ed25519(_) => "EdDSA",
@@ -128,20 +147,25 @@ impl SigningKey {
         let mut header: Map<String, Value> =
             [("alg".to_owned(), algorithm.into()), ("typ".to_owned(), "JWT".into())].into_iter().collect();
         header.extend(self.key_id.clone().map(|id| ("kid".to_owned(), id.into())));
+        header.extend(self.thumbprint.clone().map(|digest| ("x5t#S256".to_owned(), digest.into())));
         let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
         let message = Zeroizing::new(format!("{}.{}", part(&Value::Object(header)), part(claims)));
-        let signature = signature(&pair, message.as_bytes()).ok_or(AssertionError::Unsigned)?;
+        let signature = signature(&pair, rsa, message.as_bytes()).ok_or(AssertionError::Unsigned)?;
         let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
         Ok(SecretString::from(format!("{}.{signature}", *message)))
     }
 }
 
-fn signature(pair: &KeyPair, message: &[u8]) -> Option<Vec<u8>> {
+fn signature(pair: &KeyPair, rsa: RsaSignature, message: &[u8]) -> Option<Vec<u8>> {
     let random = SystemRandom::new();
     match pair {
         KeyPair::Rsa(pair) => {
             let mut signature = vec![0; pair.public().modulus_len()];
-            pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).ok()?;
+            let padding: &dyn RsaEncoding = match rsa {
+                RsaSignature::RS256 => &RSA_PKCS1_SHA256,
+                RsaSignature::PS256 => &RSA_PSS_SHA256,
+            };
+            pair.sign(padding, &random, message, &mut signature).ok()?;
             Some(signature)
         }
         KeyPair::P256(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
@@ -152,7 +176,10 @@ fn signature(pair: &KeyPair, message: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
-    use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, KeyPair as _, UnparsedPublicKey};
+    use ring::signature::{
+        ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+        UnparsedPublicKey, VerificationAlgorithm,
+    };
     use serde_json::json;
 
     use super::*;
@@ -203,7 +230,7 @@ pub(crate) mod tests {
     fn an_ed25519_key_signs_too_and_what_is_no_key_is_refused() {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         let key = SigningKey::read(&in_pem(pkcs8.as_ref()), None).unwrap();
-        let jwt = key.sign(&json!({"a": 1})).unwrap();
+        let jwt = key.sign(&json!({"a": 1}), RsaSignature::RS256).unwrap();
         let (header, _, message, signature) = parts(jwt.expose_secret());
         assert_eq!(header, json!({"alg": "EdDSA", "typ": "JWT"}));
         let KeyPair::Ed25519(pair) = key.pair().unwrap() else { unreachable!() };
@@ -216,6 +243,40 @@ pub(crate) mod tests {
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         ] {
             assert_eq!(SigningKey::read(text, None).unwrap_err(), NotASigningKey, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_rsa_key_signs_as_the_provider_wants_it() {
+        let key = SigningKey::read(bowline_testbed::emulator::TEST_KEY, None).unwrap();
+        let KeyPair::Rsa(pair) = key.pair().unwrap() else { unreachable!() };
+        let ways: [(_, _, &'static dyn VerificationAlgorithm); 2] = [
+            (RsaSignature::RS256, "RS256", &RSA_PKCS1_2048_8192_SHA256),
+            (RsaSignature::PS256, "PS256", &RSA_PSS_2048_8192_SHA256),
+        ];
+        for (way, name, algorithm) in ways {
+            let jwt = key.sign(&json!({"a": 1}), way).unwrap();
+            let (header, _, message, signature) = parts(jwt.expose_secret());
+            assert_eq!(header, json!({"alg": name, "typ": "JWT"}));
+            let public = UnparsedPublicKey::new(algorithm, pair.public().as_ref());
+            public.verify(message.as_bytes(), &signature).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_named_if_it_is_the_keys() {
+        let certificate = |pem: &str| {
+            let key = rcgen::KeyPair::from_pem(pem).unwrap();
+            rcgen::CertificateParams::new(["app".to_owned()]).unwrap().self_signed(&key).unwrap()
+        };
+        let (one, other) = (pem(), pem());
+        let key = || SigningKey::read(&one, None).unwrap();
+        let its = certificate(&one);
+        let jwt = key().certified(&its.pem()).unwrap().sign(&json!({}), RsaSignature::RS256).unwrap();
+        let (header, ..) = parts(jwt.expose_secret());
+        assert_eq!(header["x5t#S256"], BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(its.der())));
+        for wrong in [certificate(&other).pem(), one.clone(), String::new()] {
+            assert!(key().certified(&wrong).is_none());
         }
     }
 }

@@ -3,14 +3,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaKeyPair,
+    UnparsedPublicKey, VerificationAlgorithm,
 };
 use serde_json::{Map, Value};
 
 /// A public key that signatures are checked with.
 #[derive(Clone, Debug)]
 pub enum VerifyingKey {
-    /// An RSA key in DER (RS256).
+    /// An RSA key in DER (RS256, PS256).
     Rsa(Vec<u8>),
     /// An uncompressed point on P-256 (ES256).
     P256(Vec<u8>),
@@ -69,11 +70,14 @@ impl VerifyingKey {
         let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
         let read = |part: &str| serde_json::from_slice::<Map<String, Value>>(&decoded(part)?).ok();
         let (header, claims, signature) = (read(header)?, read(claims)?, decoded(signature)?);
-        let (name, algorithm, key): (_, &'static dyn VerificationAlgorithm, _) = match self {
-            Self::Rsa(key) => ("RS256", &RSA_PKCS1_2048_8192_SHA256, key),
-            Self::P256(key) => ("ES256", &ECDSA_P256_SHA256_FIXED, key),
+        let name = header.get("alg")?.as_str()?;
+        let (algorithm, key): (&'static dyn VerificationAlgorithm, _) = match self {
+            Self::Rsa(key) if name == "RS256" => (&RSA_PKCS1_2048_8192_SHA256, key),
+            Self::Rsa(key) if name == "PS256" => (&RSA_PSS_2048_8192_SHA256, key),
+            Self::P256(key) if name == "ES256" => (&ECDSA_P256_SHA256_FIXED, key),
+            _ => return None,
         };
         let fits = UnparsedPublicKey::new(algorithm, key).verify(message.as_bytes(), &signature).is_ok();
-        (fits && header.get("alg").is_some_and(|alg| alg == name)).then_some(VerifiedJwt { header, claims })
+        fits.then_some(VerifiedJwt { header, claims })
     }
 }

@@ -23,6 +23,16 @@ pub(crate) enum AssertionAudience {
     TokenEndpoint,
 }
 
+/// How an RSA key signs (RFC 7518 §3.3, §3.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub(crate) enum RsaSignature {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    #[default]
+    RS256,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+}
+
 /// An assertion that the app's private key signs. Issuer, audience, times and a `jti` are in each.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -36,6 +46,8 @@ pub(crate) struct Assertion {
     pub(crate) scope_claim: bool,
     /// How long it is valid, up to `1h`. Absent means two minutes.
     pub(crate) lifetime: Option<Duration>,
+    /// How an RSA key signs it. Other keys sign in one way.
+    pub(crate) rsa: RsaSignature,
     /// How far it is dated back, up to `1h`. Absent means ten seconds.
     pub(crate) dated_back: Option<Duration>,
 }

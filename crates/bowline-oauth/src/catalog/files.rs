@@ -8,6 +8,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("atlassian", include_str!("providers/atlassian.yaml")),
     ("discord", include_str!("providers/discord.yaml")),
     ("dropbox", include_str!("providers/dropbox.yaml")),
+    ("entra-app", include_str!("providers/entra-app.yaml")),
     ("figma", include_str!("providers/figma.yaml")),
     ("generic-api-key", include_str!("providers/generic-api-key.yaml")),
     ("generic-basic-auth", include_str!("providers/generic-basic-auth.yaml")),

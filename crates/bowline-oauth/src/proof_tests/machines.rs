@@ -14,9 +14,12 @@ use crate::classify::Failure;
 use crate::endpoint::Granted;
 use crate::mint::mint;
 
-/// The key of emulated apps that sign.
+/// The key of emulated apps that sign, with a certificate.
 pub(super) fn test_key() -> SigningKey {
-    SigningKey::read(TEST_KEY, Some("key-1".to_owned())).unwrap()
+    let key = rcgen::KeyPair::from_pem(TEST_KEY).unwrap();
+    let certificate = rcgen::CertificateParams::new(["app".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let key = SigningKey::read(TEST_KEY, Some("key-1".to_owned())).unwrap();
+    key.certified(&certificate.pem()).unwrap()
 }
 
 impl Bench {

@@ -41,6 +41,8 @@ pub(super) struct AssertionHabit {
     pub place: String,
     /// Whom it is for, with placeholders of the address. Absent: it need not say.
     pub audience: Option<String>,
+    /// How it is signed.
+    pub algorithm: String,
     /// Seconds from `iat` to `exp` at most.
     pub lives: i64,
     /// Claims that must be there.
@@ -71,6 +73,9 @@ impl AssertionHabit {
         let wrong = |why: &str| Violation::Assertion.because(format!("the assertion {why}"));
         let key = VerifyingKey::of_rsa_pem(TEST_KEY).ok_or_else(|| wrong("has no key"))?;
         let jwt = key.verified(jwt).ok_or_else(|| wrong("is not signed with the app's key"))?;
+        if jwt.header.get("alg").is_none_or(|algorithm| *algorithm != self.algorithm) {
+            return Err(wrong("is signed in another way"));
+        }
         let audience = self.audience.as_ref().and_then(|text| fill(&text.as_str().into(), bound));
         if audience.is_some_and(|audience| !jwt.is_for(&as_text(&audience))) {
             return Err(wrong("is for somebody else"));
