@@ -53,13 +53,14 @@ fn assertion(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use bowline_api::IntegrationProviderSpec;
     use serde_json::{Value, json};
     use url::form_urlencoded;
 
     use super::*;
     use crate::assertion::tests::{key, parts};
     use crate::catalog::errors::Class;
-    use crate::catalog::{get, resolve};
+    use crate::catalog::{entry_of, resolve};
     use crate::fixtures::{Script, app, description};
 
     const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -77,8 +78,8 @@ mod tests {
     async fn asked(entry: &str, spec: Value, app: &App, scopes: &[&str]) -> (Vec<(String, String)>, Value) {
         let mut all = json!({"type": entry});
         all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let spec = serde_json::from_value(all).unwrap();
-        let description = resolve(get(entry).unwrap(), &spec, entry, &[].into()).unwrap();
+        let spec: IntegrationProviderSpec = serde_json::from_value(all).unwrap();
+        let description = resolve(&entry_of(&spec).unwrap(), &spec, entry, &[].into()).unwrap();
         let scopes: Vec<_> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         let script = Script::of(200, ANSWER);
         mint(&script, &description, app, Method::JwtBearer, &scopes, NOW).await.unwrap();

@@ -62,7 +62,7 @@ pub(crate) enum EntryFlaw {
     #[error("publish.{0} is read in the user info, so identity.from needs Call")]
     UserInfoNotAsked(String),
     /// What the answer says is known before the call.
-    #[error("identity.from: TokenResponse and App stand before Call")]
+    #[error("identity.from: TokenResponse stands before Call, and so does App")]
     CallBeforeAnswer,
     /// There is no call to read it from.
     #[error("publish.{0} is read in the answer to a call, so publishCall.url is needed")]

@@ -285,7 +285,7 @@ mod tests {
         };
         let (methods, rotations) = (words::<Method>(), words::<Rotation>());
         let (pkce, scopes) = (words::<Pkce>(), words::<RevokeScope>());
-        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [7, 5, 4, 3]);
+        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [8, 5, 4, 3]);
         for word in methods {
             assert!(explained(json!({"methods": [word]})).contains(&format!("  {word:18} ")), "{word}");
         }

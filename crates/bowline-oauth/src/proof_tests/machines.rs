@@ -54,7 +54,7 @@ impl Bench {
         if self.app.private_key.is_some() {
             self.prove_signature().await?;
         }
-        if self.app.client_secret.is_some() { self.prove_previous_secret().await } else { Ok(()) }
+        if self.app.client_secret.is_some() { self.prove_previous_client_secret().await } else { Ok(()) }
     }
 
     async fn prove_signature(&mut self) -> Result<(), String> {
@@ -71,7 +71,7 @@ impl Bench {
     }
 
     /// A client secret that is not registered yet costs nothing.
-    async fn prove_previous_secret(&mut self) -> Result<(), String> {
+    async fn prove_previous_client_secret(&mut self) -> Result<(), String> {
         let right = self.app.client_secret.replace(SecretString::from("not-registered-yet"));
         self.app.client_secret_previous.clone_from(&right);
         let granted = self.minted_at(NOW).await;
