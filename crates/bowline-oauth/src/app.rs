@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use crate::assertion::SigningKey;
+use crate::assertion::{NotASigningKey, SigningKey};
 use crate::catalog::Description;
 use crate::catalog::protocol::Proofs;
 
@@ -96,10 +96,8 @@ pub enum AppError {
     NoPurpose,
     #[error("the key {0} is missing")]
     Missing(&'static str),
-    #[error(
-        "the value of {PRIVATE_KEY} cannot sign: it must be a private key in PEM (PKCS #8, or PKCS #1 for RSA) of RSA with 2048 to 4096 bits, P-256 or Ed25519"
-    )]
-    NoKey,
+    #[error("the value of {PRIVATE_KEY} cannot sign: {0}")]
+    NoKey(#[from] NotASigningKey),
     #[error("the value of {CERTIFICATE} is not the certificate, in PEM, of the key in {PRIVATE_KEY}")]
     OtherCertificate,
     #[error(
@@ -199,7 +197,7 @@ impl KeyFile {
     }
 
     fn signing_key(self) -> Result<SigningKey, AppError> {
-        SigningKey::read(self.private_key.expose_secret(), self.private_key_id).map_err(|_| AppError::NoKey)
+        Ok(SigningKey::read(self.private_key.expose_secret(), self.private_key_id)?)
     }
 }
 
@@ -209,7 +207,7 @@ fn private_key(data: &BTreeMap<String, ByteString>) -> Result<Option<SigningKey>
     };
     let pem = std::str::from_utf8(bytes).map_err(|_| AppError::NotText(PRIVATE_KEY))?;
     let key_id = value(data, KEY_ID)?.map(str::to_owned);
-    let key = SigningKey::read(pem, key_id).map_err(|_| AppError::NoKey)?;
+    let key = SigningKey::read(pem, key_id)?;
     match data.get(CERTIFICATE).filter(|value| !value.0.is_empty()) {
         Some(ByteString(certificate)) => {
             let certificate = std::str::from_utf8(certificate).map_err(|_| AppError::NotText(CERTIFICATE))?;
@@ -368,16 +366,17 @@ mod tests {
 
         let (user, large) = (file("authorized_user"), format!("{good}{}", " ".repeat(LARGEST_FILE)));
         let keyless = good.replace("PRIVATE", "PUBLIC");
-        let rows: [(&str, Option<&str>, AppError); 8] = [
+        let rows: [(&str, Option<&str>, AppError); 7] = [
             (&user, None, AppError::NoKeyFile),
             (&large, None, AppError::NoKeyFile),
             (&good[..good.len() - 1], None, AppError::NoKeyFile),
             ("[]", None, AppError::NoKeyFile),
-            (&keyless, None, AppError::NoKey),
             (&good, Some("client_id"), AppError::TwoSources("client_id")),
             (&good, Some("private_key"), AppError::TwoSources("private_key")),
             (&good, Some("key_id"), AppError::TwoSources("key_id")),
         ];
+        let keyless: &[(&str, &[u8])] = &[("key.json", keyless.as_bytes()), ("providers", b"p")];
+        assert!(matches!(read(Some(TYPE_APP), keyless), Err(AppError::NoKey(_))));
         for (file, beside, want) in rows {
             let mut data: Vec<(&str, &[u8])> = vec![("key.json", file.as_bytes()), ("providers", b"p")];
             data.extend(beside.map(|key| (key, b"other".as_slice())));

@@ -27,6 +27,7 @@ pub mod key;
 pub mod limits;
 pub mod mint;
 pub mod network;
+pub mod pem;
 pub mod probe;
 pub mod refresh;
 pub mod registration;
