@@ -152,7 +152,7 @@ impl SigningKey {
     fn sign(&self, claims: &Value, rsa: RsaSignature) -> Result<SecretString, AssertionError> {
         let pair = self.pair().map_err(|_| AssertionError::Unsigned)?;
         let algorithm = match &pair {
-            KeyPair::Rsa(_) if rsa == RsaSignature::PS256 => "PS256",
+            KeyPair::Rsa(_) if rsa == RsaSignature::Ps256 => "PS256",
             KeyPair::Rsa(_) => "RS256",
             KeyPair::Curve(curve, _) => curve.algorithm,
             KeyPair::Ed25519(_) => "EdDSA",
@@ -205,8 +205,8 @@ fn signature(pair: &KeyPair, rsa: RsaSignature, message: &[u8]) -> Option<Vec<u8
         KeyPair::Rsa(pair) => {
             let mut signature = vec![0; pair.public().modulus_len()];
             let padding: &dyn RsaEncoding = match rsa {
-                RsaSignature::RS256 => &RSA_PKCS1_SHA256,
-                RsaSignature::PS256 => &RSA_PSS_SHA256,
+                RsaSignature::Rs256 => &RSA_PKCS1_SHA256,
+                RsaSignature::Ps256 => &RSA_PSS_SHA256,
             };
             pair.sign(padding, &random, message, &mut signature).ok()?;
             Some(signature)
@@ -273,7 +273,7 @@ pub(crate) mod tests {
     fn an_ed25519_key_signs_too() {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         let key = SigningKey::read(&in_pem(pkcs8.as_ref()), None).unwrap();
-        let jwt = key.sign(&json!({"a": 1}), RsaSignature::RS256).unwrap();
+        let jwt = key.sign(&json!({"a": 1}), RsaSignature::Rs256).unwrap();
         let (header, _, message, signature) = parts(jwt.expose_secret());
         assert_eq!(header, json!({"alg": "EdDSA", "typ": "JWT"}));
         let KeyPair::Ed25519(pair) = key.pair().unwrap() else { unreachable!() };
@@ -311,7 +311,7 @@ pub(crate) mod tests {
             for text in [of_pkcs8, bare, named, after_parameters] {
                 let jwt = SigningKey::read(&text, None)
                     .unwrap()
-                    .sign(&json!({"a": 1}), RsaSignature::RS256)
+                    .sign(&json!({"a": 1}), RsaSignature::Rs256)
                     .unwrap();
                 let (header, _, message, signature) = parts(jwt.expose_secret());
                 assert_eq!(header["alg"], curve.algorithm);
@@ -329,7 +329,7 @@ pub(crate) mod tests {
         ];
         for text in texts {
             let key = SigningKey::read(&text, None).unwrap();
-            let jwt = key.sign(&json!({"a": 1}), RsaSignature::RS256).unwrap();
+            let jwt = key.sign(&json!({"a": 1}), RsaSignature::Rs256).unwrap();
             let (header, _, message, signature) = parts(jwt.expose_secret());
             assert_eq!(header["alg"], "RS256");
             let KeyPair::Rsa(pair) = key.pair().unwrap() else { unreachable!() };
@@ -366,8 +366,8 @@ pub(crate) mod tests {
         let key = SigningKey::read(bowline_testbed::emulator::TEST_KEY, None).unwrap();
         let KeyPair::Rsa(pair) = key.pair().unwrap() else { unreachable!() };
         let ways: [(_, _, &'static dyn VerificationAlgorithm); 2] = [
-            (RsaSignature::RS256, "RS256", &RSA_PKCS1_2048_8192_SHA256),
-            (RsaSignature::PS256, "PS256", &RSA_PSS_2048_8192_SHA256),
+            (RsaSignature::Rs256, "RS256", &RSA_PKCS1_2048_8192_SHA256),
+            (RsaSignature::Ps256, "PS256", &RSA_PSS_2048_8192_SHA256),
         ];
         for (way, name, algorithm) in ways {
             let jwt = key.sign(&json!({"a": 1}), way).unwrap();
@@ -387,7 +387,7 @@ pub(crate) mod tests {
         let (one, other) = (pem(), pem());
         let key = || SigningKey::read(&one, None).unwrap();
         let its = certificate(&one);
-        let jwt = key().certified(&its.pem()).unwrap().sign(&json!({}), RsaSignature::RS256).unwrap();
+        let jwt = key().certified(&its.pem()).unwrap().sign(&json!({}), RsaSignature::Rs256).unwrap();
         let (header, ..) = parts(jwt.expose_secret());
         assert_eq!(header["x5t#S256"], BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(its.der())));
         for wrong in [certificate(&other).pem(), one.clone(), String::new()] {

@@ -28,9 +28,11 @@ pub(crate) enum AssertionAudience {
 pub(crate) enum RsaSignature {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     #[default]
-    RS256,
+    #[serde(rename = "RS256")]
+    Rs256,
     /// RSASSA-PSS with SHA-256.
-    PS256,
+    #[serde(rename = "PS256")]
+    Ps256,
 }
 
 /// An assertion that the app's private key signs. Issuer, audience, times and a `jti` are in each.
