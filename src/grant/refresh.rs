@@ -1,12 +1,13 @@
 //! The grant in use: one refresh, or one token that is minted without a person. The reconcile that is woken publishes it.
 
 use bowline_api::connection::Method;
+use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
-use bowline_oauth::mint;
+use bowline_oauth::{identity, mint};
 
 use super::Engine;
-use super::intake::from_catalog;
+use super::intake::{from_catalog, into_catalog};
 use super::outcome::{Outcome, WorkResult};
 use super::presence::write_wanted;
 use super::records::Patience;
@@ -58,11 +59,12 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
         let used = used.filter(|version| !is_behind(version));
         Outcome::Failed { used, failure: gate.failed(job, failure, None) }
     };
-    let answer = gate.timed(operation(job.method), mint).await.map_err(failed)?.answer;
+    let mut answer = gate.timed(operation(job.method), mint).await.map_err(failed)?.answer;
     gate.accepted(job);
     if let Some(oversized) = answer.oversized_token().filter(|_| answer.access_token.is_none()) {
         return Err(failed(oversized.into()));
     }
+    ask_for_account(engine, job, &mut answer).await.map_err(failed)?;
     let account = answer.account.clone().map(from_catalog);
     if is_another(job, account.as_ref()) {
         return Err(failed(Failure::of_another_account()));
@@ -78,6 +80,30 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
         Ok(Some(_)) => Ok(Outcome::Committed { accepted: false }),
         _ => Err(Outcome::Stale),
     }
+}
+
+/// What a call tells of a minted token: its account, if the answer does not, and values to publish. A call that fails costs no
+/// token, unless the account must be known.
+async fn ask_for_account(engine: &Engine, job: &Job, answer: &mut TokenAnswer) -> Result<(), Failure> {
+    let description = job.target.description();
+    let is_unknown = answer.account.is_none() && description.identity_url().is_some();
+    let asks = is_unknown || description.publishes_from_calls();
+    let Some(token) = answer.access_token.clone().filter(|_| asks) else { return Ok(()) };
+    let now = engine.records.clock.now();
+    let info = identity::user_info(job.target.http(), description, &token, now);
+    match engine.gate.timed(Operation::Identity, info).await {
+        Ok(info) => {
+            answer.account = answer.account.take().or(info.account);
+            answer.extras.extend(info.extras);
+        }
+        Err(failure) if is_unknown && job.expected_account.is_some() => return Err(failure),
+        Err(failure) => {
+            tracing::info!(%failure, "the account of a minted token is not told now");
+            let before = engine.records.in_use(&job.place.uid).and_then(|grant| grant.bound_to.account.clone());
+            answer.account = answer.account.take().or(before.map(into_catalog));
+        }
+    }
+    Ok(())
 }
 
 fn operation(method: Method) -> Operation {

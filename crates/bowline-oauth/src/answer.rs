@@ -20,6 +20,7 @@ use crate::catalog::calls::IdentitySource;
 use crate::catalog::entry::PublishedFrom;
 use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::{ProviderAccount, TokenResponse};
+use crate::catalog::scope_part;
 
 /// The longest lifetime that is accepted: ten years.
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
@@ -217,7 +218,7 @@ pub(crate) fn read(
     let claims = claims.ok().flatten().unwrap_or_default();
     let account = account(document, &claims, description, client_id);
     let account = account.map_err(|oversized| allowance.note(oversized)).ok().flatten();
-    let (expires_in, refresh_expires_in) = lifetimes(root, paths, &mut flaws);
+    let (expires_in, refresh_expires_in) = lifetimes(root, paths, now, &mut flaws);
     let needs_proof = needs_proof(text(&paths.token_type));
     if needs_proof {
         flaws.push(AnswerFlaw::TokenType);
@@ -234,6 +235,7 @@ pub(crate) fn read(
         extras: extras(description, PublishedFrom::Answer, document, &mut allowance),
         flaws,
     };
+    answer.extras.extend(description.publish_text.clone());
     answer.hide_tokens(root, paths);
     answer.flaws.extend(allowance.into_oversized().into_iter().map(AnswerFlaw::Oversized));
     Some(answer)
@@ -246,6 +248,10 @@ fn text<'a>(root: &'a Value, path: Option<&Pointer>) -> Option<&'a str> {
 
 fn granted_scopes(root: &Value, description: &Description, allowance: &mut Allowance) -> Option<Vec<String>> {
     let (paths, rules) = (&description.token_response, &description.scopes);
+    if !rules.parts.is_empty() {
+        let named = Value::from(scope_part::granted(&rules.parts, root)?);
+        return allowance.scopes(&named, "", |scope| rules.required.iter().any(|required| required == scope));
+    }
     let listed = paths.scope.as_ref()?.get(root)?;
     let required: HashSet<_> = rules.required.iter().map(|scope| rules.comparable(scope)).collect();
     allowance.scopes(listed, &paths.scope_separators, |scope| required.contains(&rules.comparable(scope)))
@@ -319,16 +325,26 @@ pub(crate) fn seconds(value: &Value) -> Option<Duration> {
 fn lifetimes(
     root: &Value,
     paths: &TokenResponse,
+    now: Timestamp,
     flaws: &mut Vec<AnswerFlaw>,
 ) -> (Option<Duration>, Option<Duration>) {
-    let mut read = |path: &Option<Pointer>, flaw| {
+    let mut read = |path: &Option<Pointer>, read: &dyn Fn(&Value) -> Result<Option<Duration>, ()>, flaw| {
         let found = path.as_ref()?.get(root)?;
-        lifetime(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()
+        read(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()
     };
+    let told = read(&paths.expires_in, &lifetime, AnswerFlaw::Lifetime);
+    let until = |found: &Value| remaining(found, now).map(Some).ok_or(());
     (
-        read(&paths.expires_in, AnswerFlaw::Lifetime),
-        read(&paths.refresh_expires_in, AnswerFlaw::RefreshLifetime),
+        told.or_else(|| read(&paths.expires_at, &until, AnswerFlaw::Lifetime)),
+        read(&paths.refresh_expires_in, &lifetime, AnswerFlaw::RefreshLifetime),
     )
+}
+
+/// How long it is until a time that an answer states.
+fn remaining(value: &Value, now: Timestamp) -> Option<Duration> {
+    let until: Timestamp = value.as_str()?.parse().ok()?;
+    let left = Duration::try_from(until.duration_since(now)).ok()?;
+    (left <= MAX_LIFETIME).then(|| Duration::from_secs(left.as_secs()))
 }
 
 /// Whole seconds. An empty text is absent.

@@ -25,7 +25,9 @@ pub async fn mint(
 ) -> Result<Granted, Failure> {
     let asked = ClientRequest { http, description, app, operation: Operation::Mint, now };
     if method != Method::JwtBearer {
-        return asked.tokens(&[("grant_type", "client_credentials")], scopes, None).await;
+        let grant = [("grant_type", "client_credentials")];
+        let grant = if description.token_request.omit_grant_type { &grant[1..] } else { &grant };
+        return asked.tokens(grant, scopes, None).await;
     }
     let assertion = assertion(description, app, scopes, now)?;
     let text = assertion.expose_secret();

@@ -7,15 +7,18 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
 use super::assertion::{AssertionError, SigningKey};
 use super::headers;
 use super::http::Request;
 use crate::catalog::Description;
+use crate::catalog::assertion::AssertionAudience;
 use crate::catalog::calls::Verb;
 use crate::catalog::entry::DeviceFlow;
 use crate::catalog::protocol::{ClientAuth, Encoding, Proofs};
+use crate::catalog::scope_part;
 
 /// A request that cannot be built. No variant holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,9 +72,10 @@ impl Client<'_> {
         let url = endpoints.refresh.as_ref().filter(|_| is_refresh).or(endpoints.token.as_ref());
         let url = url.ok_or(RequestError::NoTokenEndpoint)?;
         let request = &self.description.token_request;
+        let parts = scope_part::requested(&self.description.scopes.parts, scopes);
         let scopes = self.description.scopes.joined(scopes);
         let fields = [grant, &own_fields(&request.params, scopes.as_deref())?].concat();
-        let mut asked = self.proven(url, &fields, request.encoding)?;
+        let mut asked = self.proven_with(url, &fields, parts, request.encoding)?;
         add_headers(&mut asked, &request.headers)?;
         Ok(asked)
     }
@@ -99,23 +103,41 @@ impl Client<'_> {
         fields: &[(&str, &str)],
         encoding: Encoding,
     ) -> Result<Request, RequestError> {
+        self.proven_with(url, fields, Map::new(), encoding)
+    }
+
+    /// The same with members that only JSON can have.
+    fn proven_with(
+        &self,
+        url: &Url,
+        fields: &[(&str, &str)],
+        members: Map<String, Value>,
+        encoding: Encoding,
+    ) -> Result<Request, RequestError> {
         let way = self.way().ok_or(RequestError::NoClientAuth)?;
-        let assertion = if way == ClientAuth::PrivateKeyJwt { Some(self.assertion()?) } else { None };
+        let signs = matches!(way, ClientAuth::PrivateKeyJwt | ClientAuth::BearerJwt);
+        let assertion = if signs { Some(self.assertion(way)?) } else { None };
         let mut fields = fields.to_vec();
-        if !matches!(way, ClientAuth::Basic | ClientAuth::Omitted) {
+        if !matches!(way, ClientAuth::Basic | ClientAuth::BearerJwt | ClientAuth::Omitted) {
             fields.push(("client_id", self.id));
         }
         if way == ClientAuth::Post {
             fields.push(("client_secret", self.secret.ok_or(RequestError::NoClientAuth)?.expose_secret()));
         }
-        if let Some(assertion) = &assertion {
+        if let Some(assertion) = assertion.as_ref().filter(|_| way == ClientAuth::PrivateKeyJwt) {
             fields.push(("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
             fields.push(("client_assertion", assertion.expose_secret()));
         }
         let mut request = match encoding {
             Encoding::Form => form(url, &fields)?,
-            Encoding::Json => json(http::Method::POST, url, &fields.into_iter().collect())?,
+            Encoding::Json => {
+                let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
+                json(http::Method::POST, url, &fields.chain(members).collect())?
+            }
         };
+        if let Some(assertion) = assertion.as_ref().filter(|_| way == ClientAuth::BearerJwt) {
+            bear(&mut request, assertion)?;
+        }
         if way == ClientAuth::Basic {
             self.prove_by_header(&mut request)?;
         }
@@ -128,11 +150,15 @@ impl Client<'_> {
         self.description.client_auth(proofs)
     }
 
-    fn assertion(&self) -> Result<SecretString, RequestError> {
-        let audience = self.description.assertion_audience().ok_or(RequestError::NoTokenEndpoint)?;
+    fn assertion(&self, way: ClientAuth) -> Result<SecretString, RequestError> {
+        let rules = &self.description.token_request.assertion;
         let key = self.private_key.ok_or(RequestError::NoClientAuth)?;
+        if way == ClientAuth::BearerJwt && rules.audience == AssertionAudience::Unsaid {
+            return Ok(key.assertion(rules, [("iss", self.id)].into_iter(), self.now)?);
+        }
+        let audience = self.description.assertion_audience().ok_or(RequestError::NoTokenEndpoint)?;
         let claims = [("iss", self.id), ("sub", self.id), ("aud", audience)];
-        Ok(key.assertion(&self.description.token_request.assertion, claims.into_iter(), self.now)?)
+        Ok(key.assertion(rules, claims.into_iter(), self.now)?)
     }
 
     /// Whether encoding changes what Basic authentication sends.

@@ -21,6 +21,8 @@ pub(crate) enum AssertionAudience {
     Issuer,
     /// The token endpoint: only for providers that take nothing else, with a key that is used nowhere else.
     TokenEndpoint,
+    /// Nobody: it is not said.
+    Unsaid,
 }
 
 /// How an RSA key signs (RFC 7518 §3.3, §3.5).

@@ -145,6 +145,8 @@ pub(crate) enum RevokeStyle {
     FormTokenOnly,
     /// POST without a body, a live access token as bearer (Dropbox). Refresh first if it has expired.
     BearerCall,
+    /// DELETE without a body, the access token as bearer (GitHub App installations).
+    BearerDelete,
     /// DELETE `<url>/<client id>/token`, Basic with client id and secret, JSON with `access_token` (GitHub).
     #[serde(rename = "GitHubDelete")]
     GithubDelete,

@@ -158,7 +158,7 @@ impl Description {
     pub fn client_auth(&self, proofs: Proofs) -> Option<ClientAuth> {
         let is_possible = |way: &&ClientAuth| match way {
             ClientAuth::Basic | ClientAuth::Post => proofs.secret,
-            ClientAuth::PrivateKeyJwt => proofs.private_key,
+            ClientAuth::PrivateKeyJwt | ClientAuth::BearerJwt => proofs.private_key,
             ClientAuth::None | ClientAuth::Omitted => false,
         };
         let ways = &self.client_auth;

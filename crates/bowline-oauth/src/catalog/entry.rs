@@ -165,6 +165,9 @@ pub struct ThirdParty<U> {
     /// `/answer` (the token answer), `/callback` (the parameters of the callback), `/userInfo` or `/call` (the answer to
     /// `publishCall`). None of them may be secret beyond the token. Templates have them as `extras`.
     pub(crate) publish: BTreeMap<String, Pointer>,
+    /// Further values to publish that are known beforehand, key of the Secret → text. One whose placeholder has no value is left
+    /// out.
+    pub(crate) publish_text: BTreeMap<String, String>,
     /// A call besides the user info whose answer has values to publish. Absent means none.
     pub(crate) publish_call: Option<ApiCall<U>>,
     /// What a grant is like.
@@ -272,7 +275,7 @@ impl<U> ThirdParty<U> {
 
     /// Whether a value is published under this key.
     pub fn publishes(&self, key: &str) -> bool {
-        self.publish.contains_key(key)
+        self.publish.contains_key(key) || self.publish_text.contains_key(key)
     }
 
     /// Whether calls have values to publish.
@@ -291,8 +294,13 @@ impl<U> ThirdParty<U> {
 }
 
 /// Where an entry has parameters of requests, and claims, whose values may have placeholders.
-pub(super) const PARAMETERS: [&str; 4] =
-    ["/authorize/params", "/device/params", "/tokenRequest/params", "/tokenRequest/assertion/claims"];
+pub(super) const PARAMETERS: [&str; 5] = [
+    "/authorize/params",
+    "/device/params",
+    "/tokenRequest/params",
+    "/tokenRequest/assertion/claims",
+    "/publishText",
+];
 
 /// Addresses of a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

@@ -17,6 +17,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("generic-oauth2-jwt-bearer", include_str!("providers/generic-oauth2-jwt-bearer.yaml")),
     ("generic-oauth2-refresh", include_str!("providers/generic-oauth2-refresh.yaml")),
     ("generic-oauth2", include_str!("providers/generic-oauth2.yaml")),
+    ("github-app-installation", include_str!("providers/github-app-installation.yaml")),
     ("github-app-user", include_str!("providers/github-app-user.yaml")),
     ("github", include_str!("providers/github.yaml")),
     ("gitlab", include_str!("providers/gitlab.yaml")),

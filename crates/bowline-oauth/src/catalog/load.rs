@@ -13,6 +13,7 @@ use super::files::{DEFAULTS, FILES};
 use super::issued_key::IssuedKeyFlaw;
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
+use super::protocol::Encoding;
 use super::template::{PlaceholderError, Template};
 use super::webhook::{Webhook, WebhookEvent};
 use crate::headers;
@@ -77,6 +78,8 @@ pub(crate) enum EntryFlaw {
     IssuedKey(#[from] IssuedKeyFlaw),
     #[error("probe.every: from 10s to 168h")]
     ProbeInterval,
+    #[error("scopes.parts: tokenRequest.encoding must be JSON")]
+    PartsNeedJson,
     #[error("tokenRequest.assertion: lifetime is from 1s to 1h, and datedBack up to 1h")]
     AssertionTimes,
     #[error("tokenRequest.assertion.claims.{0} is set for each assertion")]
@@ -174,7 +177,13 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let addresses = entry.named_addresses().into_iter().filter_map(|(.., address)| address);
     let in_addresses: Vec<&str> = addresses.flat_map(Template::placeholders).collect();
     let request = &entry.token_request;
-    let texts = [&entry.authorize.params, &entry.device.params, &request.params, &request.assertion.claims];
+    let texts = [
+        &entry.authorize.params,
+        &entry.device.params,
+        &request.params,
+        &request.assertion.claims,
+        &entry.publish_text,
+    ];
     let texts = texts.into_iter().flat_map(BTreeMap::values);
     let texts: Vec<Template> = texts.map(|text| text.clone().try_into()).collect::<Result<_, _>>()?;
     let in_texts: Vec<&str> = texts.iter().flat_map(Template::placeholders).collect();
@@ -184,6 +193,9 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     check_sources(entry)?;
     check_probe(entry)?;
     check_assertion(&request.assertion)?;
+    if !entry.scopes.parts.is_empty() && request.encoding != Encoding::Json {
+        return Err(EntryFlaw::PartsNeedJson);
+    }
     check_headers(entry)?;
     entry.check_issued_key()?;
     entry.webhook.as_ref().map_or(Ok(()), check_webhook)?;
@@ -207,6 +219,9 @@ fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let behind_call = sources.iter().skip_while(|source| **source != IdentitySource::Call);
     if behind_call.into_iter().any(|it| matches!(it, IdentitySource::TokenResponse | IdentitySource::App)) {
         return Err(EntryFlaw::CallBeforeAnswer);
+    }
+    if let Some(key) = entry.publish_text.keys().find(|key| !is_free_key(key)) {
+        return Err(EntryFlaw::BadKey(key.clone()));
     }
     entry.publish.iter().try_for_each(|(key, path)| match PublishedFrom::of(path) {
         _ if !is_free_key(key) => Err(EntryFlaw::BadKey(key.clone())),

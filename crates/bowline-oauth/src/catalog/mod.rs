@@ -22,6 +22,7 @@ pub(crate) mod refusal;
 mod render;
 pub mod resolve;
 mod schema;
+pub(crate) mod scope_part;
 mod settings;
 pub(crate) mod template;
 mod values;

@@ -29,6 +29,9 @@ pub(super) struct MintEndpoint {
     pub takes: Takes,
     /// The assertion that must be there, if one is. Without it the app proves itself as `takes` says.
     pub assertion: Option<AssertionHabit>,
+    /// What becomes of each item of a list in the request, field → data with `{item}`: the value `FIELD_given`.
+    #[serde(default)]
+    pub items: Values,
     /// The first that fits is given.
     pub replies: Vec<Reply>,
 }
@@ -57,6 +60,16 @@ pub(super) struct AssertionHabit {
 }
 
 impl MintEndpoint {
+    /// What becomes of the lists in a request.
+    fn given(&self, fields: &Values) -> Values {
+        let given = self.items.iter().filter_map(|(field, template)| {
+            let items = fields.get(field)?.as_array()?;
+            let item = |item: &Value| fill(template, &Values::from_iter([("item".to_owned(), item.clone())]));
+            Some((format!("{field}_given"), items.iter().filter_map(item).collect()))
+        });
+        given.collect()
+    }
+
     /// Whether a request to its address is for it.
     pub fn is_asked(&self, asked: &Asked) -> bool {
         asked.text("grant_type") == self.grant_type.as_deref()
@@ -113,7 +126,9 @@ impl Stage {
         };
         let mut values = turn.bound.clone();
         values.extend(asked.fields.clone());
-        values.extend(app.values.clone());
+        let defaults = app.values.iter().filter(|(name, _)| !asked.fields.contains_key(*name));
+        values.extend(defaults.map(|(name, value)| (name.clone(), value.clone())));
+        values.extend(endpoint.given(&asked.fields));
         let fields = scope.map(|scope| Values::from_iter([("scope".to_owned(), Value::from(scope))]));
         let scopes = self.scopes(fields.as_ref().unwrap_or(&asked.fields), play.narrowed.as_deref());
         let (client, account) = (app.client_id.clone(), play.account.clone());

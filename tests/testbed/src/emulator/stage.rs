@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -245,7 +246,7 @@ impl Stage {
         let app = self.data.app_of(&consent.client);
         let app = app.ok_or_else(|| Violation::Client.because("it is unknown"))?;
         let mut values = self.values(consent, turn.as_other);
-        values.extend(self.issued(app, consent, issued));
+        values.extend(self.issued(app, consent, issued, play.book.now));
         // Some repeat the refresh token that they do not replace.
         values.extend(
             turn.asked.text("refresh_token").map(|used| ("used_refresh_token".to_owned(), used.into())),
@@ -259,7 +260,7 @@ impl Stage {
         reply(turn.replies, &values)
     }
 
-    fn issued(&self, app: &EmulatedApp, consent: &Consent, issued: &Issued) -> Values {
+    fn issued(&self, app: &EmulatedApp, consent: &Consent, issued: &Issued, now: i64) -> Values {
         let habits = &self.data.scopes;
         let named = consent.scopes.iter().filter(|scope| !habits.unnamed.contains(scope));
         let named: Vec<_> = named.map(|scope| habits.renamed.get(scope).unwrap_or(scope).as_str()).collect();
@@ -272,6 +273,7 @@ impl Stage {
             ("refresh_expires_in", json!(refresh_lifetime.filter(|_| issued.refresh.is_some()))),
             ("scope", json!(named.join(&habits.answered))),
             ("scopes", json!(named)),
+            ("ends_at", json!(app.access.lifetime.and_then(|seconds| ends_at(now, seconds)))),
         ];
         let there = values.into_iter().filter(|(_, value)| !value.is_null());
         there.map(|(name, value)| (name.to_owned(), value)).collect()
@@ -355,6 +357,12 @@ impl Stage {
         let body = refusal.body.as_ref().or_else(|| shape?.body.as_ref());
         Answer::filled(status, &headers, body, &values)
     }
+}
+
+/// The end of a token in words (RFC 3339).
+fn ends_at(now: i64, seconds: u32) -> Option<String> {
+    let end = Timestamp::from_second(now + i64::from(seconds)).ok()?;
+    Some(end.to_string())
 }
 
 /// The first answer that fits.
