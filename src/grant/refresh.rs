@@ -4,7 +4,10 @@ use bowline_api::connection::Method;
 use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
-use bowline_oauth::{identity, mint};
+use bowline_oauth::http::Sent;
+use bowline_oauth::identity;
+use bowline_oauth::mint::{self, MintedWith};
+use secrecy::SecretString;
 
 use super::Engine;
 use super::intake::{from_catalog, into_catalog};
@@ -42,8 +45,8 @@ impl From<NotSpent> for Outcome {
     }
 }
 
-/// Mints a token, with the app registration alone (RFC 6749 §4.4) or with an assertion that its key signs (RFC 7523 §2.1).
-/// Nothing is spent, so no intent is needed.
+/// Mints a token, with the app registration alone (RFC 6749 §4.4), with an assertion that its key signs (RFC 7523 §2.1), or with a
+/// token of the owner (RFC 8693). Nothing is spent, so no intent is needed.
 pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     let Engine { records, gate, .. } = engine;
     let uid = &job.place.uid;
@@ -51,7 +54,10 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     let _permit = gate.admit(job).await?;
     let asked_at = records.clock.now();
     let scopes = requested(&job.target, &job.scopes);
-    let mint = mint::mint(job.target.http(), job.target.description(), &app, job.method, &scopes, asked_at);
+    let subject =
+        engine.secrets.subject_token(job).await.map_err(|failure| not_sent(engine, job, failure))?;
+    let with = minted_with(job.method, subject.as_ref());
+    let mint = mint::mint(job.target.http(), job.target.description(), &app, with, &scopes, asked_at);
     // A grant that was rolled back is not in use.
     let is_behind = |version: &GrantVersion| job.newest_known.is_some_and(|known| version.is_behind(known));
     let failed = |failure| {
@@ -67,7 +73,8 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     ask_for_account(engine, job, &mut answer).await.map_err(failed)?;
     let account = answer.account.clone().map(from_catalog);
     if is_another(job, account.as_ref()) {
-        return Err(failed(Failure::of_another_account()));
+        let summary = "the token is for another account than spec.account names";
+        return Err(failed(Failure::new(Class::Config, Sent::Refused, summary)));
     }
     let bound_to = Binding { account, ..job.binding(Some(&app)) };
     let mut grant = renewed(&Grant::empty(bound_to, Consent::default(), asked_at), answer, asked_at);
@@ -99,15 +106,34 @@ async fn ask_for_account(engine: &Engine, job: &Job, answer: &mut TokenAnswer) -
         Err(failure) if is_unknown && job.expected_account.is_some() => return Err(failure),
         Err(failure) => {
             tracing::info!(%failure, "the account of a minted token is not told now");
-            let before = engine.records.in_use(&job.place.uid).and_then(|grant| grant.bound_to.account.clone());
+            let before =
+                engine.records.in_use(&job.place.uid).and_then(|grant| grant.bound_to.account.clone());
             answer.account = answer.account.take().or(before.map(into_catalog));
         }
     }
     Ok(())
 }
 
+/// A request that could not be made. It says nothing about the provider or the registration.
+fn not_sent(engine: &Engine, job: &Job, failure: Failure) -> Outcome {
+    let used = engine.records.get(&job.place.uid).and_then(|loaded| loaded.record.grant_version());
+    Outcome::Failed { used, failure }
+}
+
+fn minted_with(method: Method, subject: Option<&SecretString>) -> MintedWith<'_> {
+    match subject {
+        Some(subject) => MintedWith::Subject(subject),
+        None if method == Method::JwtBearer => MintedWith::Assertion,
+        None => MintedWith::App,
+    }
+}
+
 fn operation(method: Method) -> Operation {
-    if method == Method::JwtBearer { Operation::JwtBearer } else { Operation::ClientCredentials }
+    match method {
+        Method::JwtBearer => Operation::JwtBearer,
+        Method::TokenExchange => Operation::TokenExchange,
+        _ => Operation::ClientCredentials,
+    }
 }
 
 /// Whether the spec expects another account than this.

@@ -91,6 +91,9 @@ fn refused(
         "It does not allow connections to use an app registration of their own.".to_owned()
     } else if let Some(method) = spec.method.as_ref().filter(|method| !offered(method)) {
         format!("It does not offer the method {method}.")
+    } else if method == Method::TokenExchange && spec.method.is_none() {
+        // Admission decides by the spec who may use a ServiceAccount's token.
+        "It exchanges tokens of ServiceAccounts: set spec.method to TokenExchange.".to_owned()
     } else if is_organizations && !target.says_whom_it_serves() {
         format!(
             "With method {method:?} no person consents, so it serves nobody before it says whom: set spec.allow.namespaces or spec.allow.workspaces on the IntegrationProvider."
@@ -103,7 +106,9 @@ fn refused(
         format!("It does not allow the scopes {}.", beyond.join(", "))
     } else if !unlimited.is_empty() {
         let kinds = unlimited.join(" and ");
-        format!("It allows some {kinds} only, and a token without any named has all: name some in spec.scopes.")
+        format!(
+            "It allows some {kinds} only, and a token without any named has all: name some in spec.scopes."
+        )
     } else {
         return None;
     })

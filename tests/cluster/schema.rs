@@ -101,6 +101,7 @@ fn owner_rules() -> Vec<Rule> {
             vec![
                 robots(json!({"method": "ClientCredentials"})),
                 robots(json!({"method": "JwtBearer"})),
+                robots(json!({"method": "TokenExchange"})),
                 robots(json!({"method": "ApiKey", "credentials": credentials()})),
                 robots(json!({"method": "BasicAuth", "credentials": credentials()})),
                 robots(json!({"method": "RefreshToken", "credentials": credentials()})),

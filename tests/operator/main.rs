@@ -15,6 +15,7 @@ mod device;
 mod drafts;
 mod drift;
 mod ending;
+mod exchange;
 mod facts;
 mod faults;
 mod foreign;

@@ -305,10 +305,12 @@ fn access_token<'a>(document: &'a Value, paths: &TokenResponse) -> Option<(&'a V
     paths.roots.iter().filter_map(|path| path.get(document)).find_map(with_token)
 }
 
-/// Whether presenting the token takes a key that we do not have (RFC 9449, and the drafts of HTTP MAC). Whatever else a server
+/// Whether presenting the token takes a key that we do not have (RFC 9449, and the drafts of HTTP MAC), or it is no access token
+/// at all (`N_A`, RFC 8693 §2.2.1). Whatever else a server
 /// writes there is a bearer token: many write their own word.
 fn needs_proof(token_type: Option<&str>) -> bool {
-    token_type.is_some_and(|given| ["dpop", "mac"].iter().any(|known| given.eq_ignore_ascii_case(known)))
+    token_type
+        .is_some_and(|given| ["dpop", "mac", "n_a"].iter().any(|known| given.eq_ignore_ascii_case(known)))
 }
 
 /// Seconds as number or text, with or without a fraction.

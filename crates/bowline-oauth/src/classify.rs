@@ -41,7 +41,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(class: Class, sent: Sent, summary: &str) -> Self {
+    /// `summary` is shown: it has no text of the provider.
+    pub fn new(class: Class, sent: Sent, summary: &str) -> Self {
         Self {
             class,
             code: None,
@@ -71,12 +72,6 @@ impl Failure {
         self.class == Class::Config
             && self.sent == Sent::Refused
             && (self.client_refused || self.code.as_deref().is_some_and(|code| CODES.contains(&code)))
-    }
-
-    /// A token that was minted for another account than is expected.
-    pub fn of_another_account() -> Self {
-        let summary = "the token is for another account than spec.account names";
-        Self::new(Class::Config, Sent::Refused, summary)
     }
 
     /// An answer that was understood, and that the API server does not take because of its size.

@@ -1,39 +1,80 @@
-//! Mints access tokens: with the app registration alone (RFC 6749 §4.4), or with an assertion that its private key signs (RFC 7523
-//! §2.1). No person consents, and there is no grant that could be lost.
+//! Mints access tokens: with the app registration alone (RFC 6749 §4.4), with an assertion that its private key signs (RFC 7523
+//! §2.1), or with a token of the cluster's (RFC 8693). No person consents, and there is no grant that could be lost.
 
-use bowline_api::connection::Method;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use super::app::App;
+use super::claims;
 use super::classify::{Failure, Operation};
 use super::endpoint::{ClientRequest, Granted};
 use super::http::Http;
 use super::request::RequestError;
 use crate::catalog::Description;
 
-/// Mints an access token with a method that needs no person. You may repeat the request.
+/// What a token is minted with.
+#[derive(Clone, Copy, Debug)]
+pub enum MintedWith<'a> {
+    App,
+    /// An assertion that the app's key signs.
+    Assertion,
+    /// A token of a `ServiceAccount` that was requested for this.
+    Subject(&'a SecretString),
+}
+
+/// Mints an access token with what needs no person. You may repeat the request.
 ///
 /// Like a refresh it is sent once more with the previous client secret if the current one is refused.
 pub async fn mint(
     http: &dyn Http,
     description: &Description,
     app: &App,
-    method: Method,
+    with: MintedWith<'_>,
     scopes: &[String],
     now: Timestamp,
 ) -> Result<Granted, Failure> {
     let asked = ClientRequest { http, description, app, operation: Operation::Mint, now };
-    if method != Method::JwtBearer {
-        let grant = [("grant_type", "client_credentials")];
-        let grant = if description.token_request.omit_grant_type { &grant[1..] } else { &grant };
-        return asked.tokens(grant, scopes, None).await;
+    let request = &description.token_request;
+    match with {
+        MintedWith::App => {
+            let grant = [("grant_type", "client_credentials")];
+            let grant = if request.omit_grant_type { &grant[1..] } else { &grant };
+            asked.tokens(grant, scopes, None).await
+        }
+        MintedWith::Assertion => {
+            let assertion = assertion(description, app, scopes, now)?;
+            let text = assertion.expose_secret();
+            let grant = [("grant_type", JWT_BEARER), ("assertion", text)];
+            let scopes = if request.assertion.scope_claim { &[] } else { scopes };
+            asked.tokens(&grant, scopes, None).await.map_err(|failure| failure.without_echo(text))
+        }
+        MintedWith::Subject(subject) => {
+            let (text, type_) = (subject.expose_secret(), request.subject.called());
+            let grant =
+                [("grant_type", TOKEN_EXCHANGE), ("subject_token", text), ("subject_token_type", type_)];
+            asked.tokens(&grant, scopes, None).await.map_err(|failure| failure.without_echo(text))
+        }
     }
-    let assertion = assertion(description, app, scopes, now)?;
-    let text = assertion.expose_secret();
-    let grant = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", text)];
-    let scopes = if description.token_request.assertion.scope_claim { &[] } else { scopes };
-    asked.tokens(&grant, scopes, None).await.map_err(|failure| failure.without_echo(text))
+}
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// Whether a `ServiceAccount`'s token is for the cluster itself: whoever had it could use the cluster as that account. Unless
+/// configured otherwise, the API server accepts tokens for its own issuer.
+pub fn is_for_the_cluster(token: &SecretString) -> bool {
+    let Some(claims) = claims::payload(token.expose_secret()) else { return true };
+    let issuer = claims.get("iss");
+    let of_cluster = |audience: &Value| {
+        Some(audience) == issuer
+            || audience.as_str().is_none_or(|text| text.starts_with("https://kubernetes.default.svc"))
+    };
+    match claims.get("aud") {
+        Some(Value::Array(all)) => all.is_empty() || all.iter().any(of_cluster),
+        Some(one) => of_cluster(one),
+        None => true,
+    }
 }
 
 /// The assertion that requests a token, used once.
@@ -56,7 +97,7 @@ fn assertion(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use bowline_api::IntegrationProviderSpec;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use url::form_urlencoded;
 
     use super::*;
@@ -84,7 +125,7 @@ mod tests {
         let description = resolve(&entry_of(&spec).unwrap(), &spec, entry, &[].into()).unwrap();
         let scopes: Vec<_> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         let script = Script::of(200, ANSWER);
-        mint(&script, &description, app, Method::JwtBearer, &scopes, NOW).await.unwrap();
+        mint(&script, &description, app, MintedWith::Assertion, &scopes, NOW).await.unwrap();
         let mut sent = fields(&script);
         let place = sent.iter().position(|(name, _)| name == "assertion").unwrap();
         let (_, jwt) = sent.remove(place);
@@ -102,13 +143,12 @@ mod tests {
     #[tokio::test]
     async fn client_credentials_ask_with_the_app_alone() {
         let script = Script::of(200, ANSWER);
-        let minted =
-            mint(&script, &description(), &app(), Method::ClientCredentials, &["read".to_owned()], NOW).await;
+        let minted = mint(&script, &description(), &app(), MintedWith::App, &["read".to_owned()], NOW).await;
         minted.unwrap();
         assert_eq!(fields(&script), named(&[("grant_type", "client_credentials"), ("scope", "read")]));
 
         let script = Script::of(400, r#"{"error":"invalid_grant"}"#);
-        let failure = mint(&script, &description(), &app(), Method::ClientCredentials, &[], NOW).await;
+        let failure = mint(&script, &description(), &app(), MintedWith::App, &[], NOW).await;
         assert_eq!(failure.unwrap_err().class, Class::Config, "there is no grant that could be gone");
     }
 
@@ -148,8 +188,65 @@ mod tests {
     #[tokio::test]
     async fn without_a_key_nothing_is_sent() {
         let script = Script::new([]);
-        let failure = mint(&script, &description(), &app(), Method::JwtBearer, &[], NOW).await.unwrap_err();
+        let failure =
+            mint(&script, &description(), &app(), MintedWith::Assertion, &[], NOW).await.unwrap_err();
         assert_eq!(failure.class, Class::Config);
         assert!(failure.summary.contains("private_key"), "{}", failure.summary);
+    }
+
+    #[tokio::test]
+    async fn the_token_of_a_service_account_is_exchanged() {
+        let spec = json!({"type": "generic-oauth2-token-exchange", "endpoints":
+            {"token": "https://id.example.com/token"}, "parameters": {"audience": "billing"}});
+        let spec: IntegrationProviderSpec = serde_json::from_value(spec).unwrap();
+        let description = resolve(&entry_of(&spec).unwrap(), &spec, "p", &[].into()).unwrap();
+        assert_eq!(description.subject_audience(), Some("https://id.example.com/token"));
+        let subject = SecretString::from("canary.canary.canary");
+        let scopes = ["read".to_owned()];
+        let post = App { client_secret: None, ..app() };
+        let exchange = async |script: &Script| {
+            mint(script, &description, &post, MintedWith::Subject(&subject), &scopes, NOW).await
+        };
+        let mut public = description.clone();
+        public.core.client_auth = vec![crate::catalog::protocol::ClientAuth::None];
+        let script = Script::of(200, ANSWER);
+        let minted = mint(&script, &public, &post, MintedWith::Subject(&subject), &scopes, NOW).await;
+        minted.unwrap();
+        let want = [
+            ("grant_type", TOKEN_EXCHANGE),
+            ("subject_token", "canary.canary.canary"),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+            ("audience", "billing"),
+            ("scope", "read"),
+            ("client_id", "client"),
+        ];
+        assert_eq!(fields(&script), named(&want));
+        let refused = |error: &str| Script::of(400, &json!({"error": error}).to_string());
+        for (error, part) in
+            [("invalid_request", "trusts the cluster's issuer"), ("invalid_target", "app registration")]
+        {
+            let failure = exchange(&refused(error)).await.unwrap_err();
+            assert_eq!(failure.class, Class::Config, "{error}");
+            assert!(failure.summary.contains(part), "{}", failure.summary);
+            assert!(!format!("{failure:?}").contains("canary"));
+        }
+    }
+
+    #[test]
+    fn a_token_for_the_cluster_is_known_by_its_audience() {
+        let token = |aud: Value| {
+            SecretString::from(crate::fixtures::id_token(&json!({"iss": "https://c", "aud": aud})))
+        };
+        for aud in [
+            json!("https://c"),
+            json!(["x", "https://c"]),
+            json!([]),
+            Value::Null,
+            json!("https://kubernetes.default.svc.cluster.local"),
+        ] {
+            assert!(is_for_the_cluster(&token(aud.clone())), "{aud}");
+        }
+        assert!(!is_for_the_cluster(&token(json!(["https://sts.example.com"]))));
+        assert!(is_for_the_cluster(&SecretString::from("opaque")));
     }
 }

@@ -22,7 +22,7 @@ use super::classify::Failure;
 use super::exchange::{self, Code};
 use super::http::{Http, Received, Request, SendError};
 use super::identity;
-use super::mint;
+use super::mint::{self, MintedWith};
 use super::network::Network;
 use super::refresh;
 use crate::catalog::Description;
@@ -56,9 +56,15 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
             let token = SecretString::from("REFRESH-TOKEN");
             refresh::refresh(&stage, description, &app, &token, &[], now).await.map(|granted| granted.answer)
         }
-        Some(method @ (Method::ClientCredentials | Method::JwtBearer)) => {
-            let scopes = &description.scopes.default;
-            let minted = mint::mint(&stage, description, &app, *method, scopes, now).await;
+        Some(method @ (Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange)) => {
+            let (scopes, subject) =
+                (&description.scopes.default, SecretString::from("SERVICE-ACCOUNT-TOKEN"));
+            let with = match method {
+                Method::JwtBearer => MintedWith::Assertion,
+                Method::TokenExchange => MintedWith::Subject(&subject),
+                _ => MintedWith::App,
+            };
+            let minted = mint::mint(&stage, description, &app, with, scopes, now).await;
             minted.map(|granted| granted.answer)
         }
         Some(Method::IssuedKey) => {

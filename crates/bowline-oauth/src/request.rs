@@ -180,7 +180,7 @@ fn own_fields<'a>(
     params: &'a BTreeMap<String, String>,
     scopes: Option<&'a str>,
 ) -> Result<Vec<(&'a str, &'a str)>, RequestError> {
-    const STANDARD: [&str; 11] = [
+    const STANDARD: [&str; 13] = [
         "grant_type",
         "refresh_token",
         "client_id",
@@ -188,6 +188,8 @@ fn own_fields<'a>(
         "client_assertion",
         "client_assertion_type",
         "assertion",
+        "subject_token",
+        "subject_token_type",
         "code",
         "redirect_uri",
         "code_verifier",

@@ -68,9 +68,7 @@ pub async fn revoke(
         RevokeStyle::BearerCall
         | RevokeStyle::BearerDelete
         | RevokeStyle::GithubDelete
-        | RevokeStyle::GithubDeleteGrant => {
-            [access, None]
-        }
+        | RevokeStyle::GithubDeleteGrant => [access, None],
         _ if description.revoke.scope == RevokeScope::Token => [refresh, access],
         RevokeStyle::JsonBasic => [access.or(refresh), None],
         _ => [refresh.or(access), None],

@@ -39,7 +39,9 @@ pub(super) fn read(
     now: Timestamp,
 ) -> Result<Provided, IntakeError> {
     match method {
-        Method::ClientCredentials | Method::JwtBearer => return Err(IntakeError::NothingToImport),
+        Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange => {
+            return Err(IntakeError::NothingToImport);
+        }
         Method::IssuedKey => return Err(IntakeError::NotIssuedHere),
         _ => {}
     }
@@ -93,6 +95,7 @@ fn credential(data: &SecretData, method: Method) -> Result<Credential, IntakeErr
         | Method::RefreshToken
         | Method::ClientCredentials
         | Method::JwtBearer
+        | Method::TokenExchange
         | Method::IssuedKey => {
             let (refresh_token, access_token) =
                 (secret(data, "refresh_token")?, secret(data, "access_token")?);

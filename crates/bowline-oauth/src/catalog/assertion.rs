@@ -37,6 +37,27 @@ pub(crate) enum RsaSignature {
     Ps256,
 }
 
+/// The type of a JWT as a subject token (RFC 8693 §3).
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+
+/// The token of a `ServiceAccount` that is exchanged (RFC 8693 §2.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct SubjectToken {
+    /// Whom it is for, which the provider checks; never the cluster itself. May have placeholders. Absent means the token
+    /// endpoint.
+    pub audience: Option<String>,
+    /// What the request calls it. Absent means `urn:ietf:params:oauth:token-type:jwt`.
+    #[serde(rename = "type")]
+    pub(crate) type_: Option<String>,
+}
+
+impl SubjectToken {
+    pub(crate) fn called(&self) -> &str {
+        self.type_.as_deref().unwrap_or(JWT)
+    }
+}
+
 /// An assertion that the app's private key signs. Issuer, audience, times and a `jti` are in each.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]

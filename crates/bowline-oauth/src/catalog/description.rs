@@ -174,6 +174,12 @@ impl Description {
         self.methods.iter().all(|method| *method == Method::JwtBearer)
     }
 
+    /// Whom the token of a `ServiceAccount` is for that is exchanged.
+    pub fn subject_audience(&self) -> Option<&str> {
+        let stated = self.token_request.subject.audience.as_deref();
+        stated.or(self.endpoints.token.as_ref().map(Url::as_str))
+    }
+
     /// Whom an assertion is meant for.
     pub(crate) fn assertion_audience(&self) -> Option<&str> {
         let ThirdParty { endpoints, token_request, .. } = &self.core;
@@ -230,7 +236,7 @@ impl Description {
     /// What a refresh does to a grant that was obtained with this method.
     pub fn rotation(&self, method: Method) -> Rotation {
         match method {
-            Method::ClientCredentials | Method::JwtBearer => Rotation::PerMint,
+            Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange => Rotation::PerMint,
             Method::ApiKey | Method::BasicAuth | Method::IssuedKey => Rotation::None,
             Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => self.grant.rotation,
         }

@@ -302,6 +302,9 @@ pub(super) const PARAMETERS: [&str; 5] = [
     "/publishText",
 ];
 
+/// Where an entry has the audience of tokens that are exchanged, which may have placeholders.
+pub(super) const SUBJECT_AUDIENCE: &str = "/tokenRequest/subject/audience";
+
 /// Addresses of a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -16,6 +16,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("generic-oauth2-client-credentials", include_str!("providers/generic-oauth2-client-credentials.yaml")),
     ("generic-oauth2-jwt-bearer", include_str!("providers/generic-oauth2-jwt-bearer.yaml")),
     ("generic-oauth2-refresh", include_str!("providers/generic-oauth2-refresh.yaml")),
+    ("generic-oauth2-token-exchange", include_str!("providers/generic-oauth2-token-exchange.yaml")),
     ("generic-oauth2", include_str!("providers/generic-oauth2.yaml")),
     ("github-app-installation", include_str!("providers/github-app-installation.yaml")),
     ("github-app-user", include_str!("providers/github-app-user.yaml")),

@@ -184,7 +184,7 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
         &request.assertion.claims,
         &entry.publish_text,
     ];
-    let texts = texts.into_iter().flat_map(BTreeMap::values);
+    let texts = texts.into_iter().flat_map(BTreeMap::values).chain(&request.subject.audience);
     let texts: Vec<Template> = texts.map(|text| text.clone().try_into()).collect::<Result<_, _>>()?;
     let in_texts: Vec<&str> = texts.iter().flat_map(Template::placeholders).collect();
     if let Some(name) = in_addresses.iter().chain(&in_texts).find(|name| !entry.fills(name)) {

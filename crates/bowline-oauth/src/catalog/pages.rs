@@ -194,6 +194,7 @@ mod tests {
             Method::RefreshToken => "imported grant",
             Method::ClientCredentials => "the app itself",
             Method::JwtBearer => "signed assertion",
+            Method::TokenExchange => "exchanged token",
             Method::ApiKey => "key",
             Method::BasicAuth => "password",
         }

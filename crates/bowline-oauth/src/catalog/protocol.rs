@@ -8,7 +8,7 @@ use bowline_api::provider::Rotation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::assertion::Assertion;
+use super::assertion::{Assertion, SubjectToken};
 use super::look::ScopeMeaning;
 use super::pointer::{Pointer, Pointers};
 use super::scope_part::ScopePart;
@@ -91,6 +91,8 @@ pub(crate) struct TokenRequest {
     /// What assertions are like, which authenticate the client (`clientAuth: PrivateKeyJWT`) or request the token (method
     /// `JwtBearer`).
     pub(crate) assertion: Assertion,
+    /// The token that is exchanged, for the method `TokenExchange`.
+    pub(crate) subject: SubjectToken,
 }
 
 /// Where a token answer has its parts. The paths start at the first of `roots` that leads to an access token.
@@ -190,7 +192,8 @@ impl ScopeRules {
 
     /// Kinds of scopes, by what they are called in a request, of which one must be requested and none is.
     pub fn unlimited(&self, requested: &[String]) -> Vec<&str> {
-        let names = |part: &ScopePart, scopes: &[String]| scopes.iter().any(|scope| part.has(scope, &self.parts));
+        let names =
+            |part: &ScopePart, scopes: &[String]| scopes.iter().any(|scope| part.has(scope, &self.parts));
         let open = self.parts.iter().filter(|part| names(part, &self.allowed) && !names(part, requested));
         open.map(|part| part.field.as_str()).collect()
     }

@@ -129,6 +129,9 @@ const fn method_in_words(method: Method) -> &'static str {
         Method::RefreshToken => "a refresh token that was obtained elsewhere is imported",
         Method::ClientCredentials => "the app registration is the grant; no person consents",
         Method::JwtBearer => "an assertion that the app's key signs is the grant; no person consents",
+        Method::TokenExchange => {
+            "the token of the ServiceAccount that owns it is exchanged; no person consents"
+        }
         Method::ApiKey => "a key is provided",
         Method::BasicAuth => "user name and password are provided",
     }

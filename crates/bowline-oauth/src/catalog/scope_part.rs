@@ -58,7 +58,9 @@ impl ScopePart {
     }
 
     fn read(&self, document: &Value) -> Vec<String> {
-        let text = |item: &Value| self.name.as_ref().map_or_else(|| Pointer::default().text(item), |name| name.text(item));
+        let text = |item: &Value| {
+            self.name.as_ref().map_or_else(|| Pointer::default().text(item), |name| name.text(item))
+        };
         match self.granted.get(document) {
             Some(Value::Array(items)) => {
                 items.iter().filter_map(text).map(|name| format!("{}{name}", self.prefix)).collect()

@@ -6,7 +6,7 @@ use bowline_api::provider::IntegrationProviderSpec;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
-use super::entry::{CatalogEntry, PARAMETERS};
+use super::entry::{CatalogEntry, PARAMETERS, SUBJECT_AUDIENCE};
 use super::load::EntryFlaw;
 use super::parameter::{Rule, SetBy, Setting, is_endpoint};
 use super::pointer::Pointer;
@@ -109,6 +109,9 @@ impl<'a> ParameterValues<'a> {
                     parameters.insert(name, value);
                 }
             }
+        }
+        if let Some(audience) = json.pointer_mut(SUBJECT_AUDIENCE) {
+            *audience = self.text(SUBJECT_AUDIENCE, audience.take())?.unwrap_or_default();
         }
         Ok(if let Value::Object(json) = json { json } else { Map::new() })
     }

@@ -1,5 +1,6 @@
 //! Entries without a person: their tokens are minted.
 
+use bowline_api::connection::Method;
 use bowline_testbed::emulator::{Operation, TEST_KEY};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,7 +13,7 @@ use crate::catalog::calls::IdentitySource;
 use crate::catalog::errors::Class;
 use crate::classify::Failure;
 use crate::endpoint::Granted;
-use crate::mint::mint;
+use crate::mint::{MintedWith, mint};
 
 /// The key of emulated apps that sign, with a certificate.
 pub(super) fn test_key() -> SigningKey {
@@ -35,8 +36,9 @@ impl Bench {
     }
 
     async fn minted_at(&self, now: Timestamp) -> Result<Granted, Failure> {
-        let method = self.description.methods[0];
-        mint(&self.http, &self.description, &self.app, method, &self.scopes(), now).await
+        let signs = self.description.methods[0] == Method::JwtBearer;
+        let with = if signs { MintedWith::Assertion } else { MintedWith::App };
+        mint(&self.http, &self.description, &self.app, with, &self.scopes(), now).await
     }
 
     pub(super) async fn mint(&self) -> Result<TokenAnswer, Failure> {

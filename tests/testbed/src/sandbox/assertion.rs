@@ -1,4 +1,4 @@
-//! Assertions as grants (RFC 7523 §2.1): a JWT of an issuer whose keys the realm knows.
+//! JWTs as grants, of issuers whose keys the realm knows: assertions (RFC 7523 §2.1), and tokens that are exchanged (RFC 8693).
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::answer::Refusal;
 use super::call::{Call, Visit};
 use super::client_auth::authenticate;
+use super::config::ClientConfig;
 use super::form::Form;
 use super::grants::Issued;
 use super::ledger::GrantType;
@@ -66,5 +67,23 @@ pub(super) fn bearer(
     let scope = state.requested_scope(form.get("scope"))?;
     let issuer = jwt.text("iss").unwrap_or_default();
     let grant = state.open_grant(issuer, None, scope, GrantType::JwtBearer);
+    Ok(state.first_tokens(&grant, &visit.bend, visit.now))
+}
+
+/// A token that is meant for the realm's token endpoint, for one of ours.
+pub(super) fn exchange(
+    form: &Form,
+    client: &ClientConfig,
+    state: &mut State,
+    visit: &Visit,
+) -> Result<Issued, Refusal> {
+    let is_jwt = form.required("subject_token_type")? == "urn:ietf:params:oauth:token-type:jwt";
+    let audience = format!("{}/token", state.issuer);
+    // RFC 8693 §2.2.2.
+    let bad = |why: &'static str| Refusal::of("invalid_request", why);
+    is_jwt.then_some(()).ok_or_else(|| bad("the type of the token is not known"))?;
+    trusted(state, form.required("subject_token")?, &audience, visit.now).map_err(bad)?;
+    let scope = state.requested_scope(form.get("scope"))?;
+    let grant = state.open_grant(&client.id, None, scope, GrantType::TokenExchange);
     Ok(state.first_tokens(&grant, &visit.bend, visit.now))
 }

@@ -40,6 +40,8 @@ pub enum GrantType {
     ClientCredentials,
     /// An assertion (RFC 7523 §2.1).
     JwtBearer,
+    /// A token of another issuer (RFC 8693).
+    TokenExchange,
     /// A device code (RFC 8628).
     DeviceCode,
     /// The admin API: no OAuth exchange took place.

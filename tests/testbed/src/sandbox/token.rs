@@ -21,7 +21,11 @@ pub(super) fn answer(call: &Call, state: &mut State, visit: &mut Visit) -> Resul
     };
     visit.subject.grant = Some(issued.grant.clone());
     visit.subject.account = state.grants.get(&issued.grant).and_then(|grant| grant.account.clone());
-    Ok(Answer::json(state.token_answer(issued, nonce.as_deref(), visit.now)))
+    let mut answer = state.token_answer(issued, nonce.as_deref(), visit.now);
+    if visit.subject.grant_type == Some(GrantType::TokenExchange) {
+        answer["issued_token_type"] = "urn:ietf:params:oauth:token-type:access_token".into();
+    }
+    Ok(Answer::json(answer))
 }
 
 /// The grant types that authenticate the client.
@@ -36,6 +40,7 @@ fn of_client(call: &Call, form: &Form, state: &mut State, visit: &mut Visit) -> 
         }
         Some(GrantType::ClientCredentials) => (client_credentials(form, &client, state, visit)?, None),
         Some(GrantType::DeviceCode) => (state.poll(form.required("device_code")?, &client.id, visit)?, None),
+        Some(GrantType::TokenExchange) => (assertion::exchange(form, &client, state, visit)?, None),
         Some(GrantType::Minted | GrantType::JwtBearer) | None => {
             return Err(Refusal::of("unsupported_grant_type", "the sandbox does not know this grant type"));
         }
