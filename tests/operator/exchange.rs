@@ -2,6 +2,7 @@
 //! where an administrator lets it.
 
 use bowline_api::IntegrationConnection;
+use bowline_testbed::access;
 use bowline_testbed::sandbox::{Endpoint, GrantType, TrustedIssuer};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -11,8 +12,9 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::drafts::{ProviderDraft, merge};
-use crate::looking::words;
+use crate::looking::{until, words};
 use crate::scene::{Scene, parsed, scene};
+use crate::stage::HOME;
 
 /// What the API server publishes.
 async fn published(it: &Scene, path: &str) -> Value {
@@ -113,7 +115,7 @@ async fn nobody_exchanges_the_token_of_an_account_that_is_not_theirs_to_use() {
     it.create(&it.namespace, &gitops).await;
     let bob = json!({"subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "bob"}]});
     roles.patch("edit", &PatchParams::default(), &Patch::Merge(&bob)).await.unwrap();
-    let refused = crate::looking::until("alice lost the role edit", async || {
+    let refused = until("alice lost the role edit", async || {
         let refused = create(&it, &it.alice, &connection(&it, &owner, json!({}))).await;
         let said = refused.err().map(|error| error.to_string()).unwrap_or_default();
         if said.contains("serviceaccounts/token") { Ok(said) } else { Err(said) }
@@ -128,14 +130,14 @@ async fn a_stolen_token_of_the_operator_gets_no_token_for_the_cluster() {
     let it = scene("stolen").await;
     account(&it, "billing").await;
     allow(&it).await;
-    let operator =
-        it.stage.access.client_for("system:serviceaccount:bowline-system:bowline").await.expect("a client");
+    let kubeconfig = it.stage.access.service_account_kubeconfig(HOME, "bowline").await.expect("a token");
+    let operator = access::client(&kubeconfig).await.expect("a client");
     let api: Api<ServiceAccount> = Api::namespaced(operator, &it.namespace);
     let asked = async |spec: Value| {
         let request: TokenRequest = parsed(json!({"spec": spec}));
         api.create_token_request("billing", &PostParams::default(), &request).await
     };
-    crate::looking::until("the operator may", async || {
+    until("the operator may", async || {
         let outcome =
             asked(json!({"audiences": ["https://sts.example.com"], "expirationSeconds": 600})).await;
         outcome.map(drop).map_err(|error| error.to_string())
