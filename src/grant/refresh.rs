@@ -2,11 +2,13 @@
 
 use bowline_api::connection::Method;
 use bowline_oauth::answer::TokenAnswer;
+use bowline_oauth::app::App;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::http::Sent;
 use bowline_oauth::identity;
 use bowline_oauth::mint::{self, MintedWith};
+use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::Engine;
@@ -19,7 +21,7 @@ use super::target::requested;
 use super::work::Job;
 use crate::metrics::Operation;
 use crate::vault::record::GrantVersion;
-use crate::vault::{Account, Binding, Consent, Credential, Grant, Record, Slot};
+use crate::vault::{Binding, Consent, Credential, Grant, Record, Slot};
 
 pub(super) async fn refresh(engine: &Engine, job: &Job) -> WorkResult {
     let app = engine.secrets.client(job).await?;
@@ -48,34 +50,12 @@ impl From<NotSpent> for Outcome {
 /// Mints a token, with the app registration alone (RFC 6749 §4.4), with an assertion that its key signs (RFC 7523 §2.1), or with a
 /// token of the owner (RFC 8693). Nothing is spent, so no intent is needed.
 pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
-    let Engine { records, gate, .. } = engine;
-    let uid = &job.place.uid;
+    let records = &engine.records;
     let app = engine.secrets.client(job).await?;
-    let _permit = gate.admit(job).await?;
+    let _permit = engine.gate.admit(job).await?;
     let asked_at = records.clock.now();
-    let scopes = requested(&job.target, &job.scopes);
-    let subject =
-        engine.secrets.subject_token(job).await.map_err(|failure| not_sent(engine, job, failure))?;
-    let with = minted_with(job.method, subject.as_ref());
-    let mint = mint::mint(job.target.http(), job.target.description(), &app, with, &scopes, asked_at);
-    // A grant that was rolled back is not in use.
-    let is_behind = |version: &GrantVersion| job.newest_known.is_some_and(|known| version.is_behind(known));
-    let failed = |failure| {
-        let used = records.get(uid).and_then(|loaded| loaded.record.grant_version());
-        let used = used.filter(|version| !is_behind(version));
-        Outcome::Failed { used, failure: gate.failed(job, failure, None) }
-    };
-    let mut answer = gate.timed(operation(job.method), mint).await.map_err(failed)?.answer;
-    gate.accepted(job);
-    if let Some(oversized) = answer.oversized_token().filter(|_| answer.access_token.is_none()) {
-        return Err(failed(oversized.into()));
-    }
-    ask_for_account(engine, job, &mut answer).await.map_err(failed)?;
+    let answer = minted(engine, job, &app, asked_at).await?;
     let account = answer.account.clone().map(from_catalog);
-    if is_another(job, account.as_ref()) {
-        let summary = "the token is for another account than spec.account names";
-        return Err(failed(Failure::new(Class::Config, Sent::Refused, summary)));
-    }
     let bound_to = Binding { account, ..job.binding(Some(&app)) };
     let mut grant = renewed(&Grant::empty(bound_to, Consent::default(), asked_at), answer, asked_at);
     // A refresh token beside a minted token is ignored: what mints it is the grant.
@@ -87,6 +67,35 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
         Ok(Some(_)) => Ok(Outcome::Committed { accepted: false }),
         _ => Err(Outcome::Stale),
     }
+}
+
+/// The answer to a request for a token, with its account as far as anybody tells it.
+async fn minted(engine: &Engine, job: &Job, app: &App, now: Timestamp) -> Result<TokenAnswer, Outcome> {
+    let gate = &engine.gate;
+    let failed = |failure| Outcome::Failed { used: used(engine, job), failure };
+    let refused = |failure| failed(gate.failed(job, failure, None));
+    // Where there is none, that says nothing about the provider.
+    let subject = engine.secrets.subject_token(job).await.map_err(failed)?;
+    let (scopes, with) = (requested(&job.target, &job.scopes), minted_with(job.method, subject.as_ref()));
+    let mint = mint::mint(job.target.http(), job.target.description(), app, with, &scopes, now);
+    let mut answer = gate.timed(operation(job.method), mint).await.map_err(refused)?.answer;
+    gate.accepted(job);
+    if let Some(oversized) = answer.oversized_token().filter(|_| answer.access_token.is_none()) {
+        return Err(refused(oversized.into()));
+    }
+    ask_for_account(engine, job, &mut answer).await.map_err(refused)?;
+    let (expected, account) = (job.expected_account.as_ref(), answer.account.as_ref());
+    if account.is_some_and(|account| expected.is_some_and(|expected| *expected != account.id)) {
+        let summary = "the token is for another account than spec.account names";
+        return Err(refused(Failure::new(Class::Config, Sent::Refused, summary)));
+    }
+    Ok(answer)
+}
+
+/// The grant in use. One that was rolled back is not.
+fn used(engine: &Engine, job: &Job) -> Option<GrantVersion> {
+    let used = engine.records.get(&job.place.uid).and_then(|loaded| loaded.record.grant_version());
+    used.filter(|version| job.newest_known.is_none_or(|known| !version.is_behind(known)))
 }
 
 /// What a call tells of a minted token: its account, if the answer does not, and values to publish. A call that fails costs no
@@ -114,12 +123,6 @@ async fn ask_for_account(engine: &Engine, job: &Job, answer: &mut TokenAnswer) -
     Ok(())
 }
 
-/// A request that could not be made. It says nothing about the provider or the registration.
-fn not_sent(engine: &Engine, job: &Job, failure: Failure) -> Outcome {
-    let used = engine.records.get(&job.place.uid).and_then(|loaded| loaded.record.grant_version());
-    Outcome::Failed { used, failure }
-}
-
 fn minted_with(method: Method, subject: Option<&SecretString>) -> MintedWith<'_> {
     match subject {
         Some(subject) => MintedWith::Subject(subject),
@@ -134,10 +137,4 @@ fn operation(method: Method) -> Operation {
         Method::TokenExchange => Operation::TokenExchange,
         _ => Operation::ClientCredentials,
     }
-}
-
-/// Whether the spec expects another account than this.
-fn is_another(job: &Job, account: Option<&Account>) -> bool {
-    let expected = job.expected_account.as_deref();
-    account.is_some_and(|account| expected.is_some_and(|expected| account.id != expected))
 }
