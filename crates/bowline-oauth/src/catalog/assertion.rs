@@ -43,10 +43,10 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 /// The token of a `ServiceAccount` that is exchanged (RFC 8693 §2.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct SubjectToken {
+pub(crate) struct SubjectToken {
     /// Whom it is for, which the provider checks; never the cluster itself. May have placeholders. Absent means the token
     /// endpoint.
-    pub audience: Option<String>,
+    pub(crate) audience: Option<String>,
     /// What the request calls it. Absent means `urn:ietf:params:oauth:token-type:jwt`.
     #[serde(rename = "type")]
     pub(crate) type_: Option<String>,
