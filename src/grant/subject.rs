@@ -53,7 +53,8 @@ impl Secrets {
             bound_object_ref: None,
         };
         let request = TokenRequest { spec, ..TokenRequest::default() };
-        let asked = api.create_token_request(name, &PostParams::default(), &request);
+        let params = PostParams::default();
+        let asked = api.create_token_request(name, &params, &request);
         let later = || {
             Failure::new(
                 Class::Transient,
