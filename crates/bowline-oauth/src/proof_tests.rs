@@ -11,11 +11,12 @@ mod record;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bowline_testbed::emulator::Family;
+use bowline_testbed::emulator::{Family, Run};
+use futures::{StreamExt, stream};
 
 use self::bench::{Bench, COLUMNS, Cell};
 use crate::catalog::entries;
-use crate::catalog::proof::EntryProofs;
+use crate::catalog::proof::{EntryProofs, ProvedRun};
 
 /// Entries without a provider of their own: the server that they run against, and the file with the tests.
 const SERVERS: &[(&str, &str, &str)] = &[
@@ -44,32 +45,54 @@ fn row(label: &str, cells: &[impl AsRef<str>]) -> String {
     format!("{label:<60} {}", cells.join(" "))
 }
 
+/// What one run of a family came to.
+struct Proven {
+    row: String,
+    notes: Vec<String>,
+    flaws: Vec<String>,
+    record: ProvedRun,
+    believed: Vec<String>,
+}
+
+async fn prove(name: &str, family: &Family, run: &Run) -> Proven {
+    let mut bench = Bench::of(name, run).await;
+    let (label, mut cells, mut parts) = (bench.row(), Vec::new(), Vec::new());
+    let (mut notes, mut flaws) = (Vec::new(), Vec::new());
+    for column in COLUMNS {
+        let cell = bench.prove(column).await;
+        cells.push(cell.to_string());
+        parts.push(record::part(column, &cell));
+        match cell {
+            Cell::Proved(_) => {}
+            Cell::Impossible(why) => notes.push(format!("{}, {column}: {why}", run.entry)),
+            Cell::Failed(_, all) => {
+                flaws.extend(all.iter().map(|flaw| format!("{label}, {column}: {flaw}")));
+            }
+        }
+    }
+    assert!(bench.emulator.strangers().is_empty(), "{label}: {:?}", bench.emulator.strangers());
+    let believed = family.believed(&run.app).into_iter().collect();
+    Proven { row: row(&label, &cells), notes, flaws, record: bench.recorded(parts), believed }
+}
+
 #[tokio::test]
 async fn every_entry_does_with_its_provider_what_the_provider_documents() {
+    let families = Family::all().unwrap();
+    let runs = || {
+        families.iter().flat_map(|(name, family)| family.proves.iter().map(move |run| (name, family, run)))
+    };
+    // Most of the time is spent waiting for answers that never end.
+    let proving = runs().map(|(name, family, run)| prove(name, family, run));
+    let proven: Vec<_> = stream::iter(proving).buffered(8).collect().await;
     let (mut rows, mut notes, mut flaws) = (vec![row("entry", &COLUMNS)], BTreeSet::new(), Vec::new());
     let mut proofs = EntryProofs::new();
-    for (name, family) in Family::all().unwrap() {
-        for run in &family.proves {
-            let mut bench = Bench::of(&name, run).await;
-            let (label, mut cells, mut parts) = (bench.row(), Vec::new(), Vec::new());
-            for column in COLUMNS {
-                let cell = bench.prove(column).await;
-                cells.push(cell.to_string());
-                parts.push(record::part(column, &cell));
-                match cell {
-                    Cell::Proved(_) => {}
-                    Cell::Impossible(why) => notes.extend([format!("{}, {column}: {why}", run.entry)]),
-                    Cell::Failed(_, all) => {
-                        flaws.extend(all.iter().map(|flaw| format!("{label}, {column}: {flaw}")));
-                    }
-                }
-            }
-            rows.push(row(&label, &cells));
-            let proof = proofs.entry(run.entry.clone()).or_default();
-            proof.runs.push(bench.recorded(parts));
-            proof.believed.extend(family.believed(&run.app));
-            assert!(bench.emulator.strangers().is_empty(), "{label}: {:?}", bench.emulator.strangers());
-        }
+    for ((_, _, run), proven) in runs().zip(proven) {
+        rows.push(proven.row);
+        notes.extend(proven.notes);
+        flaws.extend(proven.flaws);
+        let proof = proofs.entry(run.entry.clone()).or_default();
+        proof.runs.push(proven.record);
+        proof.believed.extend(proven.believed);
     }
     let notes: Vec<_> = notes.into_iter().collect();
     println!("{}\n\nn/a\n{}\n\nFAILED\n{}", rows.join("\n"), notes.join("\n"), flaws.join("\n"));
