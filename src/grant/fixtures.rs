@@ -373,6 +373,15 @@ pub(crate) fn target(entry: &str) -> Arc<Target> {
     Arc::new(Target::new(description, spec, None, Arc::new(Offline::default())))
 }
 
+/// An entry as a provider object with these further fields describes it.
+pub(crate) fn described(entry: &str, more: &Value) -> catalog::Description {
+    let mut spec = json!({"type": entry});
+    spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    let spec = serde_json::from_value(spec).unwrap();
+    let entry = catalog::resolve::entry_of(&spec).unwrap();
+    catalog::resolve(&entry, &spec, "p", &BTreeMap::new()).unwrap()
+}
+
 /// The same with an app of ours, and its endpoints for tokens and revocations at this address of the machine.
 pub(crate) fn target_at(entry: &str, endpoint: &str) -> Arc<Target> {
     target_with(entry, &json!({"token": endpoint, "revocation": endpoint}))

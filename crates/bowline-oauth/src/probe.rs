@@ -124,8 +124,8 @@ pub async fn credential(
     credential: &KeyOrPassword,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    match key::verify(http, description, credential, now).await? {
-        KeyVerdict::Good(_) | KeyVerdict::Alive | KeyVerdict::Unverified => Ok(()),
+    match key::check(http, description, credential, now).await? {
+        KeyVerdict::Good(_) | KeyVerdict::Alive(_) | KeyVerdict::Unverified => Ok(()),
         KeyVerdict::Bad => Err(classify::key_not_honored()),
     }
 }
@@ -229,7 +229,7 @@ mod tests {
         let entry = crate::catalog::get("generic-api-key").unwrap();
         let description = crate::catalog::resolve(entry, &spec, "p", &[].into()).unwrap();
         assert_eq!(key_probe(&description).unwrap().1.as_str(), "https://api.example.com/me");
-        let key = KeyOrPassword::key("k", None).unwrap();
+        let key = KeyOrPassword::key("k", &key::KeyValues::new(), description.key.as_ref()).unwrap();
         for (status, expected) in [(200, None), (403, None), (401, Some(true)), (500, Some(false))] {
             let script = Script::of(status, "{}");
             let checked = credential(&script, &description, &key, NOW).await;

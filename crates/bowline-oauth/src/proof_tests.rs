@@ -5,7 +5,10 @@
 
 mod bench;
 mod columns;
+mod keys;
 mod machines;
+mod meaning;
+mod probes;
 mod record;
 
 use std::collections::BTreeSet;

@@ -270,6 +270,18 @@ pub(crate) fn sensitive(value: &str, name: &str) -> Result<HeaderValue, RequestE
     Ok(value)
 }
 
+/// Adds a parameter with a secret to the address of a request. Nothing shows that address.
+pub(crate) fn add_to_query(
+    request: &mut Request,
+    name: &str,
+    value: &SecretString,
+) -> Result<(), RequestError> {
+    let mut url = Url::parse(&request.uri().to_string()).map_err(|_| RequestError::Unbuildable)?;
+    url.query_pairs_mut().append_pair(name, value.expose_secret());
+    *request.uri_mut() = url.as_str().parse().map_err(|_| RequestError::Unbuildable)?;
+    Ok(())
+}
+
 /// Puts a bearer token on a request (RFC 6750 §2.1).
 pub(crate) fn bear(request: &mut Request, token: &SecretString) -> Result<(), RequestError> {
     authorize(request, &format!("Bearer {}", token.expose_secret()))

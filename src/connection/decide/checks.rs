@@ -14,7 +14,7 @@ use super::verdict::ConditionVerdict;
 use super::{awaiting, consent};
 use crate::connection::observed::{EndingView, ObservedConnection, RecordState};
 use crate::grant::target::{ScopeComparison, Target};
-use crate::vault::{Grant, Mismatch};
+use crate::vault::{Credential, Grant, Mismatch};
 use crate::world::{ProviderUse, UnusableProvider};
 
 type Check = fn(&Input) -> Option<ConditionVerdict>;
@@ -30,6 +30,7 @@ const CHECKS: &[Check] = &[
     answer_unstored,
     record_unusable,
     ruled_out,
+    key_expired,
     consent_outdated,
     unconfirmed,
     scopes_missing,
@@ -134,6 +135,14 @@ fn answer_unstored(input: &Input) -> Option<ConditionVerdict> {
 fn ruled_out(input: &Input) -> Option<ConditionVerdict> {
     let ruling = input.history.ruling.as_ref()?;
     Some(input.verdict(ruling.reason.known()?, ruling.message.as_str()))
+}
+
+/// Whoever provided a key knew when it expires, or the provider said so: nobody has to be asked again.
+fn key_expired(input: &Input) -> Option<ConditionVerdict> {
+    let grant = input.observed.record.grant()?;
+    let is_key = matches!(grant.credential, Credential::ApiKey { .. } | Credential::Basic { .. });
+    let at = grant.expires_at.filter(|at| is_key && *at <= input.now)?;
+    Some(input.verdict(Reason::GrantExpired, format!("It expired at {at}.")))
 }
 
 fn outcome_unknown(input: &Input) -> Option<ConditionVerdict> {

@@ -84,17 +84,30 @@ async fn judge(engine: &Engine, job: &Job, app: Option<&App>, candidate: &mut Op
 async fn try_key(engine: &Engine, job: &Job, candidate: &mut Opened) -> Judgement {
     let Engine { records, gate, .. } = engine;
     let _permit = gate.admit(job).await.map_err(|_| not_admitted())?;
-    let Some(credential) = key_credential(job, &candidate.grant.credential)? else { return Ok(()) };
+    let Some(credential) = key_credential(job, &candidate.grant)? else { return Ok(()) };
     let verify = key::verify(job.target.http(), job.target.description(), &credential, records.clock.now());
     match gate.timed(Operation::Key, verify).await {
-        Ok(key::KeyVerdict::Good(account)) => {
-            account_fits(engine, job, &mut candidate.grant, account.map(from_catalog))
+        Ok(key::KeyVerdict::Good(facts)) => {
+            let account = learn(&mut candidate.grant, facts);
+            account_fits(engine, job, &mut candidate.grant, account)
         }
         // Keys are rotated by their owners, and few providers say whose a key is: no account does not mean another account.
-        Ok(key::KeyVerdict::Alive | key::KeyVerdict::Unverified) => Ok(()),
+        Ok(key::KeyVerdict::Alive(facts)) => {
+            learn(&mut candidate.grant, facts);
+            Ok(())
+        }
+        Ok(key::KeyVerdict::Unverified) => Ok(()),
         Ok(key::KeyVerdict::Bad) => Err(refused("it is not valid there.")),
         Err(failure) => refused_or_later(&gate.failed(job, failure, None)),
     }
+}
+
+/// Keeps what the provider says of a key; returns its account. A time that the provider says counts more than one that was
+/// imported with the key.
+fn learn(grant: &mut Grant, facts: key::KeyFacts) -> Option<Account> {
+    grant.expires_at = facts.expires_at.or(grant.expires_at);
+    publish(grant, facts.extras);
+    facts.account.map(from_catalog)
 }
 
 /// Refuses the present candidate: a part of the answer is too large to be kept.
@@ -329,13 +342,12 @@ fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
 }
 
 /// A key or password as it is sent, checked as far as that needs no request. `None` for tokens.
-pub(crate) fn key_credential(
-    job: &Job,
-    credential: &Credential,
-) -> Result<Option<key::KeyOrPassword>, IntakeError> {
-    let pattern = job.target.description().key.as_ref().and_then(|key| key.pattern.as_ref());
-    Ok(match credential {
-        Credential::ApiKey { api_key } => Some(key::KeyOrPassword::key(api_key.expose_secret(), pattern)?),
+pub(crate) fn key_credential(job: &Job, grant: &Grant) -> Result<Option<key::KeyOrPassword>, IntakeError> {
+    let usage = job.target.description().key.as_ref();
+    Ok(match &grant.credential {
+        Credential::ApiKey { api_key } => {
+            Some(key::KeyOrPassword::key(api_key.expose_secret(), &grant.published_extras, usage)?)
+        }
         Credential::Basic { username, password } => {
             Some(key::KeyOrPassword::password(username, password.expose_secret())?)
         }

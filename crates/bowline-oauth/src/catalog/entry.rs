@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::calls::{ApiCall, Identity, KeyUsage, Probe, Revoke};
+use super::calls::{ApiCall, Identity, Probe, Revoke};
 use super::errors::ErrorTable;
 use super::issued_key::{IssuedKeyFlaw, IssuedKeyRules};
+use super::key_usage::KeyUsage;
 use super::look::{Color, Confidence, Group, Setup};
 use super::merge::merge;
 use super::parameter::Parameter;
@@ -162,13 +163,14 @@ pub struct ThirdParty<U> {
     /// Scopes.
     pub scopes: ScopeRules,
     /// Further values to publish beside the token, key of the Secret → path. A path begins with where the value comes from:
-    /// `/answer` (the token answer), `/callback` (the parameters of the callback), `/userInfo` or `/call` (the answer to
-    /// `publishCall`). None of them may be secret beyond the token. Templates have them as `extras`.
+    /// `/answer` (the token answer), `/callback` (the parameters of the callback), `/userInfo`, `/check` (the answer to a key's
+    /// check) or `/call` (the answer to `publishCall`). None of them may be secret beyond the token. Templates have them as
+    /// `extras`.
     pub(crate) publish: BTreeMap<String, Pointer>,
     /// Further values to publish that are known beforehand, key of the Secret → text. One whose placeholder has no value is left
     /// out.
     pub(crate) publish_text: BTreeMap<String, String>,
-    /// A call besides the user info whose answer has values to publish. Absent means none.
+    /// A call besides the user info, or a key's check, whose answer has values to publish. Absent means none.
     pub(crate) publish_call: Option<ApiCall<U>>,
     /// What a grant is like.
     pub grant: GrantLifecycle,
@@ -251,6 +253,7 @@ pub(crate) enum PublishedFrom {
     Answer,
     Callback,
     UserInfo,
+    Check,
     Call,
 }
 
@@ -260,6 +263,7 @@ impl PublishedFrom {
             "answer" => Some(Self::Answer),
             "callback" => Some(Self::Callback),
             "userInfo" => Some(Self::UserInfo),
+            "check" => Some(Self::Check),
             "call" => Some(Self::Call),
             _ => None,
         }
@@ -292,18 +296,6 @@ impl<U> ThirdParty<U> {
         self.publish.values().filter(is_there).filter_map(Pointer::second_name).collect()
     }
 }
-
-/// Where an entry has parameters of requests, and claims, whose values may have placeholders.
-pub(super) const PARAMETERS: [&str; 5] = [
-    "/authorize/params",
-    "/device/params",
-    "/tokenRequest/params",
-    "/tokenRequest/assertion/claims",
-    "/publishText",
-];
-
-/// Where an entry has the audience of tokens that are exchanged, which may have placeholders.
-pub(super) const SUBJECT_AUDIENCE: &str = "/tokenRequest/subject/audience";
 
 /// Addresses of a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

@@ -179,10 +179,15 @@ impl ErrorTable {
             .find_map(|code| self.class_of(operation, &code).map(|class| self.finding(class, Some(code))))
     }
 
+    /// The meaning of an API's answer by `api`, and by nothing else. `None` if no rule fits.
+    pub(crate) fn api_rule(&self, status: u16, headers: &HeaderMap, body: Option<&Value>) -> Option<Finding> {
+        let paths = if self.api_code.is_empty() { &self.code } else { &self.api_code };
+        self.by_rule(&self.api, &[paths], status, headers, body)
+    }
+
     /// The meaning of an API's answer to a live token or key. `None` for a success or an unknown failure.
     pub(crate) fn api(&self, status: u16, headers: &HeaderMap, body: Option<&Value>) -> Option<Finding> {
-        let paths = if self.api_code.is_empty() { &self.code } else { &self.api_code };
-        if let Some(found) = self.by_rule(&self.api, &[paths], status, headers, body) {
+        if let Some(found) = self.api_rule(status, headers, body) {
             return Some(found);
         }
         let class = match status {

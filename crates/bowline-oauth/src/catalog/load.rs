@@ -11,6 +11,7 @@ use super::calls::{IdentitySource, Probe};
 use super::entry::{CatalogEntry, Misfit, PublishedFrom};
 use super::files::{DEFAULTS, FILES};
 use super::issued_key::IssuedKeyFlaw;
+use super::key_usage::KeyUsageFlaw;
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::protocol::Encoding;
@@ -68,6 +69,9 @@ pub(crate) enum EntryFlaw {
     /// There is no call to read it from.
     #[error("publish.{0} is read in the answer to a call, so publishCall.url is needed")]
     CallNotStated(String),
+    /// Keys are not checked.
+    #[error("publish.{0} is read in the answer to a key's check, so key.validate is needed")]
+    CheckNotStated(String),
     /// It is a code or a state, or is read as it is.
     #[error("publish.{0} is a part of the callback that is not published")]
     SecretOfCallback(String),
@@ -76,6 +80,8 @@ pub(crate) enum EntryFlaw {
     BadKey(String),
     #[error(transparent)]
     IssuedKey(#[from] IssuedKeyFlaw),
+    #[error(transparent)]
+    Key(#[from] KeyUsageFlaw),
     #[error("probe.every: from 10s to 168h")]
     ProbeInterval,
     #[error("scopes.parts: tokenRequest.encoding must be JSON")]
@@ -198,6 +204,8 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     }
     check_headers(entry)?;
     entry.check_issued_key()?;
+    let is_free = |name: &str| is_free_key(name) && !entry.publish.contains_key(name);
+    entry.key.as_ref().map_or(Ok(()), |key| key.check(is_free))?;
     entry.webhook.as_ref().map_or(Ok(()), check_webhook)?;
     entry.parameters.iter().try_for_each(|(name, parameter)| {
         let in_address = in_addresses.contains(&name.as_str());
@@ -233,6 +241,9 @@ fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
         }
         Some(PublishedFrom::UserInfo) if !sources.contains(&IdentitySource::Call) => {
             Err(EntryFlaw::UserInfoNotAsked(key.clone()))
+        }
+        Some(PublishedFrom::Check) if entry.key.as_ref().is_none_or(|key| key.validate.is_none()) => {
+            Err(EntryFlaw::CheckNotStated(key.clone()))
         }
         Some(PublishedFrom::Call) if entry.publish_call.as_ref().is_none_or(|call| call.url.is_none()) => {
             Err(EntryFlaw::CallNotStated(key.clone()))

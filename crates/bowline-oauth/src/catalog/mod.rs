@@ -10,6 +10,7 @@ pub(crate) mod entry;
 pub mod errors;
 mod files;
 pub mod issued_key;
+pub mod key_usage;
 pub(crate) mod load;
 pub mod look;
 mod merge;

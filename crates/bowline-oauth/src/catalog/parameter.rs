@@ -97,6 +97,8 @@ pub(crate) enum Setting {
     KeyHeader,
     /// Word before a key in its header.
     KeyScheme,
+    /// Parameter of the query that carries a key instead.
+    KeyQuery,
     /// Address at which a key is checked.
     #[serde(rename = "ValidateURL")]
     ValidateUrl,

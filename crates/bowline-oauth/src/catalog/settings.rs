@@ -48,6 +48,7 @@ fn overlay(setting: Setting, value: &str) -> Value {
         }
         Setting::KeyHeader => json!({"key": {"header": value}}),
         Setting::KeyScheme => json!({"key": {"scheme": (value != "none").then_some(value)}}),
+        Setting::KeyQuery => json!({"key": {"query": value}}),
         Setting::KeyPrefix => json!({"issuedKey": {"prefix": value}}),
         Setting::KeyOverlap => json!({"issuedKey": {"overlap": value}}),
         Setting::KeyLifetime => json!({"issuedKey": {"lifetime": value}}),

@@ -27,8 +27,8 @@ use crate::revoke::{self, Revocation, Tokens};
 
 pub(super) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 const BACK: &str = "https://bowline.example.com/callback/provider";
-pub(super) const COLUMNS: [&str; 7] =
-    ["connect", "account", "extras", "refresh", "refusals", "spoiled answers", "revocation"];
+pub(super) const COLUMNS: [&str; 8] =
+    ["connect", "account", "extras", "refresh", "refusals", "spoiled answers", "probe", "revocation"];
 
 /// What came of one column for one run.
 pub(super) enum Cell {

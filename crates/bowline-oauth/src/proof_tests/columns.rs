@@ -1,7 +1,6 @@
 //! What each column of the table claims.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
 use bowline_api::provider::Rotation;
@@ -9,6 +8,7 @@ use bowline_testbed::emulator::{Operation, Refusal, Renewal, Spoil};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::bench::{Bench, Cell, Connected, NOW, claim};
+use super::meaning::{Meaning, named};
 use crate::answer::Lifetime;
 use crate::app::WhichSecret;
 use crate::callback::declined;
@@ -17,6 +17,7 @@ use crate::catalog::errors::Class;
 use crate::catalog::protocol::ProviderAccount;
 use crate::http::Sent;
 use crate::identity;
+use crate::probe::token_probes;
 use crate::refresh::refresh;
 use crate::revoke::Revocation;
 
@@ -161,36 +162,13 @@ impl Bench {
     }
 }
 
-/// What an answer means.
-#[derive(PartialEq)]
-struct Meaning {
-    /// A class, or that a revocation found nothing.
-    what: String,
-    revoked: bool,
-    waits: Option<u64>,
-}
-
-impl Meaning {
-    fn of(what: String) -> Self {
-        Self { what, revoked: false, waits: None }
-    }
-}
-
-impl fmt::Display for Meaning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, revoked, waits } = self;
-        f.write_str(what)?;
-        if *revoked {
-            f.write_str(", revoked")?;
-        }
-        waits.map_or(Ok(()), |seconds| write!(f, ", for {seconds} s"))
-    }
-}
-
 /// Refusals and what else goes wrong.
 impl Bench {
     /// Whether the entry makes such a request, so that its refusals can be seen.
     pub(super) fn asks(&self, operation: Operation) -> bool {
+        if self.is_about_keys() {
+            return operation == Operation::Account;
+        }
         match operation {
             Operation::Refresh => self.renewal().is_some(),
             Operation::Account => self.description.identity_url().is_some(),
@@ -264,7 +242,7 @@ impl Bench {
     }
 
     /// Classes of the entry's error table that no refusal shows, without a reason, or in spite of one.
-    fn untested(&self, seen: &BTreeSet<(Operation, String)>) -> Vec<String> {
+    pub(super) fn untested(&self, seen: &BTreeSet<(Operation, String)>) -> Vec<String> {
         let errors = &self.description.errors;
         let tokens = self.token_classes().into_iter().map(|class| ("token", class));
         let api = errors.api.iter().map(|rule| ("api", rule.class));
@@ -363,6 +341,7 @@ impl Bench {
         let is_possible = match column {
             "extras" => !connected.extras.is_empty(),
             "refresh" => connected.answer.refresh_token.is_some(),
+            "probe" => !token_probes(&self.description).is_empty(),
             "revocation" => {
                 !matches!(self.revoke(&connected).await, Ok(Revocation::Unsupported { by_hand: Some(_) }))
             }
@@ -372,6 +351,9 @@ impl Bench {
     }
 
     pub(super) async fn prove(&mut self, column: &str) -> Cell {
+        if self.is_about_keys() {
+            return self.prove_of_keys(column).await;
+        }
         if let Some(reason) = self.lacks(column) {
             let reason = reason.clone();
             return match self.prove_impossible(column).await {
@@ -386,12 +368,8 @@ impl Bench {
             "refresh" => Cell::yes(self.prove_refresh().await),
             "refusals" => self.prove_refusals().await,
             "spoiled answers" => self.prove_spoiled_answers().await,
+            "probe" => self.prove_probe().await,
             _ => Cell::yes(self.prove_revocation().await),
         }
     }
-}
-
-/// A class in the words of the catalogue.
-fn named(class: Class) -> String {
-    serde_json::to_value(class).unwrap().as_str().unwrap().to_owned()
 }

@@ -96,6 +96,9 @@ impl Bench {
     /// The classes of the table for token answers that a refusal can show.
     pub(super) fn token_classes(&self) -> Vec<Class> {
         let errors = &self.description.errors;
+        if self.is_about_keys() {
+            return Vec::new();
+        }
         if !self.mints() {
             return errors.token.values().copied().collect();
         }

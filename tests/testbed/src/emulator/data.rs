@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::bearing::Bearing;
+use super::claims::{Refusal, Run};
 use super::consent::{AuthorizePage, IdToken};
 use super::machine::MintEndpoint;
 
@@ -63,8 +65,8 @@ pub struct Family {
     /// How scopes are written.
     #[serde(default)]
     pub(super) scopes: ScopeHabits,
-    pub(super) authorize: AuthorizePage,
-    pub(super) token: TokenEndpoint,
+    pub(super) authorize: Option<AuthorizePage>,
+    pub(super) token: Option<TokenEndpoint>,
     /// Where tokens are minted.
     #[serde(default)]
     pub(super) mints: Vec<MintEndpoint>,
@@ -94,7 +96,7 @@ pub struct Family {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmulatedApp {
-    /// Client id.
+    /// Client id; of keys that people create there, the name of their kind.
     pub client_id: String,
     /// Client secret; none for a public client.
     pub client_secret: Option<String>,
@@ -103,6 +105,12 @@ pub struct EmulatedApp {
     signs: bool,
     pub(super) access: AccessTokens,
     pub(super) refresh: Option<RefreshTokens>,
+    /// How its tokens or keys are sent to the API.
+    #[serde(default)]
+    pub(super) bearing: Bearing,
+    /// What people have of a key that they created, by name; `{token}` is what works. Absent: `api_key` alone.
+    #[serde(default)]
+    pub(super) provides: BTreeMap<String, String>,
     /// What a revocation ends.
     pub(super) revocation: Option<Extent>,
     /// Further values of its grants.
@@ -140,6 +148,8 @@ impl EmulatedApp {
 pub(super) struct AccessTokens {
     /// What tokens begin with; with placeholders of the grant.
     pub prefix: String,
+    #[serde(default)]
+    pub digits: usize, // that follow at least
     pub lifetime: Option<u32>,
     /// How many of one grant work at once: one more ends the oldest.
     pub most: Option<usize>,
@@ -319,61 +329,4 @@ pub(super) struct Reply {
 
 fn ok() -> u16 {
     200
-}
-
-/// A documented refusal.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Refusal {
-    /// Where it can come.
-    pub on: Vec<Operation>,
-    /// What it means, in the words of the catalogue; on a revocation also `gone`.
-    pub class: String,
-    /// It proves that somebody withdrew the grant.
-    #[serde(default)]
-    pub revoked: bool,
-    /// Seconds to wait at least, as the answer says or as is documented for it.
-    pub waits: Option<u64>,
-    /// HTTP status, if it is not the shape's.
-    pub status: Option<u16>,
-    /// Further headers.
-    #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    /// Values for the shape.
-    #[serde(default)]
-    pub values: Map<String, Value>,
-    /// The body, if it is not the shape's.
-    pub body: Option<Value>,
-    /// Where it is documented. Absent: where the family's refusals are.
-    pub source: Option<String>,
-    /// No document says so.
-    #[serde(default)]
-    pub believed: bool,
-}
-
-/// One thing to prove: an entry of the catalogue, with an app and parameters.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Run {
-    /// Name of the entry.
-    pub entry: String,
-    /// Which app.
-    pub app: String,
-    /// Parameters of the provider object.
-    #[serde(default)]
-    pub parameters: BTreeMap<String, String>,
-    /// What a connection requests. Empty: what it does without saying.
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    /// Who consents. Empty: every account of the family.
-    #[serde(default)]
-    pub accounts: Vec<String>,
-    /// The account that must come out, part by part: `id`, `name`, `email`.
-    pub account: BTreeMap<String, String>,
-    /// The values beside the token that must come out.
-    #[serde(default)]
-    pub extras: BTreeMap<String, String>,
-    /// As in [`Family::lacks`], for this run.
-    #[serde(default)]
-    pub lacks: BTreeMap<String, String>,
 }

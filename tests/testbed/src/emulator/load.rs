@@ -55,7 +55,7 @@ impl Family {
     fn missing(&self) -> Option<String> {
         let said = self.says.values().filter(|name| !self.refusals.contains_key(*name));
         let said = said.map(|name| format!("refusal {name}"));
-        let replies = self.token.exchange.iter().chain(&self.token.refresh);
+        let replies = self.token.iter().flat_map(|token| token.exchange.iter().chain(&token.refresh));
         let replies = replies.chain(self.mints.iter().flat_map(|mint| &mint.replies));
         let replies = replies.chain(self.account.iter().flat_map(|call| &call.replies));
         let mut replies = replies.chain(self.revoke.iter().map(|revoke| &revoke.reply));
@@ -82,13 +82,15 @@ impl Family {
         let replies = |operation: &'static str, replies: &[Reply]| {
             replies.iter().any(|reply| reply.believed).then(|| format!("the answer to {operation}"))
         };
+        let (codes, refreshes) =
+            self.token.as_ref().map_or((&[][..], &[][..]), |token| (&token.exchange, &token.refresh));
         let account: Vec<_> = self.account.iter().flat_map(|call| call.replies.clone()).collect();
         let revoke: Vec<_> = self.revoke.iter().map(|revoke| revoke.reply.clone()).collect();
         let minted: Vec<_> = self.mints.iter().flat_map(|mint| mint.replies.clone()).collect();
         let refusals = self.refusals.iter().filter(|(_, refusal)| refusal.believed);
         app.into_iter()
-            .chain(replies("a code", &self.token.exchange))
-            .chain(replies("a refresh", &self.token.refresh))
+            .chain(replies("a code", codes))
+            .chain(replies("a refresh", refreshes))
             .chain(replies("a request to mint", &minted))
             .chain(replies("the call for the account", &account))
             .chain(replies("a revocation", &revoke))

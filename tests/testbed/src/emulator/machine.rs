@@ -6,9 +6,9 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::asked::{Asked, Wrong};
 use super::book::Consent;
-use super::data::{EmulatedApp, Reply, Takes, Values, Violation};
+use super::data::{EmulatedApp, Operation, Reply, Takes, Values, Violation};
 use super::stage::{Play, Stage, Turn};
-use super::template::{as_text, fill};
+use super::template::{as_text, bindings, fill};
 use crate::jws::{VerifiedJwt, VerifyingKey};
 
 /// The key of all apps that sign. It is published here, and opens nothing.
@@ -109,6 +109,23 @@ impl AssertionHabit {
 }
 
 impl Stage {
+    /// A request to mint a token, if this is one.
+    pub(super) fn minting<'a>(&'a self, asked: &'a Asked, line: &str) -> Option<Turn<'a>> {
+        let mut minting = self.data.mints.iter().filter(|mint| mint.is_asked(asked));
+        minting.find_map(|mint| {
+            Some(Turn {
+                asked,
+                operation: Operation::Mint,
+                takes: &mint.takes,
+                replies: &mint.replies,
+                revoke: None,
+                mint: Some(mint),
+                bound: bindings(&mint.at, line)?,
+                as_other: false,
+            })
+        })
+    }
+
     pub(super) fn mint(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
         let (asked, endpoint) = (turn.asked, turn.mint);
         let endpoint = endpoint.ok_or_else(|| Violation::Request.because("nothing is minted"))?;

@@ -13,7 +13,9 @@
 
 mod answer;
 mod asked;
+mod bearing;
 mod book;
+mod claims;
 mod consent;
 mod data;
 mod load;
@@ -40,7 +42,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 pub use answer::Spoil;
-pub use data::{EmulatedApp, Family, Operation, Refusal, Renewal, Run};
+pub use claims::{Refusal, Run};
+pub use data::{EmulatedApp, Family, Operation, Renewal};
 pub use load::{DataError, DataFlaw};
 pub use machine::TEST_KEY;
 
@@ -157,6 +160,30 @@ impl FamilyHandle {
     /// Who consents from now on.
     pub fn consent_as(&self, account: &str) {
         account.clone_into(&mut self.0.lock().account);
+    }
+
+    /// A person creates a key of this kind, which is an app of the data, at the provider: what they then have, by name. `None` if
+    /// there is no such kind.
+    pub fn create_key(&self, app: &str, account: &str) -> Option<BTreeMap<String, String>> {
+        let app = self.data().apps.get(app)?;
+        let mut values = app.values.clone();
+        values.insert("token".to_owned(), self.0.lock().book.create(app, account).into());
+        let named = app.provides.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let alone = app.provides.is_empty().then_some(("api_key", "{token}"));
+        let filled = |(name, text): (&str, &str)| {
+            Some((name.to_owned(), template::as_text(&template::fill(&text.into(), &values)?)))
+        };
+        named.chain(alone).map(filled).collect()
+    }
+
+    /// The keys that a person has stop working.
+    pub fn end_key(&self, given: &BTreeMap<String, String>) {
+        given.values().for_each(|text| self.end(text));
+    }
+
+    /// An access token or key stops working.
+    pub fn end(&self, text: &str) {
+        self.0.lock().book.revoke(text, data::Extent::Token);
     }
 
     /// The most that is granted from now on; `None`: all that is requested.

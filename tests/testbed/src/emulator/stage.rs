@@ -44,13 +44,13 @@ pub(super) struct Turn<'a> {
     /// What is answered when all is well.
     pub replies: &'a [Reply],
     /// For a revocation.
-    revoke: Option<&'a RevokeEndpoint>,
+    pub revoke: Option<&'a RevokeEndpoint>,
     /// For a token that is minted.
     pub mint: Option<&'a MintEndpoint>,
     /// The values of placeholders in the address.
     pub bound: Values,
     /// Answer with the values of another account.
-    as_other: bool,
+    pub as_other: bool,
 }
 
 /// Removes the first of a list that is for this operation.
@@ -104,48 +104,30 @@ impl Stage {
         let address = &asked.url[url::Position::BeforeScheme..url::Position::AfterPath];
         let line = format!("{} {address}", asked.method);
         let Family { authorize, token, account, revoke, .. } = &self.data;
-        let (granted, replies) = match asked.text("grant_type") {
-            Some("refresh_token") => (Operation::Refresh, &token.refresh),
-            _ => (Operation::Exchange, &token.exchange),
-        };
-        let page = (&authorize.at, Operation::Authorize, &authorize.takes, [].as_slice(), None);
-        let token_at = token.refresh_at.as_ref().filter(|_| granted == Operation::Refresh);
-        let tokens = (token_at.unwrap_or(&token.at), granted, &token.takes, replies.as_slice(), None);
+        let is_refresh = asked.text("grant_type") == Some("refresh_token");
+        let page = authorize.iter();
+        let page = page.map(|it| (&it.at, Operation::Authorize, &it.takes, [].as_slice(), None));
+        let tokens = token.iter().map(|it| {
+            let at = it.refresh_at.as_ref().filter(|_| is_refresh).unwrap_or(&it.at);
+            let (operation, replies) = if is_refresh {
+                (Operation::Refresh, &it.refresh)
+            } else {
+                (Operation::Exchange, &it.exchange)
+            };
+            (at, operation, &it.takes, replies.as_slice(), None)
+        });
         let calls = account.iter();
         let calls =
             calls.map(|call| (&call.at, Operation::Account, &call.takes, call.replies.as_slice(), None));
         let revoke = revoke.iter();
         let revoke =
             revoke.map(|it| (&it.at, Operation::Revoke, &it.takes, slice::from_ref(&it.reply), Some(it)));
-        let mut minting = self.data.mints.iter().filter(|mint| mint.is_asked(asked));
-        let minting = minting.find_map(|mint| Some((mint, bindings(&mint.at, &line)?)));
-        if let Some((mint, bound)) = minting {
-            let (takes, replies) = (&mint.takes, mint.replies.as_slice());
-            let operation = Operation::Mint;
-            return Some(Turn {
-                asked,
-                operation,
-                takes,
-                replies,
-                revoke: None,
-                mint: Some(mint),
-                bound,
-                as_other: false,
-            });
-        }
-        let mut all = [page, tokens].into_iter().chain(calls).chain(revoke);
-        all.find_map(|(at, operation, takes, replies, revoke)| {
-            Some(Turn {
-                asked,
-                operation,
-                takes,
-                replies,
-                revoke,
-                mint: None,
-                bound: bindings(at, &line)?,
-                as_other: false,
-            })
-        })
+        let mut all = page.chain(tokens).chain(calls).chain(revoke);
+        let turn = |(at, operation, takes, replies, revoke)| {
+            let (bound, as_other) = (bindings(at, &line)?, false);
+            Some(Turn { asked, operation, takes, replies, revoke, mint: None, bound, as_other })
+        };
+        self.minting(asked, &line).or_else(|| all.find_map(turn))
     }
 
     fn act(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
@@ -168,7 +150,9 @@ impl Stage {
 
     /// RFC 6749 §4.1.2. What is wrong with the request itself is told on a page, never by a redirect.
     fn authorize(&self, turn: &Turn<'_>, refusal: Option<&str>, play: &mut Play) -> Result<Answer, Wrong> {
-        let (page, asked) = (&self.data.authorize, turn.asked);
+        let asked = turn.asked;
+        let page =
+            self.data.authorize.as_ref().ok_or_else(|| Violation::Request.because("there is no page"))?;
         let app = asked.text("client_id").and_then(|id| self.data.app_of(id));
         let app = app.ok_or_else(|| Violation::Client.because("it is unknown"))?;
         if asked.text("response_type") != Some("code") {
@@ -223,7 +207,8 @@ impl Stage {
         if turn.asked.text("grant_type") != Some("authorization_code") {
             return Err(Violation::Request.because("the grant type is unknown"));
         }
-        let (grant, issued) = play.book.redeem(&turn.asked.fields, app, self.data.authorize.pkce)?;
+        let pkce = self.data.authorize.as_ref().map_or(PkceHabit::Ignored, |page| page.pkce);
+        let (grant, issued) = play.book.redeem(&turn.asked.fields, app, pkce)?;
         self.tokens(turn, play, grant, &issued)
     }
 
@@ -289,13 +274,33 @@ impl Stage {
     }
 
     fn account(&self, turn: &Turn<'_>, play: &Play) -> Result<Answer, Wrong> {
-        let token = turn.asked.bearer().ok_or_else(|| Violation::Access.because("it is missing"))?;
-        let grant =
-            play.book.holder(token, false).ok_or_else(|| Violation::Access.because("it does not work"))?;
+        let (token, grant) = self.bearer(turn, play)?;
         let consent = play.book.consent(grant);
         let mut values = self.values(consent, turn.as_other);
         values.insert("scope".to_owned(), consent.scopes.join(&self.data.scopes.answered).into());
+        if let Some(ends) = play.book.expires_at(&token).and_then(|at| Timestamp::from_second(at).ok()) {
+            values.insert("expires_at".to_owned(), ends.to_string().into());
+            let spaced = ends.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+            values.insert("expires_at_spaced".to_owned(), spaced.into());
+        }
         reply(turn.replies, &values)
+    }
+
+    /// The live token or key that a request shows in the way of its app, and its grant.
+    fn bearer(&self, turn: &Turn<'_>, play: &Play) -> Result<(String, usize), Wrong> {
+        let shown = |app: &EmulatedApp| {
+            let shown = app.bearing.read(turn.asked)?;
+            let token = as_text(shown.get("token")?);
+            let grant = play.book.holder(&token, false)?;
+            let is_beside =
+                |(name, value): (&String, &Value)| name == "token" || app.values.get(name) == Some(value);
+            let in_path = turn.bound.get("token").is_none_or(|named| *named == token);
+            let fits =
+                play.book.consent(grant).client == app.client_id && shown.iter().all(is_beside) && in_path;
+            fits.then_some((token, grant))
+        };
+        let found = self.data.apps.values().find_map(shown);
+        found.ok_or_else(|| Violation::Access.because("it is missing, or does not work"))
     }
 
     fn revoke(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
