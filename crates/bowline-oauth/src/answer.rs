@@ -235,7 +235,6 @@ pub(crate) fn read(
         extras: extras(description, PublishedFrom::Answer, document, &mut allowance),
         flaws,
     };
-    answer.extras.extend(description.publish_text.clone());
     answer.hide_tokens(root, paths);
     answer.flaws.extend(allowance.into_oversized().into_iter().map(AnswerFlaw::Oversized));
     Some(answer)
@@ -274,7 +273,8 @@ fn extras(
         let value = path.text(document).filter(|value| allowance.keep(AnswerPart::Extra, value).is_some());
         value.map(|value| (key.to_owned(), value))
     });
-    found.collect()
+    let known = description.publish_text.iter().filter(|_| from == PublishedFrom::Answer);
+    found.chain(known.map(|(key, text)| (key.clone(), text.clone()))).collect()
 }
 
 /// Values to publish that a callback's parameters have.

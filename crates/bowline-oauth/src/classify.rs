@@ -233,9 +233,8 @@ fn read(
         Class::Reauth if operation.begins_a_grant() => {
             "the provider does not accept the attempt to connect: begin again"
         }
-        class => words(class),
+        class => finding.as_ref().and_then(|found| found.says.as_deref()).unwrap_or(words(class)),
     };
-    let summary = finding.as_ref().and_then(|found| found.says.as_deref()).unwrap_or(summary);
     let mut failure = Failure::new(class, effect(class, status), summary);
     let named = finding.as_ref().and_then(|found| found.code.clone()).or(code);
     // Where `error` is a flag, it is no code.

@@ -57,15 +57,7 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
             refresh::refresh(&stage, description, &app, &token, &[], now).await.map(|granted| granted.answer)
         }
         Some(method @ (Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange)) => {
-            let (scopes, subject) =
-                (&description.scopes.default, SecretString::from("SERVICE-ACCOUNT-TOKEN"));
-            let with = match method {
-                Method::JwtBearer => MintedWith::Assertion,
-                Method::TokenExchange => MintedWith::Subject(&subject),
-                _ => MintedWith::App,
-            };
-            let minted = mint::mint(&stage, description, &app, with, scopes, now).await;
-            minted.map(|granted| granted.answer)
+            mint(&stage, description, &app, *method, now).await
         }
         Some(Method::IssuedKey) => {
             return "There are no tokens to request: keys are issued here.\n".to_owned();
@@ -97,6 +89,23 @@ fn app(signs: bool) -> App {
         purpose: AppPurpose::default(),
         version: None,
     }
+}
+
+async fn mint(
+    stage: &Stage,
+    description: &Description,
+    app: &App,
+    method: Method,
+    now: Timestamp,
+) -> Result<TokenAnswer, Failure> {
+    let subject = SecretString::from("SERVICE-ACCOUNT-TOKEN");
+    let with = match method {
+        Method::JwtBearer => MintedWith::Assertion,
+        Method::TokenExchange => MintedWith::Subject(&subject),
+        _ => MintedWith::App,
+    };
+    let scopes = &description.scopes.default;
+    mint::mint(stage, description, app, with, scopes, now).await.map(|granted| granted.answer)
 }
 
 async fn consent(

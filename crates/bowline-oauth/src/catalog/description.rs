@@ -123,13 +123,10 @@ impl Description {
         if self.client_auth.len() > 1 && !metadata.client_auth_announced.is_empty() {
             // Not all servers that take secrets announce public clients too.
             let takes_secrets = metadata.client_auth.iter().any(|way| *way != ClientAuth::PrivateKeyJwt);
-            let is_kept = |way: &ClientAuth| match way {
-                ClientAuth::None if takes_secrets => true,
-                // No server announces what is no authentication.
-                ClientAuth::Omitted => true,
-                way => metadata.client_auth.contains(way),
-            };
-            self.core.client_auth.retain(is_kept);
+            // No server announces what is no authentication.
+            let is_kept =
+                |way: &ClientAuth| *way == ClientAuth::Omitted || *way == ClientAuth::None && takes_secrets;
+            self.core.client_auth.retain(|way| is_kept(way) || metadata.client_auth.contains(way));
         }
         if self.scopes.default.is_empty() {
             self.core.scopes.default.clone_from(&metadata.resource_scopes);
