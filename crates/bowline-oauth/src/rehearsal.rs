@@ -27,6 +27,7 @@ use super::network::Network;
 use super::refresh;
 use crate::catalog::Description;
 use crate::catalog::pointer::Pointer;
+use crate::catalog::protocol::Proofs;
 
 /// What the provider is taken to have said.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +48,8 @@ const REDIRECT_URI: &str = "https://PORTAL/callback/PROVIDER";
 pub async fn rehearse(description: &Description, recorded: &Recorded, now: Timestamp) -> String {
     let method = description.methods.first();
     let (mut text, stage) = (String::new(), Stage::new(description, recorded));
-    let app = app(method == Some(&Method::JwtBearer));
+    let with_secret = description.client_auth(Proofs { secret: true, private_key: false });
+    let app = app(method == Some(&Method::JwtBearer) || with_secret.is_none());
     let granted = match method {
         Some(Method::AuthorizationCode | Method::DeviceCode) => {
             consent(&stage, description, &app, &mut text, now).await
