@@ -11,7 +11,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::drafts::{ProviderDraft, merge};
+use crate::drafts::ProviderDraft;
 use crate::looking::{until, words};
 use crate::scene::{Scene, parsed, scene};
 use crate::stage::HOME;
@@ -46,10 +46,9 @@ async fn allow(it: &Scene) {
     it.create(&it.namespace, &binding).await;
 }
 
-fn connection(it: &Scene, owner: &str, more: Value) -> IntegrationConnection {
-    let mut spec = json!({"provider": it.name, "owner": owner, "method": "TokenExchange"});
-    merge(&mut spec, more);
-    parsed(json!({"metadata": {"name": "billing"}, "spec": spec}))
+fn connection(it: &Scene, name: &str, owner: &str) -> IntegrationConnection {
+    let spec = json!({"provider": it.name, "owner": owner, "method": "TokenExchange"});
+    parsed(json!({"metadata": {"name": name}, "spec": spec}))
 }
 
 async fn create(it: &Scene, client: &kube::Client, object: &IntegrationConnection) -> kube::Result<()> {
@@ -64,14 +63,14 @@ async fn the_token_of_the_account_that_owns_a_connection_is_exchanged() {
     provider(&it).await.lifetime(6).apply().await;
     account(&it, "billing").await;
     let owner = format!("system:serviceaccount:{}:billing", it.namespace);
-    create(&it, &it.admin, &connection(&it, &owner, json!({}))).await.expect("a connection");
 
     // Nobody has let the operator do that yet.
-    let status = it.until_reason("billing", "Authorized", "MintFailed").await;
+    create(&it, &it.admin, &connection(&it, "early", &owner)).await.expect("a connection");
+    let status = it.until_reason("early", "Authorized", "MintFailed").await;
     assert!(words(&status, "Authorized").contains("docs/permissions.md"), "{}", words(&status, "Authorized"));
     assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), 0);
     allow(&it).await;
-    it.ask_for_refresh("billing", "now").await;
+    create(&it, &it.admin, &connection(&it, "billing", &owner)).await.expect("a connection");
     it.until_phase("billing", "Active").await;
     let first = it.secret("billing").await;
     it.until_secret("billing", "another token", |keys| keys != &first).await;
@@ -84,9 +83,7 @@ async fn the_token_of_the_account_that_owns_a_connection_is_exchanged() {
     it.change_provider(json!({"spec": {"parameters": {"subject_audience": metadata["issuer"]}}})).await;
     it.until_provider("Ready").await;
     let known = it.realm.ledger().requests_to(Endpoint::Token).count();
-    let mut other = connection(&it, &owner, json!({}));
-    other.metadata.name = Some("other".to_owned());
-    create(&it, &it.admin, &other).await.expect("a connection");
+    create(&it, &it.admin, &connection(&it, "other", &owner)).await.expect("a connection");
     it.until_reason("other", "Authorized", "MintFailed").await;
     assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), known);
 }
@@ -102,11 +99,11 @@ async fn nobody_exchanges_the_token_of_an_account_that_is_not_theirs_to_use() {
     let said = |refused: kube::Result<()>| refused.expect_err("a refusal").to_string();
     // alice may edit in the namespace. The built-in role lets her request tokens there, so she is made to lose that.
     let roles: Api<RoleBinding> = Api::namespaced(it.admin.clone(), &it.namespace);
-    let mine = create(&it, &it.alice, &connection(&it, &owner, json!({}))).await;
+    let mine = create(&it, &it.alice, &connection(&it, "billing", &owner)).await;
     assert!(said(mine).contains("assign-owner"), "she names another owner");
-    let other = create(&it, &it.admin, &connection(&it, foreign, json!({}))).await;
+    let other = create(&it, &it.admin, &connection(&it, "billing", foreign)).await;
     assert!(said(other).contains("of the connection's own namespace"));
-    let person = create(&it, &it.alice, &connection(&it, "alice", json!({}))).await;
+    let person = create(&it, &it.alice, &connection(&it, "billing", "alice")).await;
     assert!(said(person).contains("system:serviceaccount:NAMESPACE:NAME"));
     let subject = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}]);
     let gitops: RoleBinding = parsed(json!({"metadata": {"name": "gitops"},
@@ -116,7 +113,7 @@ async fn nobody_exchanges_the_token_of_an_account_that_is_not_theirs_to_use() {
     let bob = json!({"subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "bob"}]});
     roles.patch("edit", &PatchParams::default(), &Patch::Merge(&bob)).await.unwrap();
     let refused = until("alice lost the role edit", async || {
-        let refused = create(&it, &it.alice, &connection(&it, &owner, json!({}))).await;
+        let refused = create(&it, &it.alice, &connection(&it, "billing", &owner)).await;
         let said = refused.err().map(|error| error.to_string()).unwrap_or_default();
         if said.contains("serviceaccounts/token") { Ok(said) } else { Err(said) }
     })
