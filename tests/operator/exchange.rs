@@ -79,6 +79,8 @@ async fn the_token_of_the_account_that_owns_a_connection_is_exchanged() {
     assert!(asked.all(|request| request.grant_type == Some(GrantType::TokenExchange)));
 
     // With a token for the cluster itself the provider could use the cluster.
+    it.change("billing", json!({"spec": {"suspend": true}})).await;
+    it.until_reason("billing", "TokenFresh", "Suspended").await;
     let metadata = published(&it, "/.well-known/openid-configuration").await;
     it.change_provider(json!({"spec": {"parameters": {"subject_audience": metadata["issuer"]}}})).await;
     it.until_provider("Ready").await;
