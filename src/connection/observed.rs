@@ -99,9 +99,9 @@ impl ObservedConnection {
         self.actor.concluded.iter().filter(|ended| !ended.written).map(|ended| &ended.dismissal)
     }
 
-    /// Whether tokens are minted with the app registration, without a person.
+    /// Whether tokens are minted, without a person.
     pub(crate) fn is_minted(&self, spec: &IntegrationConnectionSpec) -> bool {
-        self.target().is_some_and(|target| target.method(spec) == Method::ClientCredentials)
+        self.target().is_some_and(|target| !target.method(spec).is_a_persons())
     }
 
     /// Whether its keys are issued here.

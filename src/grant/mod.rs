@@ -50,6 +50,7 @@ mod revoke;
 pub(crate) mod schedule;
 mod secrets;
 mod slot;
+mod subject;
 pub(crate) mod target;
 pub(crate) mod work;
 

@@ -58,7 +58,7 @@ pub(crate) enum IntakeError {
     TwoTimes,
     #[error("The value of {key} is not a time: expires_in is in whole seconds, expires_at is RFC 3339.")]
     BadTime { key: &'static str },
-    #[error("This connection gets its tokens from the app registration: there is nothing to import.")]
+    #[error("The tokens of this connection are minted: there is nothing to import.")]
     NothingToImport,
     #[error(
         "The keys of this connection are issued by Bowline, and none is read from a Secret. Use kubectl bowline issue."
@@ -146,7 +146,9 @@ impl Needs {
             Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => {
                 "refresh_token, or access_token; with it expires_in or expires_at, scope"
             }
-            Method::ClientCredentials => "nothing: tokens are minted from the app registration",
+            Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange => {
+                "nothing: its tokens are minted"
+            }
             Method::IssuedKey => "the key key_order, as kubectl bowline issue writes it",
         };
         Self(known.to_owned())

@@ -63,6 +63,10 @@ labels! {
         Exchange = "exchange",
         /// A token for the app itself (RFC 6749 §4.4).
         ClientCredentials = "client_credentials",
+        /// A token for a signed assertion (RFC 7523 §2.1).
+        JwtBearer = "jwt_bearer",
+        /// A token for one of the cluster's (RFC 8693).
+        TokenExchange = "token_exchange",
         Revoke = "revoke",
         /// The metadata of an issuer (RFC 8414).
         Discovery = "discovery",

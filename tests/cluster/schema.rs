@@ -100,6 +100,8 @@ fn owner_rules() -> Vec<Rule> {
             a_connection,
             vec![
                 robots(json!({"method": "ClientCredentials"})),
+                robots(json!({"method": "JwtBearer"})),
+                robots(json!({"method": "TokenExchange"})),
                 robots(json!({"method": "ApiKey", "credentials": credentials()})),
                 robots(json!({"method": "BasicAuth", "credentials": credentials()})),
                 robots(json!({"method": "RefreshToken", "credentials": credentials()})),

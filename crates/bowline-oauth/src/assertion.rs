@@ -1,36 +1,34 @@
 //! Signed assertions (RFC 7521, RFC 7523): our client proves itself with a private key instead of a secret.
 
 use std::fmt;
-use std::time::Duration;
 
 use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use bowline_api::opaque::random_text;
 use k8s_openapi::jiff::Timestamp;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
 };
-use rustls_pki_types::AlgorithmIdentifier;
-use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::alg_id::{ECDSA_P256, ECDSA_P384};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{AlgorithmIdentifier, CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::pem::{self, PemFlaw};
-
-/// How long an assertion is valid: it is used at once.
-const LIVES: Duration = Duration::from_mins(2);
-/// How far it is dated back, for servers whose clock is behind.
-const DATED_BACK: Duration = Duration::from_secs(10);
+use crate::catalog::assertion::{Assertion, RsaSignature};
 
 /// A private key in PEM, with the id under which the provider knows it. `Debug` shows neither.
 #[derive(Clone)]
 pub struct SigningKey {
     pem: SecretString,
     key_id: Option<String>,
+    /// SHA-256 of its certificate (`x5t#S256`, RFC 7515 §4.1.8).
+    thumbprint: Option<String>,
 }
 
 /// A key that cannot sign: what was found, and what is accepted. Repeats nothing of it.
@@ -84,8 +82,33 @@ impl PartialEq for SigningKey {
 impl SigningKey {
     /// A key in PEM: PKCS #8, PKCS #1 or SEC 1.
     pub fn read(pem: &str, key_id: Option<String>) -> Result<Self, NotASigningKey> {
-        let key = Self { pem: pem.into(), key_id };
+        let key = Self { pem: pem.into(), key_id, thumbprint: None };
         key.pair().map(|_| key)
+    }
+
+    /// A new P-256 key that nobody else has.
+    pub(crate) fn generate() -> Result<Self, AssertionError> {
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+        let der = der.map_err(|_| AssertionError::NoRandomness)?;
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            BASE64_STANDARD.encode(der.as_ref())
+        );
+        Ok(Self { pem: pem.into(), key_id: None, thumbprint: None })
+    }
+
+    /// The key with its certificate in PEM, which each assertion names. `None`: it is no certificate, or another key's.
+    pub(crate) fn certified(self, certificate: &str) -> Option<Self> {
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes()).ok()?;
+        let public = match self.pair().ok()? {
+            KeyPair::Rsa(pair) => pair.public().as_ref().to_vec(),
+            KeyPair::Curve(_, pair) => pair.public_key().as_ref().to_vec(),
+            KeyPair::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
+        };
+        // As it is written in a certificate (RFC 5280 §4.1.2.7).
+        let is_its = der.windows(public.len()).any(|part| part == public);
+        let thumbprint = Some(BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&der)));
+        is_its.then_some(Self { thumbprint, ..self })
     }
 
     fn pair(&self) -> Result<KeyPair, NotASigningKey> {
@@ -108,25 +131,28 @@ impl SigningKey {
         pair.ok_or_else(|| pem::unusable(&der).into())
     }
 
-    /// An assertion that authenticates the client at `audience` (RFC 7523 §3), used once.
-    pub(crate) fn of_client(
+    /// An assertion with these claims (RFC 7523 §3), used once. Of a claim that is there twice the last counts.
+    pub(crate) fn assertion<'a>(
         &self,
-        client_id: &str,
-        audience: &str,
+        rules: &Assertion,
+        claims: impl Iterator<Item = (&'a str, &'a str)>,
         now: Timestamp,
     ) -> Result<SecretString, AssertionError> {
         let identifier = random_text().map_err(|_| AssertionError::NoRandomness)?;
-        let issued = now.as_second() - i64::try_from(DATED_BACK.as_secs()).unwrap_or_default();
-        let expires = now.as_second() + i64::try_from(LIVES.as_secs()).unwrap_or_default();
-        let claims = json!({"iss": client_id, "sub": client_id, "aud": audience, "iat": issued, "exp": expires,
-            "jti": identifier.expose_secret()});
-        self.sign(&claims)
+        let now = now.as_second();
+        let mut all: Map<String, Value> =
+            claims.map(|(name, value)| (name.to_owned(), value.into())).collect();
+        all.insert("iat".to_owned(), (now - rules.is_dated_back_by()).into());
+        all.insert("exp".to_owned(), (now + rules.lives()).into());
+        all.insert("jti".to_owned(), identifier.expose_secret().into());
+        self.sign(&Value::Object(all), rules.rsa)
     }
 
     /// A JWT with these claims (RFC 7519, RFC 7515 §3.1).
-    fn sign(&self, claims: &Value) -> Result<SecretString, AssertionError> {
+    fn sign(&self, claims: &Value, rsa: RsaSignature) -> Result<SecretString, AssertionError> {
         let pair = self.pair().map_err(|_| AssertionError::Unsigned)?;
         let algorithm = match &pair {
+            KeyPair::Rsa(_) if rsa == RsaSignature::Ps256 => "PS256",
             KeyPair::Rsa(_) => "RS256",
             KeyPair::Curve(curve, _) => curve.algorithm,
             KeyPair::Ed25519(_) => "EdDSA",
@@ -134,9 +160,10 @@ impl SigningKey {
         let mut header: Map<String, Value> =
             [("alg".to_owned(), algorithm.into()), ("typ".to_owned(), "JWT".into())].into_iter().collect();
         header.extend(self.key_id.clone().map(|id| ("kid".to_owned(), id.into())));
+        header.extend(self.thumbprint.clone().map(|digest| ("x5t#S256".to_owned(), digest.into())));
         let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
         let message = Zeroizing::new(format!("{}.{}", part(&Value::Object(header)), part(claims)));
-        let signature = signature(&pair, message.as_bytes()).ok_or(AssertionError::Unsigned)?;
+        let signature = signature(&pair, rsa, message.as_bytes()).ok_or(AssertionError::Unsigned)?;
         let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
         Ok(SecretString::from(format!("{}.{signature}", *message)))
     }
@@ -172,12 +199,16 @@ fn element(tag: u8, parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new([&[tag], length, &content].concat())
 }
 
-fn signature(pair: &KeyPair, message: &[u8]) -> Option<Vec<u8>> {
+fn signature(pair: &KeyPair, rsa: RsaSignature, message: &[u8]) -> Option<Vec<u8>> {
     let random = SystemRandom::new();
     match pair {
         KeyPair::Rsa(pair) => {
             let mut signature = vec![0; pair.public().modulus_len()];
-            pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).ok()?;
+            let padding: &dyn RsaEncoding = match rsa {
+                RsaSignature::Rs256 => &RSA_PKCS1_SHA256,
+                RsaSignature::Ps256 => &RSA_PSS_SHA256,
+            };
+            pair.sign(padding, &random, message, &mut signature).ok()?;
             Some(signature)
         }
         KeyPair::Curve(_, pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
@@ -188,27 +219,30 @@ fn signature(pair: &KeyPair, message: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
-    use base64::prelude::BASE64_STANDARD;
     use ring::signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, KeyPair as _, RSA_PKCS1_2048_8192_SHA256,
-        UnparsedPublicKey,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+        RSA_PSS_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
     };
-    use rustls_pki_types::pem::PemObject;
+    use serde_json::json;
 
     use super::*;
 
-    fn pem(der: &[u8]) -> String {
+    fn in_pem(der: &[u8]) -> String {
         block("PRIVATE KEY", der)
     }
 
-    /// A new P-256 key.
-    pub(crate) fn key() -> SigningKey {
+    /// A new P-256 key in PEM.
+    pub(crate) fn pem() -> String {
         let pkcs8 =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
-        SigningKey::read(&pem(pkcs8.as_ref()), Some("key-1".to_owned())).unwrap()
+        in_pem(pkcs8.as_ref())
     }
 
-    fn parts(jwt: &str) -> (Value, Value, String, Vec<u8>) {
+    pub(crate) fn key() -> SigningKey {
+        SigningKey::read(&pem(), Some("key-1".to_owned())).unwrap()
+    }
+
+    pub(crate) fn parts(jwt: &str) -> (Value, Value, String, Vec<u8>) {
         let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).unwrap();
         let (message, signature) = jwt.rsplit_once('.').unwrap();
         let (header, claims) = message.split_once('.').unwrap();
@@ -220,8 +254,9 @@ pub(crate) mod tests {
     fn an_assertion_names_the_client_and_its_one_audience_and_is_signed() {
         let key = key();
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let one = key.of_client("client", "https://id.example.com", now).unwrap();
-        let other = key.of_client("client", "https://id.example.com", now).unwrap();
+        let claims = [("iss", "client"), ("sub", "client"), ("aud", "https://id.example.com")];
+        let assertion = || key.assertion(&Assertion::default(), claims.into_iter(), now).unwrap();
+        let (one, other) = (assertion(), assertion());
         let (header, claims, message, signature) = parts(one.expose_secret());
         assert_eq!(header, json!({"alg": "ES256", "typ": "JWT", "kid": "key-1"}));
         assert_eq!((&claims["iss"], &claims["sub"]), (&json!("client"), &json!("client")));
@@ -237,8 +272,8 @@ pub(crate) mod tests {
     #[test]
     fn an_ed25519_key_signs_too() {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        let key = SigningKey::read(&pem(pkcs8.as_ref()), None).unwrap();
-        let jwt = key.sign(&json!({"a": 1})).unwrap();
+        let key = SigningKey::read(&in_pem(pkcs8.as_ref()), None).unwrap();
+        let jwt = key.sign(&json!({"a": 1}), RsaSignature::Rs256).unwrap();
         let (header, _, message, signature) = parts(jwt.expose_secret());
         assert_eq!(header, json!({"alg": "EdDSA", "typ": "JWT"}));
         let KeyPair::Ed25519(pair) = key.pair().unwrap() else { unreachable!() };
@@ -263,11 +298,10 @@ pub(crate) mod tests {
 
     #[test]
     fn a_key_in_sec1_signs_as_it_does_in_pkcs8() {
-        let verified: [&dyn ring::signature::VerificationAlgorithm; 2] =
-            [&ECDSA_P256_SHA256_FIXED, &ECDSA_P384_SHA384_FIXED];
+        let verified: [&dyn VerificationAlgorithm; 2] = [&ECDSA_P256_SHA256_FIXED, &ECDSA_P384_SHA384_FIXED];
         for (curve, algorithm) in CURVES.iter().zip(verified) {
             let pkcs8 = EcdsaKeyPair::generate_pkcs8(curve.signing, &SystemRandom::new()).unwrap();
-            let of_pkcs8 = pem(pkcs8.as_ref());
+            let of_pkcs8 = in_pem(pkcs8.as_ref());
             let KeyPair::Curve(_, pair) = SigningKey::read(&of_pkcs8, None).unwrap().pair().unwrap() else {
                 unreachable!()
             };
@@ -275,7 +309,10 @@ pub(crate) mod tests {
             let [bare, named] = sec1(pkcs8.as_ref(), curve);
             let after_parameters = block("EC PARAMETERS", &curve.identifier[9..]) + &named;
             for text in [of_pkcs8, bare, named, after_parameters] {
-                let jwt = SigningKey::read(&text, None).unwrap().sign(&json!({"a": 1})).unwrap();
+                let jwt = SigningKey::read(&text, None)
+                    .unwrap()
+                    .sign(&json!({"a": 1}), RsaSignature::Rs256)
+                    .unwrap();
                 let (header, _, message, signature) = parts(jwt.expose_secret());
                 assert_eq!(header["alg"], curve.algorithm);
                 public.verify(message.as_bytes(), &signature).unwrap();
@@ -286,11 +323,13 @@ pub(crate) mod tests {
     #[test]
     fn an_rsa_key_signs_from_pkcs1_and_pkcs8() {
         let pkcs1 = include_bytes!("samples/rsa-test-only.der");
-        let texts =
-            [block("RSA PRIVATE KEY", pkcs1), pem(&pkcs8(&rustls_pki_types::alg_id::RSA_ENCRYPTION, pkcs1))];
+        let texts = [
+            block("RSA PRIVATE KEY", pkcs1),
+            in_pem(&pkcs8(&rustls_pki_types::alg_id::RSA_ENCRYPTION, pkcs1)),
+        ];
         for text in texts {
             let key = SigningKey::read(&text, None).unwrap();
-            let jwt = key.sign(&json!({"a": 1})).unwrap();
+            let jwt = key.sign(&json!({"a": 1}), RsaSignature::Rs256).unwrap();
             let (header, _, message, signature) = parts(jwt.expose_secret());
             assert_eq!(header["alg"], "RS256");
             let KeyPair::Rsa(pair) = key.pair().unwrap() else { unreachable!() };
@@ -311,14 +350,48 @@ pub(crate) mod tests {
         let rows = [
             ("key".to_owned(), "it is not PEM"),
             (block("CERTIFICATE", b"canary"), "it holds a certificate and no private key"),
-            (pem(b"canary"), "it holds a key of another algorithm"),
-            (pem(&small), "it holds an RSA key of another size"),
+            (in_pem(b"canary"), "it holds a key of another algorithm"),
+            (in_pem(&small), "it holds an RSA key of another size"),
             (block("EC PRIVATE KEY", &p521), "it holds a key on the elliptic curve P-521"),
             (block("EC PRIVATE KEY", &half), "it holds an elliptic curve key without its public part"),
         ];
         for (text, found) in rows {
             let said = SigningKey::read(&text, None).unwrap_err().to_string();
             assert!(said.starts_with(found) && said.contains("P-256, P-384 or Ed25519"), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_rsa_key_signs_as_the_provider_wants_it() {
+        let key = SigningKey::read(bowline_testbed::emulator::TEST_KEY, None).unwrap();
+        let KeyPair::Rsa(pair) = key.pair().unwrap() else { unreachable!() };
+        let ways: [(_, _, &'static dyn VerificationAlgorithm); 2] = [
+            (RsaSignature::Rs256, "RS256", &RSA_PKCS1_2048_8192_SHA256),
+            (RsaSignature::Ps256, "PS256", &RSA_PSS_2048_8192_SHA256),
+        ];
+        for (way, name, algorithm) in ways {
+            let jwt = key.sign(&json!({"a": 1}), way).unwrap();
+            let (header, _, message, signature) = parts(jwt.expose_secret());
+            assert_eq!(header, json!({"alg": name, "typ": "JWT"}));
+            let public = UnparsedPublicKey::new(algorithm, pair.public().as_ref());
+            public.verify(message.as_bytes(), &signature).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_named_if_it_is_the_keys() {
+        let certificate = |pem: &str| {
+            let key = rcgen::KeyPair::from_pem(pem).unwrap();
+            rcgen::CertificateParams::new(["app".to_owned()]).unwrap().self_signed(&key).unwrap()
+        };
+        let (one, other) = (pem(), pem());
+        let key = || SigningKey::read(&one, None).unwrap();
+        let its = certificate(&one);
+        let jwt = key().certified(&its.pem()).unwrap().sign(&json!({}), RsaSignature::Rs256).unwrap();
+        let (header, ..) = parts(jwt.expose_secret());
+        assert_eq!(header["x5t#S256"], BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(its.der())));
+        for wrong in [certificate(&other).pem(), one.clone(), String::new()] {
+            assert!(key().certified(&wrong).is_none());
         }
     }
 }

@@ -431,6 +431,7 @@ mod tests {
             header: None,
             client: false,
             class,
+            says: None,
         };
         openai.core.errors.api =
             vec![rule("insufficient_quota", Class::Alive), rule("invalid_api_key", Class::Reauth)];

@@ -26,6 +26,7 @@ pub mod identity;
 mod issuer;
 pub mod key;
 pub mod limits;
+pub mod mint;
 pub mod network;
 pub mod pem;
 pub mod probe;

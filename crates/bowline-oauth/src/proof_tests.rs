@@ -6,6 +6,8 @@
 mod bench;
 mod columns;
 mod keys;
+mod machines;
+mod meaning;
 mod probes;
 mod record;
 
@@ -30,7 +32,9 @@ const SERVERS: &[(&str, &str, &str)] = &[
     ("generic-issued-key", "a verifier of keys", "tests/operator/issued.rs"),
     ("generic-oauth2", "`oidc-provider`", "tests/operator/oidc.rs"),
     ("generic-oauth2-client-credentials", "the sandbox", "tests/operator/who_may_use.rs"),
+    ("generic-oauth2-jwt-bearer", "the sandbox", "tests/operator/machines.rs"),
     ("generic-oauth2-refresh", "`oidc-provider`", "tests/operator/oidc.rs"),
+    ("generic-oauth2-token-exchange", "the sandbox", "tests/operator/exchange.rs"),
     ("mcp", "`oidc-provider`", "tests/operator/mcp.rs"),
     ("zapier-key", "a verifier of keys", "tests/operator/issued.rs"),
 ];

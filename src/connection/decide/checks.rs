@@ -2,8 +2,9 @@
 
 use std::borrow::Borrow;
 
+use bowline_api::connection::Method;
 use bowline_api::open::Open;
-use bowline_api::owner::may_own;
+use bowline_api::owner::{may_own, service_account};
 use bowline_api::reason::{Effect, MessageFacts, Reason};
 use kube::ResourceExt;
 
@@ -48,8 +49,16 @@ pub(crate) fn authorized(input: &Input) -> ConditionVerdict {
 fn owner_unverified(input: &Input) -> Option<ConditionVerdict> {
     let spec = &input.connection.spec;
     let method = spec.method.as_ref().and_then(Open::known);
+    let exchanges = method == Some(Method::TokenExchange);
+    let namespace = input.connection.namespace();
+    let is_foreign = service_account(&spec.owner).is_none_or(|(its, _)| Some(its) != namespace.as_deref());
+    if exchanges && is_foreign {
+        let detail =
+            "With the method TokenExchange it must be a ServiceAccount of the connection's own namespace.";
+        return Some(input.verdict(Reason::OwnerUnverified, detail));
+    }
     (!may_own(&spec.owner, method, spec.credentials.is_some())).then(|| {
-        let detail = "A ServiceAccount needs the method ClientCredentials or spec.credentials.";
+        let detail = "A ServiceAccount needs a method without a person's consent, such as ClientCredentials, or spec.credentials.";
         input.verdict(Reason::OwnerUnverified, detail)
     })
 }

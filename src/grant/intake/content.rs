@@ -45,7 +45,9 @@ pub(super) fn read(
     let key = description.key.as_ref().filter(|_| method == Method::ApiKey);
     let needs = || Needs::of(method, key);
     match method {
-        Method::ClientCredentials => return Err(IntakeError::NothingToImport),
+        Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange => {
+            return Err(IntakeError::NothingToImport);
+        }
         Method::IssuedKey => return Err(IntakeError::NotIssuedHere),
         _ => {}
     }
@@ -122,6 +124,8 @@ fn credential(
         | Method::DeviceCode
         | Method::RefreshToken
         | Method::ClientCredentials
+        | Method::JwtBearer
+        | Method::TokenExchange
         | Method::IssuedKey => {
             let (refresh_token, access_token) =
                 (secret(data, "refresh_token")?, secret(data, "access_token")?);
@@ -268,6 +272,7 @@ mod tests {
                 &[("access_token", b"k"), ("scope", scope.as_bytes())],
             ),
             ("minted", IntakeError::NothingToImport, ClientCredentials, &[("access_token", b"k")]),
+            ("signed for", IntakeError::NothingToImport, Method::JwtBearer, &[("access_token", b"k")]),
         ];
         for (name, expected, method, pairs) in rows {
             assert_eq!(refusal(pairs, *method), *expected, "{name}");

@@ -81,6 +81,8 @@ pub enum IdentitySource {
     Call,
     /// The token answer itself.
     TokenResponse,
+    /// Our app registration, with its client id at `/client_id`: for tokens that are minted, whose account is the app itself.
+    App,
 }
 
 /// How the token or key in use is checked between refreshes, so that a grant that was ended at the provider is noticed before
@@ -142,6 +144,8 @@ pub(crate) enum RevokeStyle {
     FormTokenOnly,
     /// POST without a body, a live access token as bearer (Dropbox). Refresh first if it has expired.
     BearerCall,
+    /// DELETE without a body, the access token as bearer (GitHub App installations).
+    BearerDelete,
     /// DELETE `<url>/<client id>/token`, Basic with client id and secret, JSON with `access_token` (GitHub).
     #[serde(rename = "GitHubDelete")]
     GithubDelete,

@@ -63,7 +63,7 @@ impl Checked {
 fn risks(provider: &IntegrationProvider, it: &Description) -> Vec<String> {
     let spec = &provider.spec;
     let consents = it.methods.contains(&Method::AuthorizationCode);
-    let mints = it.methods.contains(&Method::ClientCredentials);
+    let mints = it.methods.iter().any(|method| !method.is_a_persons());
     let refreshes = it.uses_tokens() && it.grant.rotation != Rotation::PerMint;
     let cannot_revoke =
         it.revoke.style == RevokeStyle::None || it.revocation_url("id").is_none() && !it.needs_discovery();
@@ -100,11 +100,11 @@ fn risks(provider: &IntegrationProvider, it: &Description) -> Vec<String> {
         (allow_http, "network.allowHTTP is true: tokens and the client secret may travel unencrypted."),
         (
             mints && !says_whom,
-            "allow names neither namespaces nor workspaces: with ClientCredentials no connection may use this provider.",
+            "allow names neither namespaces nor workspaces: without a person's consent no connection may use this provider.",
         ),
         (
             mints && it.scopes.allowed.is_empty(),
-            "scopes.allowed is empty: with ClientCredentials no scope may be requested.",
+            "scopes.allowed is empty: without a person's consent no scope may be requested.",
         ),
     ];
     rows.into_iter().filter(|(applies, _)| *applies).map(|(_, words)| words.to_owned()).collect()

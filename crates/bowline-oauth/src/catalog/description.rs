@@ -7,9 +7,10 @@ use bowline_api::connection::Method;
 use bowline_api::provider::Rotation;
 use url::Url;
 
+use super::assertion::AssertionAudience;
 use super::calls::{Identity, IdentitySource, RevokeStyle};
 use super::entry::{Pkce, ProviderEndpoints, ThirdParty};
-use super::protocol::{AssertionAudience, CertificateUse, ClientAuth, Proofs};
+use super::protocol::{CertificateUse, ClientAuth, Proofs};
 use crate::issuer;
 
 /// All that the protocol needs to know of one provider for one connection: a [`CatalogEntry`](super::CatalogEntry) with what
@@ -154,8 +155,10 @@ impl Description {
             // Not all servers that take secrets announce public clients too.
             let takes_secrets =
                 metadata.client_auth.iter().any(|way| way.takes_secret() || *way == ClientAuth::None);
-            let is_public = |way: &ClientAuth| *way == ClientAuth::None && takes_secrets;
-            self.core.client_auth.retain(|way| is_public(way) || metadata.client_auth.contains(way));
+            // No server announces what is no authentication.
+            let is_kept =
+                |way: &ClientAuth| *way == ClientAuth::Omitted || *way == ClientAuth::None && takes_secrets;
+            self.core.client_auth.retain(|way| is_kept(way) || metadata.client_auth.contains(way));
         }
         if self.scopes.default.is_empty() {
             self.core.scopes.default.clone_from(&metadata.resource_scopes);
@@ -184,15 +187,16 @@ impl Description {
     pub fn client_auth(&self, proofs: Proofs) -> Option<ClientAuth> {
         let is_possible = |way: &&ClientAuth| match way {
             ClientAuth::Basic | ClientAuth::Post => proofs.secret,
-            ClientAuth::PrivateKeyJwt => proofs.private_key,
+            ClientAuth::PrivateKeyJwt | ClientAuth::BearerJwt => proofs.private_key,
             ClientAuth::TlsClientAuth | ClientAuth::SelfSignedTlsClientAuth => proofs.certificate,
-            ClientAuth::None => false,
+            ClientAuth::None | ClientAuth::Omitted => false,
         };
         let ways = &self.client_auth;
         // A client that could prove itself is not silently a public one.
         let is_public = proofs == Proofs::default() || ways.iter().all(|way| *way == ClientAuth::None);
         let public = || ways.iter().find(|way| is_public && **way == ClientAuth::None);
-        ways.iter().find(is_possible).or_else(public).copied()
+        let omitted = || ways.iter().find(|way| **way == ClientAuth::Omitted);
+        ways.iter().find(is_possible).or_else(public).or_else(omitted).copied()
     }
 
     /// Whether calls with an access token present the certificate, too.
@@ -200,11 +204,22 @@ impl Description {
         self.client_certificate == CertificateUse::AllRequests || self.certificate_bound
     }
 
-    /// Whom an assertion that authenticates the client is meant for.
+    /// Whether every method signs an assertion with the app's private key.
+    pub fn only_signs(&self) -> bool {
+        self.methods.iter().all(|method| *method == Method::JwtBearer)
+    }
+
+    /// Whom the token of a `ServiceAccount` is for that is exchanged.
+    pub fn subject_audience(&self) -> Option<&str> {
+        let stated = self.token_request.subject.audience.as_deref();
+        stated.or(self.endpoints.token.as_ref().map(Url::as_str))
+    }
+
+    /// Whom an assertion is meant for.
     pub(crate) fn assertion_audience(&self) -> Option<&str> {
         let ThirdParty { endpoints, token_request, .. } = &self.core;
         let issuer = endpoints.issuer.as_ref().map(issuer::text);
-        let issuer = issuer.filter(|_| token_request.assertion_audience == AssertionAudience::Issuer);
+        let issuer = issuer.filter(|_| token_request.assertion.audience == AssertionAudience::Issuer);
         issuer.or(endpoints.token.as_ref().map(Url::as_str))
     }
 
@@ -256,7 +271,7 @@ impl Description {
     /// What a refresh does to a grant that was obtained with this method.
     pub fn rotation(&self, method: Method) -> Rotation {
         match method {
-            Method::ClientCredentials => Rotation::PerMint,
+            Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange => Rotation::PerMint,
             Method::ApiKey | Method::BasicAuth | Method::IssuedKey => Rotation::None,
             Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => self.grant.rotation,
         }

@@ -170,6 +170,9 @@ pub struct ThirdParty<U> {
     /// check) or `/call` (the answer to `publishCall`). None of them may be secret beyond the token. Templates have them as
     /// `extras`.
     pub(crate) publish: BTreeMap<String, Pointer>,
+    /// Further values to publish that are known beforehand, key of the Secret → text. One whose placeholder has no value is left
+    /// out.
+    pub(crate) publish_text: BTreeMap<String, String>,
     /// A call besides the user info, or a key's check, whose answer has values to publish. Absent means none.
     pub(crate) publish_call: Option<ApiCall<U>>,
     /// What a grant is like.
@@ -285,7 +288,7 @@ impl<U> ThirdParty<U> {
 
     /// Whether a value is published under this key.
     pub fn publishes(&self, key: &str) -> bool {
-        self.publish.contains_key(key)
+        self.publish.contains_key(key) || self.publish_text.contains_key(key)
     }
 
     /// Whether calls have values to publish.
@@ -302,9 +305,6 @@ impl<U> ThirdParty<U> {
         self.publish.values().filter(is_there).filter_map(Pointer::second_name).collect()
     }
 }
-
-/// Where an entry has parameters of requests, whose values may have placeholders.
-pub(super) const PARAMETERS: [&str; 3] = ["/authorize/params", "/device/params", "/tokenRequest/params"];
 
 /// Addresses of a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

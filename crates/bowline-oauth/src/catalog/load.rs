@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::assertion::Assertion;
 use super::calls::{IdentitySource, Probe};
 use super::entry::{CatalogEntry, Misfit, PublishedFrom};
 use super::files::{DEFAULTS, FILES};
@@ -13,6 +14,7 @@ use super::issued_key::IssuedKeyFlaw;
 use super::key_usage::KeyUsageFlaw;
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
+use super::protocol::Encoding;
 use super::template::{PlaceholderError, Template};
 use super::webhook::{Webhook, WebhookEvent};
 use crate::headers;
@@ -62,7 +64,7 @@ pub(crate) enum EntryFlaw {
     #[error("publish.{0} is read in the user info, so identity.from needs Call")]
     UserInfoNotAsked(String),
     /// What the answer says is known before the call.
-    #[error("identity.from: TokenResponse stands before Call")]
+    #[error("identity.from: TokenResponse stands before Call, and so does App")]
     CallBeforeAnswer,
     /// There is no call to read it from.
     #[error("publish.{0} is read in the answer to a call, so publishCall.url is needed")]
@@ -82,6 +84,12 @@ pub(crate) enum EntryFlaw {
     Key(#[from] KeyUsageFlaw),
     #[error("probe.every: from 10s to 168h")]
     ProbeInterval,
+    #[error("scopes.parts: tokenRequest.encoding must be JSON")]
+    PartsNeedJson,
+    #[error("tokenRequest.assertion: lifetime is from 1s to 1h, and datedBack up to 1h")]
+    AssertionTimes,
+    #[error("tokenRequest.assertion.claims.{0} is set for each assertion")]
+    OurClaim(String),
     /// One of the two says where the value is.
     #[error("webhook.{0} names a header or a place in the body, one of the two")]
     NoPlace(&'static str),
@@ -174,8 +182,15 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     }
     let addresses = entry.named_addresses().into_iter().filter_map(|(.., address)| address);
     let in_addresses: Vec<&str> = addresses.flat_map(Template::placeholders).collect();
-    let texts = [&entry.authorize.params, &entry.device.params, &entry.token_request.params];
-    let texts = texts.into_iter().flat_map(BTreeMap::values);
+    let request = &entry.token_request;
+    let texts = [
+        &entry.authorize.params,
+        &entry.device.params,
+        &request.params,
+        &request.assertion.claims,
+        &entry.publish_text,
+    ];
+    let texts = texts.into_iter().flat_map(BTreeMap::values).chain(&request.subject.audience);
     let texts: Vec<Template> = texts.map(|text| text.clone().try_into()).collect::<Result<_, _>>()?;
     let in_texts: Vec<&str> = texts.iter().flat_map(Template::placeholders).collect();
     if let Some(name) = in_addresses.iter().chain(&in_texts).find(|name| !entry.fills(name)) {
@@ -183,6 +198,10 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     }
     check_sources(entry)?;
     check_probe(entry)?;
+    check_assertion(&request.assertion)?;
+    if !entry.scopes.parts.is_empty() && request.encoding != Encoding::Json {
+        return Err(EntryFlaw::PartsNeedJson);
+    }
     check_headers(entry)?;
     entry.check_issued_key()?;
     let is_free = |name: &str| is_free_key(name) && !entry.publish.contains_key(name);
@@ -194,12 +213,23 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     })
 }
 
+fn check_assertion(assertion: &Assertion) -> Result<(), EntryFlaw> {
+    let ours = |name: &&String| matches!(name.as_str(), "aud" | "iat" | "nbf" | "exp" | "jti" | "scope");
+    if let Some(name) = assertion.claims.keys().find(ours) {
+        return Err(EntryFlaw::OurClaim(name.clone()));
+    }
+    if assertion.is_sound() { Ok(()) } else { Err(EntryFlaw::AssertionTimes) }
+}
+
 /// Where the account and what is published beside the token come from.
 fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let sources = entry.identity.as_ref().map(|identity| &identity.from[..]).unwrap_or_default();
     let behind_call = sources.iter().skip_while(|source| **source != IdentitySource::Call);
-    if behind_call.into_iter().any(|it| *it == IdentitySource::TokenResponse) {
+    if behind_call.into_iter().any(|it| matches!(it, IdentitySource::TokenResponse | IdentitySource::App)) {
         return Err(EntryFlaw::CallBeforeAnswer);
+    }
+    if let Some(key) = entry.publish_text.keys().find(|key| !is_free_key(key)) {
+        return Err(EntryFlaw::BadKey(key.clone()));
     }
     entry.publish.iter().try_for_each(|(key, path)| match PublishedFrom::of(path) {
         _ if !is_free_key(key) => Err(EntryFlaw::BadKey(key.clone())),

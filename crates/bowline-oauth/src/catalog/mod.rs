@@ -2,6 +2,7 @@
 //!
 //! Pure: nothing here sends a request or reads the clock.
 
+pub(crate) mod assertion;
 pub mod calls;
 mod check;
 pub(crate) mod description;
@@ -22,6 +23,7 @@ pub(crate) mod refusal;
 mod render;
 pub mod resolve;
 mod schema;
+pub(crate) mod scope_part;
 mod settings;
 pub(crate) mod template;
 mod values;

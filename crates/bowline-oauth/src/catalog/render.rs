@@ -129,6 +129,10 @@ const fn method_in_words(method: Method) -> &'static str {
         Method::DeviceCode => "a person consents on another device, with a code",
         Method::RefreshToken => "a refresh token that was obtained elsewhere is imported",
         Method::ClientCredentials => "the app registration is the grant; no person consents",
+        Method::JwtBearer => "an assertion that the app's key signs is the grant; no person consents",
+        Method::TokenExchange => {
+            "the token of the ServiceAccount that owns it is exchanged; no person consents"
+        }
         Method::ApiKey => "a key is provided",
         Method::BasicAuth => "user name and password are provided",
     }
@@ -288,7 +292,7 @@ mod tests {
         };
         let (methods, rotations) = (words::<Method>(), words::<Rotation>());
         let (pkce, scopes) = (words::<Pkce>(), words::<RevokeScope>());
-        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [7, 5, 4, 3]);
+        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [9, 5, 4, 3]);
         for word in methods {
             assert!(explained(json!({"methods": [word]})).contains(&format!("  {word:18} ")), "{word}");
         }

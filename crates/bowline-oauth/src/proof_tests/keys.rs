@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::bench::{Bench, Cell, NOW, claim};
-use super::columns::{Meaning, named};
+use super::meaning::{Meaning, named};
 use crate::catalog::errors::Class;
 use crate::catalog::key_usage::API_KEY;
 use crate::catalog::protocol::ProviderAccount;

@@ -3,7 +3,7 @@
 use bowline_testbed::emulator::Operation;
 
 use super::bench::{Bench, Cell, Connected, NOW};
-use super::columns::named;
+use super::meaning::named;
 use crate::catalog::errors::Class;
 use crate::classify::Failure;
 use crate::key::KeyOrPassword;

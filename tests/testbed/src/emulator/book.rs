@@ -7,7 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::asked::Wrong;
-use super::data::{AccessTokens, EmulatedApp, Extent, PkceHabit, RefreshTokens, Renewal, Values, Violation};
+use super::consent::PkceHabit;
+use super::data::{AccessTokens, EmulatedApp, Extent, RefreshTokens, Renewal, Values, Violation};
 use super::template::{as_text, fill};
 
 /// How long a code works (RFC 6749 §4.1.2: ten minutes at most).
@@ -113,6 +114,13 @@ impl Book {
         let refresh = app.refresh.as_ref().filter(|habits| self.is_offline(grant, habits));
         let refresh = refresh.map(|habits| self.issue_refresh(grant, habits));
         Ok((grant, self.with_access(grant, app, refresh)))
+    }
+
+    /// A grant that nobody consented to, and its token.
+    pub fn minted(&mut self, consent: Consent, app: &EmulatedApp) -> (usize, Issued) {
+        let grant = self.grants.len();
+        self.grants.push(Grant { consent, refreshes: 0, ended: false });
+        (grant, self.with_access(grant, app, None))
     }
 
     /// A key that a person creates, without an app that asks for it.

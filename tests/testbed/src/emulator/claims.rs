@@ -49,6 +49,9 @@ pub struct Run {
     /// Parameters of the provider object.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// What a connection requests. Empty: what it does without saying.
+    #[serde(default)]
+    pub scopes: Vec<String>,
     /// Who consents. Empty: every account of the family.
     #[serde(default)]
     pub accounts: Vec<String>,

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 use super::bearing::Bearing;
 use super::claims::{Refusal, Run};
+use super::consent::{AuthorizePage, IdToken};
+use super::machine::MintEndpoint;
 
 /// Values with placeholders, by name.
 pub(super) type Values = Map<String, Value>;
@@ -22,6 +24,8 @@ pub enum Operation {
     Exchange,
     /// A refresh token is used.
     Refresh,
+    /// A token is minted: nobody consents.
+    Mint,
     /// The account is read, with an access token.
     Account,
     /// A grant or token is revoked.
@@ -42,6 +46,8 @@ pub(super) enum Violation {
     Refresh,
     /// An access token that does not work.
     Access,
+    /// An assertion that is not accepted.
+    Assertion,
     /// There is nothing left to revoke.
     Gone,
 }
@@ -64,6 +70,9 @@ pub struct Family {
     pub(super) scopes: ScopeHabits,
     pub(super) authorize: Option<AuthorizePage>,
     pub(super) token: Option<TokenEndpoint>,
+    /// Where tokens are minted.
+    #[serde(default)]
+    pub(super) mints: Vec<MintEndpoint>,
     /// Calls that name the account.
     #[serde(default)]
     pub(super) account: Vec<ApiCall>,
@@ -94,6 +103,9 @@ pub struct EmulatedApp {
     pub client_id: String,
     /// Client secret; none for a public client.
     pub client_secret: Option<String>,
+    /// It has a key: [`TEST_KEY`](super::machine::TEST_KEY).
+    #[serde(default)]
+    signs: bool,
     pub(super) access: AccessTokens,
     pub(super) refresh: Option<RefreshTokens>,
     /// How its tokens or keys are sent to the API.
@@ -113,6 +125,11 @@ pub struct EmulatedApp {
 }
 
 impl EmulatedApp {
+    /// Whether it has a key that signs assertions.
+    pub fn signs(&self) -> bool {
+        self.signs
+    }
+
     /// Seconds for which an access token works; `None`: it does not expire.
     pub fn access_lifetime(&self) -> Option<u32> {
         self.access.lifetime
@@ -257,33 +274,6 @@ pub(super) enum ClientProof {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AuthorizePage {
-    /// Address, with placeholders for segments.
-    pub at: String,
-    #[serde(default)]
-    pub takes: Takes,
-    pub pkce: PkceHabit,
-    /// Further values of a grant, for each parameter of the request that is there.
-    #[serde(default)]
-    pub values: BTreeMap<String, Values>,
-    /// What the browser returns with.
-    pub callback: Values,
-    pub source: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum PkceHabit {
-    /// S256 is checked if the challenge was sent.
-    Checked,
-    /// The parameters have no effect.
-    Ignored,
-    /// The parameters break the request.
-    Refused,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct TokenEndpoint {
     pub at: String,
     /// Where refresh tokens are used, if not there.
@@ -342,13 +332,4 @@ pub(super) struct Reply {
 
 fn ok() -> u16 {
     200
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IdToken {
-    /// The scope that requests it.
-    pub scope: String,
-    pub claims: Value,
-    pub source: String,
 }

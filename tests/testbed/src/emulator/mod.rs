@@ -17,8 +17,10 @@ mod authority;
 mod bearing;
 mod book;
 mod claims;
+mod consent;
 mod data;
 mod load;
+mod machine;
 mod proxy;
 mod stage;
 mod template;
@@ -45,6 +47,7 @@ pub use answer::Spoil;
 pub use claims::{Refusal, Run};
 pub use data::{EmulatedApp, Family, Operation, Renewal};
 pub use load::{DataError, DataFlaw};
+pub use machine::TEST_KEY;
 
 use asked::Asked;
 use authority::Authority;
