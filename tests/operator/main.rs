@@ -18,6 +18,7 @@ mod ending;
 mod facts;
 mod faults;
 mod foreign;
+mod formats;
 mod gap;
 mod gitops;
 mod grace;

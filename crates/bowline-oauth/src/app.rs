@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::assertion::SigningKey;
 use crate::catalog::Description;
+use crate::catalog::login::is_of_logins;
 use crate::catalog::protocol::Proofs;
 
 /// Key of the client id in an app Secret.
@@ -186,9 +187,10 @@ impl AppPurpose {
     }
 }
 
-/// Every host that may receive a token or the client secret, as [`HOSTS`] names them.
+/// Every host to which we may send a token or the client secret, as [`HOSTS`] names them.
 pub fn hosts_of(description: &Description) -> BTreeSet<String> {
-    description.receiving_addresses().map(|(_, address)| host(address)).collect()
+    let ours = description.receiving_addresses().filter(|(place, _)| !is_of_logins(place));
+    ours.map(|(_, address)| host(address)).collect()
 }
 
 /// The host of an address, with its port unless that is the scheme's own.

@@ -194,6 +194,13 @@ pub struct KeyUsage<U> {
     pub(crate) validate: Option<Validate<U>>,
 }
 
+impl<U> KeyUsage<U> {
+    /// The word before a key in its header.
+    pub fn scheme(&self) -> Option<&str> {
+        self.scheme.as_deref()
+    }
+}
+
 fn authorization() -> String {
     "authorization".to_owned()
 }

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::calls::{Identity, IdentitySource, RevokeStyle};
 use super::entry::{Pkce, ProviderEndpoints, ThirdParty};
+use super::login::is_of_logins;
 use super::protocol::{AssertionAudience, ClientAuth, Proofs};
 use crate::issuer;
 
@@ -192,13 +193,15 @@ impl Description {
         identity.call.url.as_ref().or(self.endpoints.userinfo.as_ref())
     }
 
-    /// Every address to which a request, or a person, may be sent.
+    /// Every address to which we may send a request or a person. Where tools of workloads sign in is not among them.
     pub fn addresses(&self) -> impl Iterator<Item = &Url> {
-        self.named_addresses().into_iter().filter_map(|(.., address)| address)
+        let named = self.named_addresses().into_iter();
+        let ours = named.filter(|(place, ..)| !is_of_logins(place));
+        ours.filter_map(|(.., address)| address)
     }
 
-    /// Every address to which a token, a code, a key or a client secret may be sent, with its place in an entry
-    /// (`/endpoints/token`). Of all others we know that they receive none: browsers are sent to two of them, and issuer
+    /// Every address to which a token, a code, a key or a client secret may be sent, by us or by tools that we tell so, with
+    /// its place in an entry (`/endpoints/token`). Of all others we know that they receive none: browsers are sent to two of them, and issuer
     /// and resource are only asked for their metadata.
     pub fn receiving_addresses(&self) -> impl Iterator<Item = (&'static str, &Url)> {
         const RECEIVE_NONE: [&str; 4] = [

@@ -10,6 +10,7 @@ pub mod errors;
 mod files;
 pub mod issued_key;
 pub(crate) mod load;
+pub mod login;
 pub mod look;
 mod merge;
 mod pages;
