@@ -65,5 +65,6 @@ pub(super) fn secret(
         expires_at: grant.expires_at,
         metadata,
         content,
+        described: Some(provider.publishing_digest()),
     })
 }

@@ -8,7 +8,6 @@ pub(crate) mod material;
 pub(crate) mod metadata;
 pub(crate) mod publish;
 pub(crate) mod secret;
-
 mod syntax;
 pub(crate) mod template;
 mod tool_files;

@@ -42,5 +42,6 @@ pub(super) fn secret(share: &ConnectionShare, grant: &GrantInUse) -> Result<Desi
         expires_at: grant.expires_at,
         metadata: TemplateMetadata::default(),
         content: Published::raw(&material)?,
+        described: None,
     })
 }

@@ -84,6 +84,7 @@ impl Place {
             expires_at: None,
             metadata: TemplateMetadata::default(),
             content: Published::raw(&material).unwrap(),
+            described: None,
         }
     }
 

@@ -213,6 +213,17 @@ async fn format_of_a_token_follows_every_refresh() {
     it.ask_for_refresh("git", "now").await;
     let next = it.until_secret("git", "another token", |keys| *keys != git).await;
     assert!(git_signs_in(&next, &server).await);
+    // What the description says is followed as well. An address that the grant is bound to needs its owner.
+    let of_git = |change: Value| json!({"spec": {"overlay": {"logins": {"git": change}}}});
+    it.change_provider(of_git(json!({"username": "renamed"}))).await;
+    let renamed = it
+        .until_secret("git", "another user name", |keys| keys[".git-credentials"].contains("renamed"))
+        .await;
+    assert!(!git_signs_in(&renamed, &server).await);
+    it.change_provider(of_git(json!({"url": "https://elsewhere.example"}))).await;
+    let status = it.until_reason("git", "Authorized", "ConsentOutdated").await;
+    assert!(words(&status, "Authorized").contains("logins.git.url"), "{}", words(&status, "Authorized"));
+    assert_eq!(it.secret("git").await, renamed);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! [`Description`]: an entry with a provider object's overrides and a connection's parameters filled in.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem;
 use std::ops::Deref;
 
@@ -7,7 +8,7 @@ use bowline_api::connection::Method;
 use bowline_api::provider::Rotation;
 use url::Url;
 
-use super::calls::{Identity, IdentitySource, RevokeStyle};
+use super::calls::{Identity, IdentitySource, KeyUsage, RevokeStyle};
 use super::entry::{Pkce, ProviderEndpoints, ThirdParty};
 use super::login::is_of_logins;
 use super::protocol::{AssertionAudience, ClientAuth, Proofs};
@@ -213,6 +214,15 @@ impl Description {
         let named = self.named_addresses().into_iter();
         let receiving = named.filter(|(place, ..)| !RECEIVE_NONE.contains(place));
         receiving.filter_map(|(place, _, address)| Some((place, address?)))
+    }
+
+    /// Stands for all that decides what is published of a credential, within one process: a Secret that was written by another
+    /// description is not as it should be.
+    pub fn publishing_digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let scheme = self.key.as_ref().map(KeyUsage::scheme);
+        (&self.logins, scheme, &self.publish).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The places where an address for revocations may be.

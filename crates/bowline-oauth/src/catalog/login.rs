@@ -7,7 +7,7 @@ use super::load::EntryFlaw;
 
 /// Where tools present the token, the key or the password as the password of HTTP Basic (RFC 7617): for the formats `Netrc`,
 /// `GitCredentials` and `DockerConfigJson` of a published Secret. The operator sends nothing there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 #[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
 #[schemars(bound = "U: Default + JsonSchema")]
@@ -21,7 +21,7 @@ pub struct Logins<U> {
 }
 
 /// Where one kind of tool signs in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 #[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
 #[schemars(bound = "U: Default + JsonSchema")]
