@@ -79,6 +79,7 @@ impl Context {
             uid: uid.to_string(),
             resource_version: Some(resource_version.into()),
             grant: Some(desired.grant),
+            described: desired.described,
         };
         self.last_published.set(&desired.owner.uid, version);
         Ok(())

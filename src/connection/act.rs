@@ -115,11 +115,12 @@ impl Act<'_> {
 
     async fn publish(&mut self) {
         let Self { ctx, connection, observed, .. } = *self;
-        let Some(grant) = observed.in_use() else { return };
+        let (Some(grant), Some(target)) = (observed.in_use(), observed.target()) else { return };
         if observed.takes_anothers_name {
             return self.refuse_name();
         }
-        let desired = match build::secret(connection, &grant, &ctx.settings.allowed_metadata) {
+        let (provider, allowed) = (target.description(), &ctx.settings.allowed_metadata);
+        let desired = match build::secret(connection, &grant, provider, allowed) {
             Ok(desired) => desired,
             Err(error) => {
                 ctx.metrics.published(PublishOutcome::NotRenderable);

@@ -3,6 +3,7 @@
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::SecretTemplate;
 use bowline_api::reason::Reason;
+use bowline_oauth::catalog::Description;
 use kube::ResourceExt;
 
 use crate::publishing::metadata::{AllowedMetadata, MetadataError};
@@ -29,6 +30,7 @@ impl ConnectionSecretError {
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Template(_) => Reason::TemplateFailed,
+            Self::Content(ContentError::LoginUnknown { .. }) => Reason::LoginUnknown,
             Self::Content(_) | Self::Metadata(_) => Reason::FormatFailed,
             Self::Unpublishable(Unpublishable::TokenType) => Reason::Withheld,
             Self::Unpublishable(Unpublishable::NoToken) | Self::NoUid => Reason::NotYet,
@@ -39,6 +41,7 @@ impl ConnectionSecretError {
 pub(super) fn secret(
     connection: &IntegrationConnection,
     grant: &GrantInUse,
+    provider: &Description,
     allowed: &AllowedMetadata,
 ) -> Result<Desired, ConnectionSecretError> {
     let GrantInUse { grant, version } = grant;
@@ -48,7 +51,7 @@ pub(super) fn secret(
     allowed.check(&metadata)?;
     let material = Material::of(grant)?;
     let content = if data.is_empty() {
-        Published::new(&material, wanted.format.unwrap_or_default())?
+        Published::new(&material, wanted.format.unwrap_or_default(), provider)?
     } else {
         Published::rendered(type_.as_ref(), template::render(&data, &material)?)?
     };
@@ -62,5 +65,6 @@ pub(super) fn secret(
         expires_at: grant.expires_at,
         metadata,
         content,
+        described: Some(provider.publishing_digest()),
     })
 }

@@ -4,16 +4,19 @@
 
 pub(crate) mod content;
 mod error;
+pub(crate) mod material;
 pub(crate) mod metadata;
 pub(crate) mod publish;
 pub(crate) mod secret;
 mod syntax;
 pub(crate) mod template;
+mod tool_files;
 pub(crate) mod withdraw;
 
-pub(crate) use content::{ContentError, Unpublishable};
-pub use content::{Material, Published, PublishedCredential};
+pub use content::Published;
 pub use error::PublishError;
+pub(crate) use material::{ContentError, Unpublishable};
+pub use material::{Material, PublishedCredential};
 pub use publish::publish;
 pub use secret::Desired;
 pub(crate) use secret::PublishedVersion;

@@ -21,7 +21,8 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::content::{Material, is_secret_key};
+use super::content::is_secret_key;
+use super::material::Material;
 use super::syntax;
 
 /// Bytes of all rendered values together.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::publishing::content::PublishedCredential;
+use crate::publishing::PublishedCredential;
 use proptest::prelude::*;
 use secrecy::SecretString;
 

@@ -83,7 +83,8 @@ impl Place {
             grant: version(revision),
             expires_at: None,
             metadata: TemplateMetadata::default(),
-            content: Published::new(&material, Format::Raw).unwrap(),
+            content: Published::raw(&material).unwrap(),
+            described: None,
         }
     }
 

@@ -292,6 +292,20 @@ fn published_secret_rules() -> Vec<Rule> {
             vec![secret(json!({"format": "Env", "template": {"data": {"a": "{{ token }}"}}}))],
         ),
         rule(
+            "what is published of keys that Bowline issues signs in nowhere",
+            a_connection,
+            vec![
+                json!({"spec": {"method": "IssuedKey", "secret": {"format": "Env"}}}),
+                json!({"spec": {"method": "IssuedKey", "secret": {"name": "keys"}}}),
+                json!({"spec": {"method": "ApiKey", "secret": {"format": "EnvoySds"}}}),
+                secret(json!({"format": "GitCredentials"})),
+            ],
+            vec![
+                json!({"spec": {"method": "IssuedKey", "secret": {"format": "Netrc"}}}),
+                json!({"spec": {"method": "IssuedKey", "secret": {"format": "EnvoySds"}}}),
+            ],
+        ),
+        rule(
             "a template key has at most 253 characters: letters, digits, '-', '_' and '.'",
             a_connection,
             vec![data(json!({"config.json": "x", "k".repeat(253): "x"}))],

@@ -19,6 +19,7 @@ mod exchange;
 mod facts;
 mod faults;
 mod foreign;
+mod formats;
 mod gap;
 mod gitops;
 mod grace;

@@ -69,6 +69,9 @@ use super::open::Open;
     validation = Rule::new("!has(self.credentials) || !has(self.method) || self.method in ['RefreshToken', 'ApiKey', 'BasicAuth']")
         .message("credentials hold a refresh token, a key or a password: set method to RefreshToken, ApiKey or BasicAuth, or leave it out")
         .field_path(".credentials"),
+    validation = Rule::new("!has(self.method) || self.method != 'IssuedKey' || !has(self.secret) || !has(self.secret.format) || self.secret.format in ['Raw', 'Env']")
+        .message("what is published of keys that Bowline issues signs in nowhere: set format to Raw or Env, or leave it out")
+        .field_path(".secret"),
     validation = Rule::new("has(self.app) == has(oldSelf.app) && (!has(self.app) || self.app == oldSelf.app)")
         .message("app is immutable: a grant belongs to one app registration; make a new connection"),
     validation = Rule::new(

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::assertion::{NotASigningKey, SigningKey};
 use crate::catalog::Description;
+use crate::catalog::login::is_of_logins;
 use crate::catalog::protocol::{ClientAuth, Proofs};
 use crate::certificate::{CERTIFICATE, CERTIFICATE_KEY, CertificateFlaw, ClientCertificate};
 use crate::request::RequestError;
@@ -326,9 +327,10 @@ impl AppPurpose {
     }
 }
 
-/// Every host that may receive a token or the client secret, as [`HOSTS`] names them.
+/// Every host to which we may send a token or the client secret, as [`HOSTS`] names them.
 pub fn hosts_of(description: &Description) -> BTreeSet<String> {
-    description.receiving_addresses().map(|(_, address)| host(address)).collect()
+    let ours = description.receiving_addresses().filter(|(place, _)| !is_of_logins(place));
+    ours.map(|(_, address)| host(address)).collect()
 }
 
 /// The host of an address, with its port unless that is the scheme's own.

@@ -180,7 +180,15 @@ fn as_it_should_be(input: &Input) -> bool {
     is_of_this_spec(input)
         && input.connection.is(ConditionType::SecretPublished)
         && holds_the_token(input)
+        && is_as_described(input)
         && is_untouched(input)
+}
+
+/// Whether it was written by the description that the provider has now. Of what an earlier process wrote that is not known.
+fn is_as_described(input: &Input) -> bool {
+    let written = input.observed.written.as_ref().and_then(|written| written.described);
+    let now = input.observed.target().map(|target| target.description().publishing_digest());
+    written.zip(now).is_none_or(|(written, now)| written == now)
 }
 
 /// Whether status is about the present spec.

@@ -94,6 +94,7 @@ fn an_untouched_secret_of_this_revision_is_kept_and_an_edited_one_written() {
         uid: "s".into(),
         resource_version: Some("1".into()),
         grant: Some(version(5)),
+        described: None,
     });
     for (version, expected) in [("1", SecretPlan::Keep), ("2", SecretPlan::Write)] {
         observed.secret = Some(ObjectVersion { uid: "s".into(), resource_version: version.into() });

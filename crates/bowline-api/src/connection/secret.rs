@@ -22,7 +22,11 @@ pub struct PublishedSecret {
     pub name: Option<String>,
 
     /// Which keys the Secret has. Raw: `access_token`, `token_type`, `expires_at`, `scopes`, `account_id` and `account_name`; or
-    /// `api_key`; or `username` and `password`. Env: the same keys in upper case, for `envFrom`. Absent means Raw.
+    /// `api_key`; or `username` and `password`. Env: the same keys in upper case, for `envFrom`. The others hold a file that a tool
+    /// reads, and `expires_at`. Netrc: `.netrc`, for curl and others. GitCredentials: `.git-credentials`, for git's credential store.
+    /// DockerConfigJson: `.dockerconfigjson`, for `imagePullSecrets`. EnvoySds: `sds-authorization.json` (the whole value of the
+    /// header) and `sds-token.json`, for Envoy. Where the first three sign in, and as whom, is `logins` of the provider's
+    /// description. Absent means Raw.
     pub format: Option<Format>,
 
     /// Type, labels and annotations of the Secret, and keys of your own instead of those of `format`. Absent means type and keys of
@@ -129,6 +133,14 @@ pub enum Format {
     Raw,
     /// Raw's keys in upper case, for `envFrom`.
     Env,
+    /// `.netrc`, for curl, Python and others.
+    Netrc,
+    /// `.git-credentials`, for git's credential store.
+    GitCredentials,
+    /// `.dockerconfigjson` of type `kubernetes.io/dockerconfigjson`, for `imagePullSecrets` and container tools.
+    DockerConfigJson,
+    /// `sds-authorization.json` and `sds-token.json`, generic secrets for Envoy.
+    EnvoySds,
 }
 
 #[cfg(test)]

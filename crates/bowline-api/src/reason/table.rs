@@ -191,6 +191,8 @@ rows! {
         "The template cannot be rendered.";
     FormatFailed: [PUBLISHED], False, Serve, Author, EditSecret, stalled, warning,
         "The Secret cannot be written as spec.secret requests.";
+    LoginUnknown: [PUBLISHED], False, Serve, PlatformTeam, FixProvider, stalled, warning,
+        "The provider's description does not say where, or as whom, the tools that read spec.secret.format sign in.";
 
     // Shared: the Secrets in the workspace.
     Shared: [SHARED], True, Serve, Nobody, None, moving, normal,

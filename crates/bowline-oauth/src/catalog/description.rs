@@ -1,5 +1,6 @@
 //! [`Description`]: an entry with a provider object's overrides and a connection's parameters filled in.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem;
 use std::ops::Deref;
 
@@ -10,6 +11,8 @@ use url::Url;
 use super::assertion::AssertionAudience;
 use super::calls::{Identity, IdentitySource, RevokeStyle};
 use super::entry::{Pkce, ProviderEndpoints, ThirdParty};
+use super::key_usage::KeyUsage;
+use super::login::is_of_logins;
 use super::protocol::{CertificateUse, ClientAuth, Proofs};
 use crate::issuer;
 
@@ -245,13 +248,15 @@ impl Description {
         identity.call.url.as_ref().or(self.endpoints.userinfo.as_ref())
     }
 
-    /// Every address to which a request, or a person, may be sent.
+    /// Every address to which we may send a request or a person. Where tools of workloads sign in is not among them.
     pub fn addresses(&self) -> impl Iterator<Item = &Url> {
-        self.named_addresses().into_iter().filter_map(|(.., address)| address)
+        let named = self.named_addresses().into_iter();
+        let ours = named.filter(|(place, ..)| !is_of_logins(place));
+        ours.filter_map(|(.., address)| address)
     }
 
-    /// Every address to which a token, a code, a key or a client secret may be sent, with its place in an entry
-    /// (`/endpoints/token`). Of all others we know that they receive none: browsers are sent to two of them, and issuer
+    /// Every address to which a token, a code, a key or a client secret may be sent, by us or by tools that we tell so, with
+    /// its place in an entry (`/endpoints/token`). Of all others we know that they receive none: browsers are sent to two of them, and issuer
     /// and resource are only asked for their metadata.
     pub fn receiving_addresses(&self) -> impl Iterator<Item = (&'static str, &Url)> {
         const RECEIVE_NONE: [&str; 4] = [
@@ -263,6 +268,15 @@ impl Description {
         let named = self.named_addresses().into_iter();
         let receiving = named.filter(|(place, ..)| !RECEIVE_NONE.contains(place));
         receiving.filter_map(|(place, _, address)| Some((place, address?)))
+    }
+
+    /// Stands for all that decides what is published of a credential, within one process: a Secret that was written by another
+    /// description is not as it should be.
+    pub fn publishing_digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let scheme = self.key.as_ref().map(KeyUsage::scheme);
+        (&self.logins, scheme, &self.publish).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The places where an address for revocations may be.

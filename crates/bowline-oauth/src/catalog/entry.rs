@@ -16,6 +16,7 @@ use super::calls::{ApiCall, Identity, Probe, Revoke};
 use super::errors::ErrorTable;
 use super::issued_key::{IssuedKeyFlaw, IssuedKeyRules};
 use super::key_usage::KeyUsage;
+use super::login::Logins;
 use super::look::{Color, Confidence, Group, Setup};
 use super::merge::merge;
 use super::parameter::Parameter;
@@ -189,6 +190,8 @@ pub struct ThirdParty<U> {
     pub key: Option<KeyUsage<U>>,
     /// What keys are like that are issued here, for the method `IssuedKey`.
     pub issued_key: Option<IssuedKeyRules>,
+    /// Where tools sign in with the token, the key or the password.
+    pub logins: Logins<U>,
     /// What failures mean.
     pub(crate) errors: ErrorTable,
     /// Messages that it sends by itself. Absent means none.
@@ -196,9 +199,9 @@ pub struct ThirdParty<U> {
 }
 
 impl<A> ThirdParty<Option<A>> {
-    /// The one list of addresses that a request, or a person, may be sent to: where each is in an entry's data, what it is
-    /// for, and the address.
-    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 16] {
+    /// The one list of addresses to which a request or a person is sent, or a tool that has the token: where each is in an
+    /// entry's data, what it is for, and the address.
+    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 19] {
         let of = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
         let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
@@ -225,6 +228,9 @@ impl<A> ThirdParty<Option<A>> {
             ("/publishCall/url", "values to publish", publish),
             ("/revoke/url", "revocation", self.revoke.url.as_ref()),
             ("/key/validate/url", "the key's check", key),
+            ("/logins/git/url", "git", self.logins.git.url.as_ref()),
+            ("/logins/registry/url", "the container registry", self.logins.registry.url.as_ref()),
+            ("/logins/http/url", "HTTP tools", self.logins.http.url.as_ref()),
         ]
     }
 }

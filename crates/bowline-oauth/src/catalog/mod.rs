@@ -12,6 +12,7 @@ mod files;
 pub mod issued_key;
 pub mod key_usage;
 pub(crate) mod load;
+pub mod login;
 pub mod look;
 mod merge;
 mod pages;
