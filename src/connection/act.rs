@@ -20,7 +20,7 @@ use crate::grant::target::Target;
 use crate::grant::work::{Job, Task};
 use crate::kube_ext::apply;
 use crate::metrics::PublishOutcome;
-use crate::publishing::{Desired, PublishError, PublishedVersion};
+use crate::publishing::{Desired, PublishError, PublishedVersion, config_fault};
 use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::sharing::{self, Shared};
 use crate::vault::record::{Debt, EndTerms, Withdrawal};
@@ -111,11 +111,23 @@ impl Act<'_> {
         self.outcome.secret = SecretOutcome::Failed { reason: Reason::NameReserved, message };
     }
 
+    fn refuse_config(&mut self, fault: String) {
+        self.ctx.metrics.published(PublishOutcome::NotRenderable);
+        let facts = MessageFacts { detail: fault.into(), ..self.connection.facts() };
+        let message = Reason::ConfigInvalid.message(&facts);
+        self.outcome.secret = SecretOutcome::Failed { reason: Reason::ConfigInvalid, message };
+    }
+
     async fn publish(&mut self) {
         let Self { ctx, connection, observed, .. } = *self;
         let Some(grant) = observed.in_use() else { return };
         if observed.takes_anothers_name {
             return self.refuse_name();
+        }
+        let description = observed.target().map(|target| target.description());
+        let fault = description.and_then(|description| config_fault(&connection.spec.config, description));
+        if let Some(fault) = fault {
+            return self.refuse_config(fault);
         }
         let desired = match build::secret(connection, &grant, &ctx.settings.allowed_metadata) {
             Ok(desired) => desired,

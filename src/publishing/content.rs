@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use bowline_api::ConsumerConfig;
 use bowline_api::connection::{Format, SecretType};
 use bowline_api::open::Open;
 use bowline_oauth::answer::UNKNOWN_TYPE;
@@ -21,6 +22,9 @@ use crate::vault::{Credential, Grant};
 
 /// The maximum size of all values together; a Secret may have 1 MiB with everything else in it.
 const TOTAL_BYTES: usize = 512 * 1024;
+/// The key of the consumer's settings, and their name as a variable.
+const CONFIG_KEY: &str = "config.json";
+const CONFIG_VARIABLE: &str = "CONFIG_JSON";
 
 /// What can be published from a grant. There is no field for a refresh token.
 pub struct Material<'a> {
@@ -32,6 +36,8 @@ pub struct Material<'a> {
     pub account_name: Option<&'a str>,
     /// What the catalogue adds, by key: `webhook_secret`, `instance_url`.
     pub extras: &'a BTreeMap<String, SecretString>,
+    /// Settings of the consumer.
+    pub config: Option<&'a ConsumerConfig>,
 }
 
 #[derive(Clone, Copy)]
@@ -82,6 +88,7 @@ impl<'a> Material<'a> {
             account_id: account.map(|account| account.id.as_str()),
             account_name: account.and_then(|account| account.name.as_deref()),
             extras: &grant.published_extras,
+            config: None,
         })
     }
 }
@@ -249,6 +256,9 @@ fn raw(material: &Material<'_>) -> StringData {
     if let Some(name) = material.account_name {
         put("account_name", name);
     }
+    if let Some(config) = material.config.filter(|config| !config.is_empty()) {
+        put(CONFIG_KEY, &json!(config).to_string());
+    }
     values
 }
 
@@ -268,7 +278,7 @@ fn add_extras(values: &mut StringData, extras: &BTreeMap<String, SecretString>) 
 fn env(values: StringData) -> Result<StringData, ContentError> {
     let mut upper = StringData::new();
     for (key, value) in values {
-        let key = key.to_ascii_uppercase();
+        let key = if key == CONFIG_KEY { CONFIG_VARIABLE.to_owned() } else { key.to_ascii_uppercase() };
         if !is_variable(&key) || upper.contains_key(&key) {
             return Err(ContentError::KeyInvalid { key });
         }
@@ -310,6 +320,7 @@ mod tests {
             account_id: Some("583231"),
             account_name: Some("octocat"),
             extras: &extras,
+            config: None,
         };
         Published::new(&material, format)
     }
@@ -366,8 +377,34 @@ mod tests {
             account_id: None,
             account_name: None,
             extras: &extras,
+            config: None,
         };
         assert_eq!(text(&Published::new(&material, Format::Raw).unwrap()), [("api_key", "k")]);
+    }
+
+    #[test]
+    fn settings_are_one_json_object_under_a_key_of_their_own() {
+        let (key, extras) = (SecretString::from("k"), BTreeMap::new());
+        let object = |config: Value| -> ConsumerConfig { serde_json::from_value(config).unwrap() };
+        let config = object(json!({"channel": "#launch", "labels": ["a\n", 1, null]}));
+        let with = |config, format| {
+            let credential = PublishedCredential::ApiKey(&key);
+            let (scopes, extras) = (&[][..], &extras);
+            let (expires_at, account_id, account_name) = (None, None, None);
+            Published::new(
+                &Material { credential, expires_at, scopes, account_id, account_name, extras, config },
+                format,
+            )
+        };
+        let json = r##"{"channel":"#launch","labels":["a\n",1,null]}"##;
+        let raw = with(Some(&config), Format::Raw).unwrap();
+        assert_eq!(text(&raw), [("api_key", "k"), ("config.json", json)]);
+        let env = with(Some(&config), Format::Env).unwrap();
+        assert_eq!(text(&env), [("API_KEY", "k"), ("CONFIG_JSON", json)]);
+        let none = ConsumerConfig::new();
+        assert_eq!(text(&with(Some(&none), Format::Raw).unwrap()), [("api_key", "k")]);
+        let control = object(json!({"a": "\u{7f}"}));
+        assert!(with(Some(&control), Format::Env).is_err(), "no line of a variable has it");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The Secret that workloads read: its content, publishing it, withdrawing it.
 //!
-//! A Secret is ours if its controller is the connection or share; a label does not make it ours.
+//! A Secret is ours if its controller is the connection, share or binding; a label does not make it ours.
 
+mod chosen;
+mod config;
 pub(crate) mod content;
 mod error;
 pub(crate) mod metadata;
@@ -11,7 +13,9 @@ mod syntax;
 pub(crate) mod template;
 pub(crate) mod withdraw;
 
-pub(crate) use content::{ContentError, Unpublishable};
+pub(crate) use chosen::{ChosenSecretError, chosen};
+pub(crate) use config::config_fault;
+pub(crate) use content::ContentError;
 pub use content::{Material, Published, PublishedCredential};
 pub use error::PublishError;
 pub use publish::publish;

@@ -181,6 +181,8 @@ pub struct ThirdParty<U> {
     pub key: Option<KeyUsage<U>>,
     /// What keys are like that are issued here, for the method `IssuedKey`.
     pub issued_key: Option<IssuedKeyRules>,
+    /// Settings that consumers may have in `spec.config`, by name. Absent means any.
+    pub config: BTreeMap<String, super::config::ConfigField>,
     /// What failures mean.
     pub(crate) errors: ErrorTable,
     /// Messages that it sends by itself. Absent means none.

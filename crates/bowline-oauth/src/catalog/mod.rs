@@ -4,6 +4,7 @@
 
 pub mod calls;
 mod check;
+mod config;
 pub(crate) mod description;
 pub(crate) mod entry;
 pub mod errors;
@@ -30,6 +31,7 @@ pub use check::{Checked, check};
 pub use description::{Description, DiscoveredEndpoints, MetadataSource, RegistrationEndpoint};
 pub use entry::CatalogEntry;
 pub use load::{entries, get, is_never_published};
+pub use merge::merge;
 pub use pages::render_page;
 pub use parameter::SetBy;
 pub use refusal::ResolveError;

@@ -1,0 +1,49 @@
+//! Carries a plan out: Kubernetes writes only.
+
+use bowline_api::reason::{MessageFacts, Reason};
+use bowline_api::{ConnectionBinding, IntegrationConnection};
+
+use super::build;
+use super::decide::{BindingPlan, ObservedBinding, effective_config, facts};
+use crate::context::Context;
+use crate::following::FollowerOutcome;
+use crate::metrics::PublishOutcome;
+use crate::secret_plan::{GrantInUse, SecretOutcome, SecretPlan};
+
+pub(super) async fn act(
+    ctx: &Context,
+    binding: &ConnectionBinding,
+    observed: &ObservedBinding,
+    plan: &BindingPlan,
+) -> FollowerOutcome {
+    match (plan.secret, observed.connection(), &observed.grant) {
+        (SecretPlan::Write, Some(connection), Some(grant)) => {
+            publish(ctx, binding, observed, connection, grant).await
+        }
+        (SecretPlan::Withdraw, ..) => observed.follower(binding).withdraw(ctx).await,
+        _ => FollowerOutcome::default(),
+    }
+}
+
+async fn publish(
+    ctx: &Context,
+    binding: &ConnectionBinding,
+    observed: &ObservedBinding,
+    connection: &IntegrationConnection,
+    grant: &GrantInUse,
+) -> FollowerOutcome {
+    let config = effective_config(binding, observed);
+    match build::secret(binding, connection, grant, &config, &ctx.settings.allowed_metadata) {
+        Ok(desired) => observed.follower(binding).publish(ctx, &desired).await,
+        Err(error) => {
+            ctx.metrics.published(PublishOutcome::NotRenderable);
+            // Why a token is withheld is the connection's to say.
+            let reason = match error.reason() {
+                Reason::Withheld => Reason::ConnectionNotReady,
+                reason => reason,
+            };
+            let known = MessageFacts { detail: error.to_string().into(), ..facts(binding, observed) };
+            SecretOutcome::Failed { reason, message: reason.message(&known) }.into()
+        }
+    }
+}
