@@ -50,6 +50,7 @@ pub(crate) struct Metrics {
     /// Secrets of connections that are gone which could not be removed yet.
     pub(crate) withdrawal_debts: IntGauge,
     pub(crate) shares: IntGauge,
+    pub(crate) bindings: IntGauge,
     pub(crate) leader: IntGauge,
     pub(crate) keyring_key_age: Gauge,
     pub(crate) store_ready: IntGauge,
@@ -85,6 +86,7 @@ impl Metrics {
             endings: gauge(&family::ENDINGS)?,
             withdrawal_debts: gauge(&family::WITHDRAWAL_DEBTS)?,
             shares: gauge(&family::SHARES)?,
+            bindings: gauge(&family::BINDINGS)?,
             leader: gauge(&family::LEADER)?,
             keyring_key_age: registered(&registry, Gauge::with_opts(options(&family::KEYRING_KEY_AGE)))?,
             store_ready: gauge(&family::STORE_READY)?,

@@ -20,7 +20,7 @@ use crate::grant::target::Target;
 use crate::grant::work::{Job, Task};
 use crate::kube_ext::apply;
 use crate::metrics::PublishOutcome;
-use crate::publishing::{Desired, PublishError, PublishedVersion};
+use crate::publishing::{Desired, PublishError, PublishedVersion, config_fault};
 use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::sharing::{self, Shared};
 use crate::vault::record::{Debt, EndTerms, Withdrawal};
@@ -113,6 +113,13 @@ impl Act<'_> {
         self.outcome.secret = SecretOutcome::Failed { reason: Reason::NameReserved, message };
     }
 
+    fn refuse_config(&mut self, fault: String) {
+        self.ctx.metrics.published(PublishOutcome::NotRenderable);
+        let facts = MessageFacts { detail: fault.into(), ..self.connection.facts() };
+        let message = Reason::ConfigInvalid.message(&facts);
+        self.outcome.secret = SecretOutcome::Failed { reason: Reason::ConfigInvalid, message };
+    }
+
     async fn publish(&mut self) {
         let Self { ctx, connection, observed, .. } = *self;
         let (Some(grant), Some(target)) = (observed.in_use(), observed.target()) else { return };
@@ -120,6 +127,9 @@ impl Act<'_> {
             return self.refuse_name();
         }
         let (provider, allowed) = (target.description(), &ctx.settings.allowed_metadata);
+        if let Some(fault) = config_fault(&connection.spec.config, provider) {
+            return self.refuse_config(fault);
+        }
         let desired = match build::secret(connection, &grant, provider, allowed) {
             Ok(desired) => desired,
             Err(error) => {

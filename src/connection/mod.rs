@@ -47,7 +47,7 @@ const LOOK_AGAIN: Duration = Duration::from_mins(1);
 impl Controlled for IntegrationConnection {
     const LABEL: &'static str = "connection";
 
-    /// Itself, and the shares that publish its token.
+    /// Itself, and the shares and bindings that publish its token.
     fn changed(ctx: &Context, change: &Change<Self>) {
         let connections = &ctx.world.kinds.connections;
         let (uid, shared) = match change {
@@ -65,6 +65,10 @@ impl Controlled for IntegrationConnection {
             }
             Change::SetAside(_) => return,
         };
+        let meta = change.meta();
+        let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
+        let id = names::connection_id(namespace.unwrap_or_default(), name.unwrap_or_default());
+        ctx.world.kinds.bindings.wake_having(&keys::id(&id));
         if shared {
             ctx.world.kinds.shares.wake_having(&keys::connection(uid.as_deref().unwrap_or_default()));
         }

@@ -33,7 +33,7 @@ mod delays;
 pub(crate) mod desk;
 pub(crate) mod endings;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod gate;
 pub(crate) mod incident;
 pub(crate) mod intake;

@@ -32,6 +32,8 @@ macro_rules! families {
 }
 
 families! {
+    BINDINGS: Gauge "bowline_bindings" [] &[],
+        "Bindings that exist, in number of objects.";
     BUILD_INFO: Gauge "bowline_build_info" ["version"] &[],
         "Always 1; the label says which version runs.";
     CERTIFICATES_ENDING: Gauge "bowline_client_certificates_ending" ["within"] &[],

@@ -22,6 +22,7 @@ fn touched() -> Metrics {
     metrics.endings.set(2);
     metrics.withdrawal_debts.set(4);
     metrics.shares.set(3);
+    metrics.bindings.set(6);
     metrics.leader.set(1);
     metrics.set_unreadable("Workspace", 1);
     metrics.keyring_key_age.set(90.0);

@@ -117,6 +117,7 @@ fn count_objects(ctx: &Context) {
     let is_unreadable = |secret: &Secret| attempts::read(secret).is_err();
     ctx.metrics.set_unreadable("Attempt", ctx.world.attempts.state_filter(is_unreadable).len());
     ctx.metrics.shares.set(whole(ctx.world.kinds.shares.state().len()));
+    ctx.metrics.bindings.set(whole(ctx.world.kinds.bindings.state().len()));
 }
 
 fn count_reminders(ctx: &Context) {

@@ -14,6 +14,7 @@ use bowline_oauth::resource::discover_for;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 
 use super::decide::CheckedProvider;
 use super::network::unusable;
@@ -186,7 +187,11 @@ pub(super) fn forget(ctx: &Context, name: &str) {
 }
 
 pub(super) fn wake_connections(ctx: &Context, name: &str) {
-    ctx.world.kinds.connections.wake_having(&keys::provider(name));
+    for connection in ctx.world.kinds.connections.having(&keys::provider(name)) {
+        ctx.world.kinds.connections.wake(ObjectRef::from_obj(&*connection));
+        // What it says of settings may have changed.
+        ctx.world.kinds.bindings.wake_having(&keys::id(&connection.id()));
+    }
 }
 
 #[cfg(test)]

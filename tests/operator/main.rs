@@ -6,6 +6,7 @@
 
 mod app_secret;
 mod bench;
+mod binding;
 mod canary;
 mod carrier;
 mod consent;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use serde_with::skip_serializing_none;
 
 pub use self::secret::{Format, PublishedSecret, SecretTemplate, SecretType, TemplateMetadata};
@@ -16,8 +17,8 @@ pub use self::status::{
     HISTORY_ENTRIES, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus, LastAttempt, Phase,
     ReminderStatus, RevocationStatus, RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
 };
-use super::SecretRef;
 use super::open::Open;
+use super::{ConsumerConfig, SecretRef};
 
 /// One person's authorized link to one account at one provider.
 ///
@@ -157,6 +158,13 @@ pub struct IntegrationConnectionSpec {
     /// `bowline.dev/for`. Immutable. Setting it needs the right to `get` that Secret. The provider must allow it
     /// (`allow.ownApp`). Absent means the provider's registration.
     pub app: Option<SecretRef>,
+
+    /// Settings for those who use the connection, up to 64 and up to 16 KiB as JSON: a repository, a channel, a database. They are
+    /// published as `config.json` in this namespace, and a binding may override each of them; shares publish none. They are not
+    /// secret. Where the provider's entry names settings, there are no others. Absent means none.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"x-kubernetes-preserve-unknown-fields": true}))]
+    pub config: ConsumerConfig,
 
     /// The account at the provider that is expected. Any other is refused, whoever consents. Absent means the account of the
     /// first consent.

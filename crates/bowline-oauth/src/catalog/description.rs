@@ -107,6 +107,11 @@ impl DiscoveredEndpoints {
 }
 
 impl Description {
+    /// What is wrong with settings in the `spec.config` of a connection or binding. An entry that names none takes any.
+    pub fn config_flaws(&self, config: &bowline_api::ConsumerConfig) -> Vec<super::config::ConfigFlaw> {
+        super::config::flaws(&self.config, config)
+    }
+
     /// Whether addresses must still be read from metadata: an issuer or a resource is given, and the token endpoint is not;
     /// or the issuer is the provider object's own, and an address besides the token endpoint is not given.
     pub fn needs_discovery(&self) -> bool {

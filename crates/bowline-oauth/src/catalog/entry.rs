@@ -192,6 +192,8 @@ pub struct ThirdParty<U> {
     pub issued_key: Option<IssuedKeyRules>,
     /// Where tools sign in with the token, the key or the password.
     pub logins: Logins<U>,
+    /// Settings that consumers may have in `spec.config`, by name. Absent means any.
+    pub config: BTreeMap<String, super::config::ConfigField>,
     /// What failures mean.
     pub(crate) errors: ErrorTable,
     /// Messages that it sends by itself. Absent means none.

@@ -266,7 +266,7 @@ pub fn is_never_published(key: &str) -> bool {
 
 /// Whether a published Secret has room for this key: it is none of those that every one may have.
 fn is_free_key(key: &str) -> bool {
-    const TAKEN: [&str; 11] = [
+    const TAKEN: [&str; 12] = [
         "access_token",
         "token_type",
         "expires_at",
@@ -278,6 +278,7 @@ fn is_free_key(key: &str) -> bool {
         "username",
         "password",
         "id_token",
+        "config.json",
     ];
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=253).contains(&key.len())

@@ -5,6 +5,7 @@
 pub(crate) mod assertion;
 pub mod calls;
 mod check;
+mod config;
 pub(crate) mod description;
 pub(crate) mod entry;
 pub mod errors;
@@ -34,6 +35,7 @@ pub use check::{Checked, check};
 pub use description::{Description, DiscoveredEndpoints, MetadataSource, RegistrationEndpoint};
 pub use entry::CatalogEntry;
 pub use load::{entries, get, is_never_published};
+pub use merge::merge;
 pub use pages::render_page;
 pub use parameter::SetBy;
 pub use refusal::ResolveError;
