@@ -83,7 +83,7 @@ async fn minted(engine: &Engine, job: &Job, app: &App, now: Timestamp) -> Result
     if let Some(oversized) = answer.oversized_token().filter(|_| answer.access_token.is_none()) {
         return Err(refused(oversized.into()));
     }
-    ask_for_account(engine, job, &mut answer).await.map_err(refused)?;
+    ask_for_account(engine, job, app, &mut answer).await.map_err(refused)?;
     let (expected, account) = (job.expected_account.as_ref(), answer.account.as_ref());
     if account.is_some_and(|account| expected.is_some_and(|expected| *expected != account.id)) {
         let summary = "the token is for another account than spec.account names";
@@ -100,13 +100,18 @@ fn used(engine: &Engine, job: &Job) -> Option<GrantVersion> {
 
 /// What a call tells of a minted token: its account, if the answer does not, and values to publish. A call that fails costs no
 /// token, unless the account must be known.
-async fn ask_for_account(engine: &Engine, job: &Job, answer: &mut TokenAnswer) -> Result<(), Failure> {
+async fn ask_for_account(
+    engine: &Engine,
+    job: &Job,
+    app: &App,
+    answer: &mut TokenAnswer,
+) -> Result<(), Failure> {
     let description = job.target.description();
     let is_unknown = answer.account.is_none() && description.identity_url().is_some();
     let asks = is_unknown || description.publishes_from_calls();
     let Some(token) = answer.access_token.clone().filter(|_| asks) else { return Ok(()) };
     let now = engine.records.clock.now();
-    let info = identity::user_info(job.target.http(), description, &token, now);
+    let info = identity::user_info(job.target.http(), description, Some(app), &token, now);
     match engine.gate.timed(Operation::Identity, info).await {
         Ok(info) => {
             answer.account = answer.account.take().or(info.account);

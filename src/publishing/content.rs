@@ -5,9 +5,9 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::IgnoredAny;
+use serde_json::json;
 use zeroize::Zeroizing;
 
-use bowline_api::ConsumerConfig;
 use bowline_api::connection::{Format, SecretType};
 use bowline_api::open::Open;
 use bowline_oauth::catalog::{Description, is_never_published};

@@ -19,7 +19,7 @@ pub(crate) use chosen::{ChosenSecretError, chosen};
 pub(crate) use config::config_fault;
 pub use content::Published;
 pub use error::PublishError;
-pub(crate) use material::{ContentError, Unpublishable};
+pub(crate) use material::ContentError;
 pub use material::{Material, PublishedCredential};
 pub use publish::publish;
 pub use secret::Desired;

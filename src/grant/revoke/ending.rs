@@ -142,7 +142,7 @@ fn waits_for(engine: &Engine, opened: &Opened, other: &Record) -> WaitsFor {
 async fn account(engine: &Engine, job: &Job, app: Option<&App>, grant: &Grant) -> Option<Account> {
     may_be_sent(job, app, grant).ok()?;
     let now = engine.records.clock.now();
-    let info = user_info(job.target.http(), job.target.description(), access_token(grant)?, now);
+    let info = user_info(job.target.http(), job.target.description(), app, access_token(grant)?, now);
     let account = engine.gate.timed(Operation::Identity, info).await.ok()?.account?;
     Some(Account { id: account.id, name: account.name, email: account.email })
 }

@@ -24,8 +24,8 @@ pub struct PublishedSecret {
     /// Which keys the Secret has. Raw: `access_token`, `token_type`, `expires_at`, `scopes`, `account_id` and `account_name`; or
     /// `api_key`; or `username` and `password`; and with `config` also `config.json`. Env: the same keys in upper case, for
     /// `envFrom`, with `CONFIG_JSON`. The others hold a file that a tool reads, and `expires_at`. Netrc: `.netrc`, for curl and
-    /// others. GitCredentials: `.git-credentials`, for git's credential store. DockerConfigJson: `.dockerconfigjson`, for
-    /// `imagePullSecrets`. EnvoySds: `sds-authorization.json` (the whole value of the header) and `sds-token.json`, for Envoy.
+    /// others. `GitCredentials`: `.git-credentials`, for git's credential store. `DockerConfigJson`: `.dockerconfigjson`, for
+    /// `imagePullSecrets`. `EnvoySds`: `sds-authorization.json` (the whole value of the header) and `sds-token.json`, for Envoy.
     /// Where the first three sign in, and as whom, is `logins` of the provider's description. Absent means Raw.
     pub format: Option<Format>,
 

@@ -115,7 +115,8 @@ impl Bench {
             return Ok(Connected { answer, account, extras });
         }
         let token = answer.access_token.as_ref().unwrap();
-        let info = crate::identity::user_info(&self.http, &self.description, token, NOW).await;
+        let info =
+            crate::identity::user_info(&self.http, &self.description, Some(&self.app), token, NOW).await;
         let info = info.map_err(|failure| self.explained("account", &failure))?;
         extras.extend(info.extras);
         let account = named.or(info.account).expect("the entry has a way to name the account");

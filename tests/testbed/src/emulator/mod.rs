@@ -190,7 +190,9 @@ impl FamilyHandle {
 
     /// The keys that a person has stop working.
     pub fn end_key(&self, given: &BTreeMap<String, String>) {
-        given.values().for_each(|text| self.end(text));
+        for text in given.values() {
+            self.end(text);
+        }
     }
 
     /// An access token or key stops working.

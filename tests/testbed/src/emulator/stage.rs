@@ -123,7 +123,7 @@ impl Stage {
         let revoke =
             revoke.map(|it| (&it.at, Operation::Revoke, &it.takes, slice::from_ref(&it.reply), Some(it)));
         let mut all = page.chain(tokens).chain(calls).chain(revoke);
-        let turn = |(at, operation, takes, replies, revoke)| {
+        let turn = |(at, operation, takes, replies, revoke): (&String, _, _, _, _)| {
             let (bound, as_other) = (bindings(at, &line)?, false);
             Some(Turn { asked, operation, takes, replies, revoke, mint: None, bound, as_other })
         };
