@@ -25,6 +25,8 @@ macro_rules! shipped {
 
 shipped![
     "acting-user-is-audited.yaml",
+    "binding-needs-use.yaml",
+    "config-is-small.yaml",
     "connection-namespaces.yaml",
     "deletion-is-the-owners.yaml",
     "exchange-is-the-accounts.yaml",

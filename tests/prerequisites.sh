@@ -23,6 +23,8 @@ for program in "$@"; do
         chromium) advice="install Debian's packages chromium and chromium-driver: the portal is tested in a real browser" ;;
         chromedriver) advice="install Debian's package chromium-driver, of the same version as chromium" ;;
         pngquant) advice="install Debian's package pngquant: it makes the pictures small" ;;
+        git | curl) advice="install it: it reads a published Secret in a test" ;;
+        unshare) advice="install Debian's package util-linux: it mounts a Secret read-only in a test" ;;
         make) advice="install GNU make" ;;
         *) advice="install it" ;;
     esac

@@ -3,7 +3,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-tests/prerequisites.sh cargo cc go node npm make chromium chromedriver || exit 1
+tests/prerequisites.sh cargo cc go node npm make git curl unshare chromium chromedriver || exit 1
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -39,7 +39,6 @@ use super::desk::{Desk, WorkView};
 use super::gate::Gate;
 use super::probe::Probes;
 use super::records::Records;
-use super::revoke::Replaced;
 use super::schedule::RefreshBounds;
 use super::secrets::Secrets;
 use super::slot::Marks;
@@ -312,7 +311,7 @@ impl Bench {
             marks: Marks::new("us".to_owned(), Duration::from_mins(1), time),
             secrets: Secrets { kube: client.clone() },
             consents: Consents::new(Attempts::new(client.clone(), "bowline-attempts"), None),
-            replaced: Replaced::new(Duration::from_mins(2)),
+            revoke_former_after: Duration::from_mins(2),
             probes: Probes::default(),
         };
         let events = Arc::new(Events::new(client, None));

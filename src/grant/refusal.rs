@@ -87,8 +87,6 @@ pub(crate) enum IntakeError {
     AccountUnknown,
     #[error(transparent)]
     Consent(#[from] ConsentError),
-    #[error("{why} It could not be revoked at the provider.{}", by_hand.as_deref().map_or_else(String::new, |how| format!(" By hand: {how}")))]
-    NotRevoked { why: Box<IntakeError>, by_hand: Option<String> },
     #[error(
         "Another connection already holds this account's only chain of tokens. Ask its owner to share it."
     )]
@@ -104,7 +102,6 @@ impl IntakeError {
             Self::Consent(why) => why.reason(),
             Self::OtherAccount { .. } | Self::AccountUnknown => Reason::AccountMismatch,
             Self::AccountTaken => Reason::AccountAlreadyConnected,
-            Self::NotRevoked { why, .. } => why.reason(),
             _ => Reason::IntakeRefused,
         }
     }

@@ -2,6 +2,7 @@
 
 use bowline_api::connection::Phase;
 use bowline_oauth::catalog::errors::Class;
+use k8s_openapi::jiff::SignedDuration;
 
 /// A value from a closed set.
 pub(crate) trait Label {
@@ -107,6 +108,10 @@ impl EndsWithin {
             Self::Week => 7,
             Self::Day => 1,
         }
+    }
+
+    pub(crate) fn span(self) -> SignedDuration {
+        SignedDuration::from_hours(i64::from(self.days()) * 24)
     }
 }
 

@@ -1,127 +1,25 @@
 //! Which keys a published Secret has, and their values. Pure.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use serde::de::IgnoredAny;
-use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use bowline_api::ConsumerConfig;
 use bowline_api::connection::{Format, SecretType};
 use bowline_api::open::Open;
-use bowline_oauth::answer::UNKNOWN_TYPE;
-use bowline_oauth::catalog::is_never_published;
+use bowline_oauth::catalog::{Description, is_never_published};
 
-use crate::vault::record::IssuedKeys;
-use crate::vault::{Credential, Grant};
+use super::material::{ContentError, Material, PublishedCredential, StringData};
+use super::tool_files::ToolFiles;
 
 /// The maximum size of all values together; a Secret may have 1 MiB with everything else in it.
 const TOTAL_BYTES: usize = 512 * 1024;
-
-/// What can be published from a grant. There is no field for a refresh token.
-pub struct Material<'a> {
-    pub credential: PublishedCredential<'a>,
-    /// `None` if the provider does not say when it expires.
-    pub expires_at: Option<Timestamp>,
-    pub scopes: &'a [String],
-    pub account_id: Option<&'a str>,
-    pub account_name: Option<&'a str>,
-    /// What the catalogue adds, by key: `webhook_secret`, `instance_url`.
-    pub extras: &'a BTreeMap<String, SecretString>,
-}
-
-#[derive(Clone, Copy)]
-pub enum PublishedCredential<'a> {
-    OAuth {
-        access_token: &'a SecretString,
-        token_type: &'a str,
-    },
-    ApiKey(&'a SecretString),
-    Basic {
-        username: &'a str,
-        password: &'a SecretString,
-    },
-    /// The digests of keys that we issued.
-    IssuedKeys(&'a IssuedKeys),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unpublishable {
-    #[error("there is no token to publish yet")]
-    NoToken,
-    /// Its access token must not be used (RFC 6749 §7.1).
-    #[error(
-        "the provider gave an access token of a type that nobody here can present; an administrator of the provider must fix it"
-    )]
-    TokenType,
-}
-
-impl<'a> Material<'a> {
-    pub(crate) fn of(grant: &'a Grant) -> Result<Self, Unpublishable> {
-        let credential = match &grant.credential {
-            Credential::OAuth { token_type, .. } if token_type == UNKNOWN_TYPE => {
-                return Err(Unpublishable::TokenType);
-            }
-            Credential::OAuth { access_token, token_type, refresh_token: _ } => {
-                let access_token = access_token.as_ref().ok_or(Unpublishable::NoToken)?;
-                PublishedCredential::OAuth { access_token, token_type }
-            }
-            Credential::ApiKey { api_key } => PublishedCredential::ApiKey(api_key),
-            Credential::Basic { username, password } => PublishedCredential::Basic { username, password },
-            Credential::IssuedKeys { keys } => PublishedCredential::IssuedKeys(keys),
-        };
-        let account = grant.bound_to.account.as_ref();
-        Ok(Self {
-            credential,
-            expires_at: grant.expires_at,
-            scopes: grant.scopes.as_deref().unwrap_or_default(),
-            account_id: account.map(|account| account.id.as_str()),
-            account_name: account.and_then(|account| account.name.as_deref()),
-            extras: &grant.published_extras,
-        })
-    }
-}
-
-impl<'a> PublishedCredential<'a> {
-    /// The access token, the key or the password; of keys that we issued, the list of their digests.
-    pub(super) fn secret(self) -> Cow<'a, str> {
-        match self {
-            Self::OAuth { access_token: secret, .. }
-            | Self::ApiKey(secret)
-            | Self::Basic { password: secret, .. } => secret.expose_secret().into(),
-            Self::IssuedKeys(keys) => listed(keys).into(),
-        }
-    }
-
-    pub(super) fn username(self) -> Option<&'a str> {
-        let Self::Basic { username, .. } = self else { return None };
-        Some(username)
-    }
-}
-
-/// A key that we issued, as an application that is shown it recognizes it.
-#[derive(Serialize)]
-struct PublishedKey<'a> {
-    id: &'a str,
-    sha256: &'a str,
-    /// From then on it is not valid, also where this list is an old one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_after: Option<Timestamp>,
-}
-
-/// The keys in JSON, the newest first.
-fn listed(keys: &IssuedKeys) -> String {
-    let published = keys.iter().map(|key| PublishedKey {
-        id: &key.id,
-        sha256: key.sha256.as_str(),
-        not_after: key.expires_at,
-    });
-    published.map(|key| json!(key)).collect::<Value>().to_string()
-}
+/// The key of the consumer's settings, and their name as a variable.
+const CONFIG_KEY: &str = "config.json";
+const CONFIG_VARIABLE: &str = "CONFIG_JSON";
 
 /// Type and data of one Secret. Values are erased when dropped and never printed.
 #[derive(PartialEq, Eq)]
@@ -136,43 +34,31 @@ impl fmt::Debug for Published {
     }
 }
 
-/// Why the material cannot be written in the format. Names keys, never values.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum ContentError {
-    #[error("the value of {key} has control characters and cannot be written as Env; use format Raw")]
-    ControlCharacters { key: String },
-    /// A key that no Secret can have, or that Env cannot spell.
-    #[error(
-        "{key} cannot be a key of this Secret; the catalogue entry of the provider must name it differently"
-    )]
-    KeyInvalid { key: String },
-    /// A key that is reserved or there twice.
-    #[error("{key} may not be added by a catalogue entry")]
-    KeyReserved { key: String },
-    #[error("the values are larger than 512 KiB together")]
-    TooLarge,
-    #[error("a Secret of type {} needs {needed}; correct spec.secret.template.data", .type_.as_str())]
-    TypeUnmet { type_: SecretType, needed: &'static str },
-    #[error(
-        "this version of the operator does not know the Secret type {type_}; correct spec.secret.template.type"
-    )]
-    TypeUnknown { type_: String },
-}
-
-type StringData = BTreeMap<String, Zeroizing<String>>;
-
 impl Published {
-    /// Writes `material` in the format. A missing value leaves its key out; values are not quoted or escaped.
-    pub fn new(material: &Material<'_>, format: Format) -> Result<Self, ContentError> {
-        let mut values = raw(material);
-        add_extras(&mut values, material.extras)?;
-        let basic = matches!(material.credential, PublishedCredential::Basic { .. });
-        let (type_, values) = match format {
-            Format::Raw if basic => (SecretType::BasicAuth, values),
-            Format::Raw => (SecretType::Opaque, values),
-            Format::Env => (SecretType::Opaque, env(values)?),
+    /// Writes `material` in the format, with what the provider's description says of tools that sign in.
+    pub fn new(
+        material: &Material<'_>,
+        format: Format,
+        provider: &Description,
+    ) -> Result<Self, ContentError> {
+        let files = ToolFiles { material, format, provider };
+        let values = match format {
+            Format::Raw => return Self::raw(material),
+            Format::DockerConfigJson => {
+                return Self::of(SecretType::DockerConfigJson, files.docker_config()?);
+            }
+            Format::Env => env(all(material)?)?,
+            Format::Netrc => files.netrc()?,
+            Format::GitCredentials => files.git_credentials()?,
+            Format::EnvoySds => files.envoy_sds()?,
         };
-        Self::of(type_, values)
+        Self::of(SecretType::Opaque, values)
+    }
+
+    /// Writes `material` key by key. A missing value leaves its key out; values are not quoted or escaped.
+    pub fn raw(material: &Material<'_>) -> Result<Self, ContentError> {
+        let is_basic = matches!(material.credential, PublishedCredential::Basic { .. });
+        Self::of(if is_basic { SecretType::BasicAuth } else { SecretType::Opaque }, all(material)?)
     }
 
     /// Data that templates made, for a Secret of this type. The total has been limited while rendering.
@@ -220,22 +106,18 @@ fn missing(type_: SecretType, values: &StringData) -> Option<&'static str> {
     (!is_there).then_some(needed)
 }
 
-fn raw(material: &Material<'_>) -> StringData {
+/// Every value, by its key in format Raw.
+fn all(material: &Material<'_>) -> Result<StringData, ContentError> {
     let mut values = StringData::new();
     let mut put = |key: &str, value: &str| {
         values.insert(key.to_owned(), Zeroizing::new(value.to_owned()));
     };
-    match material.credential {
-        PublishedCredential::OAuth { access_token, token_type } => {
-            put("access_token", access_token.expose_secret());
-            put("token_type", token_type);
-        }
-        PublishedCredential::ApiKey(key) => put("api_key", key.expose_secret()),
-        PublishedCredential::IssuedKeys(keys) => put("issued_keys", &listed(keys)),
-        PublishedCredential::Basic { username, password } => {
-            put("username", username);
-            put("password", password.expose_secret());
-        }
+    put(material.credential.key(), &material.credential.secret());
+    if let PublishedCredential::OAuth { token_type, .. } = material.credential {
+        put("token_type", token_type);
+    }
+    if let Some(username) = material.credential.username() {
+        put("username", username);
     }
     if let Some(expires_at) = material.expires_at {
         put("expires_at", &expires_at.to_string());
@@ -249,7 +131,11 @@ fn raw(material: &Material<'_>) -> StringData {
     if let Some(name) = material.account_name {
         put("account_name", name);
     }
-    values
+    if let Some(config) = material.config.filter(|config| !config.is_empty()) {
+        put(CONFIG_KEY, &json!(config).to_string());
+    }
+    add_extras(&mut values, material.extras)?;
+    Ok(values)
 }
 
 fn add_extras(values: &mut StringData, extras: &BTreeMap<String, SecretString>) -> Result<(), ContentError> {
@@ -268,12 +154,12 @@ fn add_extras(values: &mut StringData, extras: &BTreeMap<String, SecretString>) 
 fn env(values: StringData) -> Result<StringData, ContentError> {
     let mut upper = StringData::new();
     for (key, value) in values {
-        let key = key.to_ascii_uppercase();
+        let key = if key == CONFIG_KEY { CONFIG_VARIABLE.to_owned() } else { key.to_ascii_uppercase() };
         if !is_variable(&key) || upper.contains_key(&key) {
             return Err(ContentError::KeyInvalid { key });
         }
         if value.chars().any(char::is_control) {
-            return Err(ContentError::ControlCharacters { key });
+            return Err(ContentError::ControlCharacters { key, format: Format::Env });
         }
         upper.insert(key, value);
     }
@@ -293,9 +179,19 @@ fn is_variable(key: &str) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::*;
-    use crate::vault::{Binding, Consent};
+    use std::collections::BTreeMap;
+
+    use bowline_oauth::catalog;
     use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A provider of this type, which says nothing more.
+    fn provider(type_: &str) -> Description {
+        let spec = serde_json::from_value(json!({"type": type_})).unwrap();
+        catalog::resolve(catalog::get(type_).unwrap(), &spec, "example", &BTreeMap::new()).unwrap()
+    }
 
     fn publish(
         credential: PublishedCredential<'_>,
@@ -310,8 +206,9 @@ mod tests {
             account_id: Some("583231"),
             account_name: Some("octocat"),
             extras: &extras,
+            config: None,
         };
-        Published::new(&material, format)
+        Published::new(&material, format, &provider("github"))
     }
 
     fn text(published: &Published) -> Vec<(&str, &str)> {
@@ -366,8 +263,35 @@ mod tests {
             account_id: None,
             account_name: None,
             extras: &extras,
+            config: None,
         };
-        assert_eq!(text(&Published::new(&material, Format::Raw).unwrap()), [("api_key", "k")]);
+        assert_eq!(text(&Published::raw(&material).unwrap()), [("api_key", "k")]);
+    }
+
+    #[test]
+    fn settings_are_one_json_object_under_a_key_of_their_own() {
+        let (key, extras) = (SecretString::from("k"), BTreeMap::new());
+        let object = |config: Value| -> ConsumerConfig { serde_json::from_value(config).unwrap() };
+        let config = object(json!({"channel": "#launch", "labels": ["a\n", 1, null]}));
+        let with = |config, format| {
+            let credential = PublishedCredential::ApiKey(&key);
+            let (scopes, extras) = (&[][..], &extras);
+            let (expires_at, account_id, account_name) = (None, None, None);
+            Published::new(
+                &Material { credential, expires_at, scopes, account_id, account_name, extras, config },
+                format,
+                &provider("github"),
+            )
+        };
+        let json = r##"{"channel":"#launch","labels":["a\n",1,null]}"##;
+        let raw = with(Some(&config), Format::Raw).unwrap();
+        assert_eq!(text(&raw), [("api_key", "k"), ("config.json", json)]);
+        let env = with(Some(&config), Format::Env).unwrap();
+        assert_eq!(text(&env), [("API_KEY", "k"), ("CONFIG_JSON", json)]);
+        let none = ConsumerConfig::new();
+        assert_eq!(text(&with(Some(&none), Format::Raw).unwrap()), [("api_key", "k")]);
+        let control = object(json!({"a": "\u{7f}"}));
+        assert!(with(Some(&control), Format::Env).is_err(), "no line of a variable has it");
     }
 
     #[test]
@@ -434,41 +358,6 @@ mod tests {
         assert_eq!(publish(PublishedCredential::ApiKey(&key), &[], Format::Raw), Err(ContentError::TooLarge));
     }
 
-    fn grant(access_token: Option<&str>, token_type: &str) -> Grant {
-        Grant {
-            credential: Credential::OAuth {
-                refresh_token: Some("r".into()),
-                access_token: access_token.map(Into::into),
-                token_type: token_type.to_owned(),
-            },
-            claims: BTreeMap::new(),
-            scopes: None,
-            obtained_at: Timestamp::UNIX_EPOCH,
-            expires_at: None,
-            refresh_expires_at: None,
-            refresh_end_moves: None,
-            refresh_issued_at: None,
-            published_extras: BTreeMap::new(),
-            bound_to: Binding {
-                owner: "alice".into(),
-                authority: "x".into(),
-                addresses: BTreeMap::new(),
-                client_id: None,
-                account: None,
-            },
-            source: None,
-            consent: Consent::default(),
-        }
-    }
-
-    #[test]
-    fn a_token_of_a_type_nobody_can_present_is_not_published() {
-        let refused = |grant: &Grant| Material::of(grant).err();
-        assert_eq!(refused(&grant(Some("a"), "Bearer")), None);
-        assert_eq!(refused(&grant(Some("a"), UNKNOWN_TYPE)), Some(Unpublishable::TokenType));
-        assert_eq!(refused(&grant(None, "Bearer")), Some(Unpublishable::NoToken));
-    }
-
     proptest! {
         #[test]
         fn env_values_never_have_control_characters(value in any::<String>()) {
@@ -477,7 +366,7 @@ mod tests {
                 Ok(published) => prop_assert_eq!(&*published.data["API_KEY"], value.as_bytes()),
                 Err(error) => {
                     prop_assert!(value.chars().any(char::is_control));
-                    prop_assert_eq!(error, ContentError::ControlCharacters { key: "API_KEY".to_owned() });
+                    prop_assert_eq!(error, ContentError::ControlCharacters { key: "API_KEY".to_owned(), format: Format::Env });
                 }
             }
         }

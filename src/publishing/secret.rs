@@ -28,6 +28,8 @@ pub struct Desired {
     /// The user's labels and annotations, checked by [`super::metadata::AllowedMetadata`].
     pub metadata: TemplateMetadata,
     pub content: Published,
+    /// [`Description::publishing_digest`](bowline_oauth::catalog::Description::publishing_digest), if the content depends on it.
+    pub described: Option<u64>,
 }
 
 /// A Secret of a connection or share as it was written last.
@@ -40,6 +42,8 @@ pub(crate) struct PublishedVersion {
     pub(crate) resource_version: Option<String>,
     /// The grant whose token it contains, if that is known.
     pub(crate) grant: Option<GrantVersion>,
+    /// As in [`Desired`], if this process wrote it.
+    pub(crate) described: Option<u64>,
 }
 
 impl PublishedVersion {
@@ -51,6 +55,7 @@ impl PublishedVersion {
             uid: secret.object.uid.to_string(),
             resource_version: None,
             grant: secret.grant,
+            described: None,
         })
     }
 

@@ -1,6 +1,6 @@
 //! The Secret that a share publishes. Pure.
 
-use bowline_api::connection::{Format, TemplateMetadata};
+use bowline_api::connection::TemplateMetadata;
 use bowline_api::reason::Reason;
 use bowline_api::{ConnectionShare, names};
 use kube::ResourceExt;
@@ -41,6 +41,7 @@ pub(super) fn secret(share: &ConnectionShare, grant: &GrantInUse) -> Result<Desi
         grant: *version,
         expires_at: grant.expires_at,
         metadata: TemplateMetadata::default(),
-        content: Published::new(&material, Format::Raw)?,
+        content: Published::raw(&material)?,
+        described: None,
     })
 }

@@ -73,6 +73,7 @@ impl Place {
             account_id: None,
             account_name: None,
             extras: &extras,
+            config: None,
         };
         Desired {
             namespace: self.namespace.clone(),
@@ -83,7 +84,8 @@ impl Place {
             grant: version(revision),
             expires_at: None,
             metadata: TemplateMetadata::default(),
-            content: Published::new(&material, Format::Raw).unwrap(),
+            content: Published::raw(&material).unwrap(),
+            described: None,
         }
     }
 

@@ -8,16 +8,17 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use serde_with::skip_serializing_none;
 
 pub use self::secret::{Format, PublishedSecret, SecretTemplate, SecretType, TemplateMetadata};
 pub use self::status::{
     AccountStatus, AttemptMethod, AttemptResult, AuthorizationStatus, FailureStatus, GrantStatus,
     HISTORY_ENTRIES, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus, LastAttempt, Phase,
-    ReminderStatus, RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
+    ReminderStatus, RevocationStatus, RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
 };
-use super::SecretRef;
 use super::open::Open;
+use super::{ConsumerConfig, SecretRef};
 
 /// One person's authorized link to one account at one provider.
 ///
@@ -69,6 +70,9 @@ use super::open::Open;
     validation = Rule::new("!has(self.credentials) || !has(self.method) || self.method in ['RefreshToken', 'ApiKey', 'BasicAuth']")
         .message("credentials hold a refresh token, a key or a password: set method to RefreshToken, ApiKey or BasicAuth, or leave it out")
         .field_path(".credentials"),
+    validation = Rule::new("!has(self.method) || self.method != 'IssuedKey' || !has(self.secret) || !has(self.secret.format) || self.secret.format in ['Raw', 'Env']")
+        .message("what is published of keys that Bowline issues signs in nowhere: set format to Raw or Env, or leave it out")
+        .field_path(".secret"),
     validation = Rule::new("has(self.app) == has(oldSelf.app) && (!has(self.app) || self.app == oldSelf.app)")
         .message("app is immutable: a grant belongs to one app registration; make a new connection"),
     validation = Rule::new(
@@ -154,6 +158,13 @@ pub struct IntegrationConnectionSpec {
     /// `bowline.dev/for`. Immutable. Setting it needs the right to `get` that Secret. The provider must allow it
     /// (`allow.ownApp`). Absent means the provider's registration.
     pub app: Option<SecretRef>,
+
+    /// Settings for those who use the connection, up to 64 and up to 16 KiB as JSON: a repository, a channel, a database. They are
+    /// published as `config.json` in this namespace, and a binding may override each of them; shares publish none. They are not
+    /// secret. Where the provider's entry names settings, there are no others. Absent means none.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"x-kubernetes-preserve-unknown-fields": true}))]
+    pub config: ConsumerConfig,
 
     /// The account at the provider that is expected. Any other is refused, whoever consents. Absent means the account of the
     /// first consent.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -274,6 +274,8 @@ pub struct IntegrationProviderStatus {
     pub methods: Vec<Open<Method>>,
     /// What a refresh does to the refresh token.
     pub rotation: Option<Open<Rotation>>,
+    /// When the TLS client certificate of the app Secret, or the first of its chain, ends. Absent where there is none.
+    pub certificate_expires_at: Option<Time>,
     /// The generation that this status is about.
     pub observed_generation: Option<i64>,
     /// Ready.

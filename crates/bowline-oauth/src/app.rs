@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bowline_api::names::TYPE_APP;
+use http::Extensions;
 use k8s_openapi::ByteString;
+use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
 use crate::assertion::{NotASigningKey, SigningKey};
 use crate::catalog::Description;
-use crate::catalog::protocol::Proofs;
+use crate::catalog::login::is_of_logins;
+use crate::catalog::protocol::{ClientAuth, Proofs};
+use crate::certificate::{CERTIFICATE, CERTIFICATE_KEY, CertificateFlaw, ClientCertificate};
+use crate::request::RequestError;
 
 /// Key of the client id in an app Secret.
 pub const CLIENT_ID: &str = "client_id";
@@ -24,7 +29,7 @@ pub const PRIVATE_KEY: &str = "private_key";
 /// Key of the id under which the provider knows that key.
 pub(crate) const KEY_ID: &str = "key_id";
 /// Key of the certificate of that key, in PEM, for providers that know it by that.
-pub const CERTIFICATE: &str = "certificate";
+pub const KEY_CERTIFICATE: &str = "certificate";
 /// Key of a file with client id, private key and key id, as Google hands it out for a service account.
 pub const KEY_FILE: &str = "key.json";
 
@@ -50,6 +55,8 @@ pub struct App {
     pub client_secret_previous: Option<SecretString>,
     /// Signs assertions in place of a secret (RFC 7523 §2.2).
     pub private_key: Option<SigningKey>,
+    /// Proves the client in TLS (RFC 8705).
+    pub certificate: Option<ClientCertificate>,
     /// What it may be used for.
     pub purpose: AppPurpose,
     /// Which version of which Secret it was read from first: `<uid>/<resourceVersion>`. Distinguishes registrations without
@@ -98,7 +105,9 @@ pub enum AppError {
     Missing(&'static str),
     #[error("the value of {PRIVATE_KEY} cannot sign: {0}")]
     NoKey(#[from] NotASigningKey),
-    #[error("the value of {CERTIFICATE} is not the certificate, in PEM, of the key in {PRIVATE_KEY}")]
+    #[error(transparent)]
+    Certificate(#[from] CertificateFlaw),
+    #[error("the value of {KEY_CERTIFICATE} is not the certificate, in PEM, of the key in {PRIVATE_KEY}")]
     OtherCertificate,
     #[error(
         "the value of {KEY_FILE} is not the key file of a service account: it must be JSON with type service_account, client_email and private_key, and have at most 64 KiB"
@@ -137,6 +146,7 @@ impl App {
             client_secret: value(data, CLIENT_SECRET)?.map(SecretString::from),
             client_secret_previous: value(data, CLIENT_SECRET_PREVIOUS)?.map(SecretString::from),
             private_key: file.map_or_else(|| private_key(data), |file| file.signing_key().map(Some))?,
+            certificate: certificate(data)?,
             purpose,
             version: None,
         })
@@ -151,7 +161,52 @@ impl App {
 
     /// How the client can prove itself.
     pub fn proofs(&self) -> Proofs {
-        Proofs { secret: self.client_secret.is_some(), private_key: self.private_key.is_some() }
+        Proofs {
+            secret: self.client_secret.is_some(),
+            private_key: self.private_key.is_some(),
+            certificate: self.certificate.is_some(),
+        }
+    }
+
+    /// The keys of the app Secret that are missing for the client to prove itself as described, in words; `None` if it can.
+    pub fn missing_proof(&self, description: &Description) -> Option<String> {
+        if description.needs_certificate() && self.certificate.is_none() {
+            return Some(format!("the keys {CERTIFICATE} and {CERTIFICATE_KEY} are missing"));
+        }
+        if description.client_auth(self.proofs()).is_some() {
+            return None;
+        }
+        let mut keys: Vec<&str> = description.client_auth.iter().filter_map(|way| proof_of(*way)).collect();
+        keys.dedup();
+        Some(format!("the key {} is missing", keys.join(", or ")))
+    }
+
+    /// Has the connection of a request to an endpoint where the client proves itself present the certificate, if there is one.
+    pub(crate) fn present(
+        &self,
+        description: &Description,
+        request: &mut Extensions,
+        now: Timestamp,
+    ) -> Result<(), RequestError> {
+        match &self.certificate {
+            Some(certificate) => Ok(certificate.present(request, now)?),
+            None if description.needs_certificate() => Err(RequestError::NoCertificate),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a call with an access token, as far as described.
+    pub(crate) fn present_in_call(
+        app: Option<&Self>,
+        description: &Description,
+        request: &mut Extensions,
+        now: Timestamp,
+    ) -> Result<(), RequestError> {
+        match app {
+            _ if !description.calls_with_certificate() => Ok(()),
+            Some(app) => app.present(description, request, now),
+            None => Err(RequestError::NoCertificate),
+        }
     }
 
     /// The secrets to try, the current one first; one `None` for a public client.
@@ -208,12 +263,38 @@ fn private_key(data: &BTreeMap<String, ByteString>) -> Result<Option<SigningKey>
     let pem = std::str::from_utf8(bytes).map_err(|_| AppError::NotText(PRIVATE_KEY))?;
     let key_id = value(data, KEY_ID)?.map(str::to_owned);
     let key = SigningKey::read(pem, key_id)?;
-    match data.get(CERTIFICATE).filter(|value| !value.0.is_empty()) {
+    match data.get(KEY_CERTIFICATE).filter(|value| !value.0.is_empty()) {
         Some(ByteString(certificate)) => {
-            let certificate = std::str::from_utf8(certificate).map_err(|_| AppError::NotText(CERTIFICATE))?;
+            let certificate =
+                std::str::from_utf8(certificate).map_err(|_| AppError::NotText(KEY_CERTIFICATE))?;
             key.certified(certificate).map(Some).ok_or(AppError::OtherCertificate)
         }
         None => Ok(Some(key)),
+    }
+}
+
+fn certificate(data: &BTreeMap<String, ByteString>) -> Result<Option<ClientCertificate>, AppError> {
+    let text = |key: &'static str| {
+        let value = data.get(key).filter(|value| !value.0.is_empty());
+        value
+            .map(|ByteString(bytes)| std::str::from_utf8(bytes).map_err(|_| AppError::NotText(key)))
+            .transpose()
+    };
+    match (text(CERTIFICATE)?, text(CERTIFICATE_KEY)?) {
+        (Some(certificate), Some(key)) => Ok(Some(ClientCertificate::read(certificate, key)?)),
+        (Some(_), None) => Err(CertificateFlaw::NoKey.into()),
+        (None, Some(_)) => Err(CertificateFlaw::NoCertificate.into()),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The key of the app Secret with which a client proves itself.
+const fn proof_of(way: ClientAuth) -> Option<&'static str> {
+    match way {
+        ClientAuth::Basic | ClientAuth::Post => Some(CLIENT_SECRET),
+        ClientAuth::PrivateKeyJwt | ClientAuth::BearerJwt => Some(PRIVATE_KEY),
+        ClientAuth::TlsClientAuth | ClientAuth::SelfSignedTlsClientAuth => Some(CERTIFICATE),
+        ClientAuth::None | ClientAuth::Omitted => None,
     }
 }
 
@@ -246,9 +327,10 @@ impl AppPurpose {
     }
 }
 
-/// Every host that may receive a token or the client secret, as [`HOSTS`] names them.
+/// Every host to which we may send a token or the client secret, as [`HOSTS`] names them.
 pub fn hosts_of(description: &Description) -> BTreeSet<String> {
-    description.receiving_addresses().map(|(_, address)| host(address)).collect()
+    let ours = description.receiving_addresses().filter(|(place, _)| !is_of_logins(place));
+    ours.map(|(_, address)| host(address)).collect()
 }
 
 /// The host of an address, with its port unless that is the scheme's own.
@@ -298,6 +380,8 @@ mod tests {
 
     use super::*;
     use crate::catalog;
+    use crate::catalog::protocol::CertificateUse;
+    use crate::certificate::tests::Authority;
 
     fn read(type_: Option<&str>, data: &[(&str, &[u8])]) -> Result<App, AppError> {
         let entry = |(key, value): &(&str, &[u8])| ((*key).to_owned(), ByteString(value.to_vec()));
@@ -407,5 +491,32 @@ mod tests {
             let hosts = format!("{all} {hosts}");
             assert_eq!(refused("", &hosts), "its key hosts does not name acme.example.com", "{hosts}");
         }
+    }
+    #[test]
+    fn a_certificate_is_read_with_its_key_and_what_is_missing_is_named() {
+        let (certificate, key) = Authority::new("authority").issues("bowline", 2020, 2060);
+        let basics: [(&str, &[u8]); 2] = [("client_id", b"id"), ("providers", b"p")];
+        let with = |more: &[(&str, &[u8])]| read(Some(TYPE_APP), &[&basics[..], more].concat());
+        let pair = [("tls.crt", certificate.as_bytes()), ("tls.key", key.as_bytes())];
+        let app = with(&pair).unwrap();
+        assert!(app.proofs().certificate && !format!("{app:?}").contains("BEGIN"));
+        let refused = |more: &[(&str, &[u8])]| with(more).unwrap_err();
+        assert_eq!(refused(&pair[..1]), AppError::Certificate(CertificateFlaw::NoKey));
+        assert_eq!(refused(&pair[1..]), AppError::Certificate(CertificateFlaw::NoCertificate));
+        assert_eq!(refused(&[("tls.crt", b"\xff"), pair[1]]), AppError::NotText("tls.crt"));
+
+        let mut described = crate::fixtures::description();
+        let bare = with(&[]).unwrap();
+        assert_eq!(bare.missing_proof(&described), None, "a public client");
+        let secret = "the key client_secret is missing".to_owned();
+        assert_eq!(app.missing_proof(&described), Some(secret), "a certificate does not prove it there");
+        described.core.client_auth = vec![ClientAuth::TlsClientAuth];
+        assert_eq!(app.missing_proof(&described), None);
+        let missing = "the keys tls.crt and tls.key are missing".to_owned();
+        assert_eq!(bare.missing_proof(&described), Some(missing.clone()));
+        described.core.client_auth = vec![ClientAuth::Basic];
+        assert_eq!(app.missing_proof(&described).unwrap(), "the key client_secret is missing");
+        described.core.client_certificate = CertificateUse::AllRequests;
+        assert_eq!(bare.missing_proof(&described), Some(missing));
     }
 }

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::pem::{self, KeyFlaw};
+use super::pem::{self, PemFlaw};
 use crate::catalog::assertion::{Assertion, RsaSignature};
 
 /// A private key in PEM, with the id under which the provider knows it. `Debug` shows neither.
@@ -36,7 +36,7 @@ pub struct SigningKey {
 #[error(
     "{0}. A private key in PEM is accepted (PKCS #8, PKCS #1 or SEC 1): RSA of 2048 to 4096 bits, P-256, P-384 or Ed25519"
 )]
-pub struct NotASigningKey(#[from] pub KeyFlaw);
+pub struct NotASigningKey(#[from] pub PemFlaw);
 
 /// Why there is no assertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -124,6 +124,11 @@ impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         let server_fault = error.status().is_some_and(|status| status.is_server_error());
         let (class, summary) = match error {
+            SendError::CertificateRefused { .. } | SendError::CertificateRequired { .. } => {
+                let failure = Self::new(Class::Config, error.sent(), &error.to_string());
+                return Self { client_refused: true, ..failure };
+            }
+            SendError::UnusableCertificate(_) => (Class::Config, "the TLS client certificate cannot be used"),
             SendError::Refused(_) | SendError::BadUrl => {
                 (Class::Config, "the provider's address may not be called")
             }

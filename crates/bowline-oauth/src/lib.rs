@@ -12,6 +12,7 @@ pub mod assertion;
 pub mod authorize;
 pub mod callback;
 pub mod catalog;
+pub mod certificate;
 pub mod claims;
 pub mod classify;
 pub mod device;
@@ -35,7 +36,12 @@ pub mod rehearsal;
 pub mod request;
 pub mod resource;
 pub mod revoke;
+mod unanswered;
 pub mod webhook;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod certificate_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

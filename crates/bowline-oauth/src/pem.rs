@@ -6,7 +6,7 @@ use rustls_pki_types::pem::PemObject;
 
 /// What a text has that is not a private key to use. Names the kind of what was found, and repeats nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyFlaw {
+pub enum PemFlaw {
     #[error("it is not PEM, which has a line that begins with -----BEGIN")]
     NotPem,
     #[error("it is encrypted: write it again without a passphrase, for example with openssl pkey")]
@@ -22,45 +22,45 @@ pub enum KeyFlaw {
 }
 
 /// PEM labels that stand for something else than a private key without a passphrase.
-const OTHER_LABELS: [(&str, KeyFlaw); 8] = [
-    ("ENCRYPTED PRIVATE KEY", KeyFlaw::Encrypted),
-    ("OPENSSH PRIVATE KEY", KeyFlaw::Other("a key in the format of OpenSSH")),
-    ("DSA PRIVATE KEY", KeyFlaw::Other("a DSA key")),
-    ("CERTIFICATE", KeyFlaw::Other("a certificate")),
-    ("CERTIFICATE REQUEST", KeyFlaw::Other("a certificate request")),
-    ("PUBLIC KEY", KeyFlaw::Other("a public key")),
-    ("RSA PUBLIC KEY", KeyFlaw::Other("a public key")),
-    ("EC PARAMETERS", KeyFlaw::Other("parameters of an elliptic curve")),
+const OTHER_LABELS: [(&str, PemFlaw); 8] = [
+    ("ENCRYPTED PRIVATE KEY", PemFlaw::Encrypted),
+    ("OPENSSH PRIVATE KEY", PemFlaw::Other("a key in the format of OpenSSH")),
+    ("DSA PRIVATE KEY", PemFlaw::Other("a DSA key")),
+    ("CERTIFICATE", PemFlaw::Other("a certificate")),
+    ("CERTIFICATE REQUEST", PemFlaw::Other("a certificate request")),
+    ("PUBLIC KEY", PemFlaw::Other("a public key")),
+    ("RSA PUBLIC KEY", PemFlaw::Other("a public key")),
+    ("EC PARAMETERS", PemFlaw::Other("parameters of an elliptic curve")),
 ];
 
 /// The one private key in a text: PKCS #8 (`PRIVATE KEY`), PKCS #1 (`RSA PRIVATE KEY`) or SEC 1 (`EC PRIVATE KEY`). What else
 /// the text has, such as the curve's parameters that OpenSSL writes before a key, is skipped.
-pub(crate) fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, KeyFlaw> {
+pub(crate) fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, PemFlaw> {
     // Header fields of this kind are all that a legacy PEM says of its encryption (RFC 1421 §4.6.1.1).
     if pem.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err(KeyFlaw::Encrypted);
+        return Err(PemFlaw::Encrypted);
     }
     let mut keys = PrivateKeyDer::pem_slice_iter(pem.as_bytes());
     match (keys.next(), keys.next()) {
         (Some(Ok(key)), None) => Ok(key),
-        (Some(Ok(_)), Some(_)) => Err(KeyFlaw::Several),
-        (Some(Err(_)), _) => Err(KeyFlaw::Damaged),
+        (Some(Ok(_)), Some(_)) => Err(PemFlaw::Several),
+        (Some(Err(_)), _) => Err(PemFlaw::Damaged),
         (None, _) => Err(instead_of_a_key(pem)),
     }
 }
 
-fn instead_of_a_key(pem: &str) -> KeyFlaw {
+fn instead_of_a_key(pem: &str) -> PemFlaw {
     let begins = |label: &str| pem.contains(&format!("-----BEGIN {label}-----"));
     let known = OTHER_LABELS.iter().find(|(label, _)| begins(label)).map(|(_, flaw)| *flaw);
-    known.unwrap_or(if pem.contains("-----BEGIN ") { KeyFlaw::Damaged } else { KeyFlaw::NotPem })
+    known.unwrap_or(if pem.contains("-----BEGIN ") { PemFlaw::Damaged } else { PemFlaw::NotPem })
 }
 
 /// What to say of a key that nothing could be done with.
-pub(crate) fn unusable(key: &PrivateKeyDer<'_>) -> KeyFlaw {
+pub(crate) fn unusable(key: &PrivateKeyDer<'_>) -> PemFlaw {
     // The algorithm's identifier stands in the key as it is.
     let names = |algorithm: &[u8]| key.secret_der().windows(algorithm.len()).any(|part| part == algorithm);
     let is_sec1 = matches!(key, PrivateKeyDer::Sec1(_));
-    KeyFlaw::Unusable(match key {
+    PemFlaw::Unusable(match key {
         PrivateKeyDer::Pkcs1(_) => "an RSA key of another size, or a damaged one",
         _ if names(&RSA_ENCRYPTION) => "an RSA key of another size, or a damaged one",
         _ if names(curve(&ECDSA_P256)) || names(curve(&ECDSA_P384)) => {
@@ -89,16 +89,16 @@ mod tests {
         let block = |label: &str| format!("-----BEGIN {label}-----\nY2FuYXJ5\n-----END {label}-----\n");
         let legacy = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nY2FuYXJ5\n-----END RSA PRIVATE KEY-----";
         let rows = [
-            ("canary", KeyFlaw::NotPem),
-            ("", KeyFlaw::NotPem),
-            (&block("ENCRYPTED PRIVATE KEY"), KeyFlaw::Encrypted),
-            (legacy, KeyFlaw::Encrypted),
-            (&block("CERTIFICATE"), KeyFlaw::Other("a certificate")),
-            (&block("PUBLIC KEY"), KeyFlaw::Other("a public key")),
-            (&block("OPENSSH PRIVATE KEY"), KeyFlaw::Other("a key in the format of OpenSSH")),
-            (&block("PRIVATE KEY").repeat(2), KeyFlaw::Several),
-            ("-----BEGIN PRIVATE KEY-----\nY2FuYXJ5", KeyFlaw::Damaged),
-            (&block("SOMETHING"), KeyFlaw::Damaged),
+            ("canary", PemFlaw::NotPem),
+            ("", PemFlaw::NotPem),
+            (&block("ENCRYPTED PRIVATE KEY"), PemFlaw::Encrypted),
+            (legacy, PemFlaw::Encrypted),
+            (&block("CERTIFICATE"), PemFlaw::Other("a certificate")),
+            (&block("PUBLIC KEY"), PemFlaw::Other("a public key")),
+            (&block("OPENSSH PRIVATE KEY"), PemFlaw::Other("a key in the format of OpenSSH")),
+            (&block("PRIVATE KEY").repeat(2), PemFlaw::Several),
+            ("-----BEGIN PRIVATE KEY-----\nY2FuYXJ5", PemFlaw::Damaged),
+            (&block("SOMETHING"), PemFlaw::Damaged),
         ];
         for (text, want) in rows {
             assert_eq!(private_key(text).unwrap_err(), want, "{text}");

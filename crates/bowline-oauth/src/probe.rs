@@ -58,7 +58,7 @@ pub fn refuses(failure: &Failure) -> bool {
     failure.class == Class::Reauth && failure.sent == Sent::Refused
 }
 
-/// Checks a live access token. `app` is needed for introspection.
+/// Checks a live access token. `app` is needed for introspection, and where calls present its certificate.
 pub async fn token(
     http: &dyn Http,
     description: &Description,
@@ -71,6 +71,7 @@ pub async fn token(
         Some(call) => {
             let mut request = request::api_call(call.method, probe.url, &call.headers, call.json.as_ref())?;
             request::bear(&mut request, token)?;
+            App::present_in_call(app, description, request.extensions_mut(), now)?;
             accepted(description, &http.send(request).await?, now)
         }
         None => introspect(http, description, app, probe.url, token, now).await,

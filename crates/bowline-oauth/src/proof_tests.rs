@@ -17,9 +17,13 @@ use std::path::Path;
 use bowline_testbed::emulator::{Family, Run};
 use futures::{StreamExt, stream};
 
-use self::bench::{Bench, COLUMNS, Cell};
+use self::bench::{Bench, COLUMNS, Cell, NOW};
 use crate::catalog::entries;
+use crate::catalog::errors::Class;
 use crate::catalog::proof::{EntryProofs, ProvedRun};
+use crate::certificate::ClientCertificate;
+use crate::http::Sent;
+use crate::refresh::refresh;
 
 /// Entries without a provider of their own: the server that they run against, and the file with the tests.
 const SERVERS: &[(&str, &str, &str)] = &[
@@ -105,6 +109,50 @@ async fn every_entry_does_with_its_provider_what_the_provider_documents() {
     let proofs = record::with_servers(SERVERS, proofs);
     println!("\n{}", record::tally(&proofs));
     record::compare(&proofs);
+}
+
+/// The emulator refuses such connections itself: see `tests/testbed/src/emulator/tests.rs`.
+#[tokio::test]
+async fn a_provider_that_requires_a_certificate_gets_no_request_without_a_valid_one() {
+    let (mut count, now) = (0, NOW);
+    for (name, family) in Family::all().unwrap() {
+        for run in family.proves.iter().filter(|_| !family.certificate_hosts.is_empty()) {
+            let (mut bench, other) = (Bench::of(&name, run).await, Bench::of(&name, run).await);
+            let connected = bench.connect(bench.accounts()[0]).await.unwrap();
+            let token = connected.answer.refresh_token.clone().unwrap();
+            let (before, lives) = (bench.family.requests().len(), "2020-06-01T00:00:00Z".parse().unwrap());
+            let (certificate, key) = bench.emulator.client_certificate(2020..=2021).unwrap();
+            let expired = ClientCertificate::read(&certificate, &key).unwrap();
+            let rows = [
+                (None, now, "put tls.crt and tls.key into the app Secret", Sent::NotSent),
+                (Some(expired.clone()), now, "tls.crt expired at 2021", Sent::NotSent),
+                // The clock of the provider decides.
+                (
+                    Some(expired),
+                    lives,
+                    "does not accept our TLS client certificate (CertificateExpired)",
+                    Sent::Refused,
+                ),
+                (
+                    other.app.certificate.clone(),
+                    now,
+                    "does not accept our TLS client certificate (UnknownCA)",
+                    Sent::Refused,
+                ),
+            ];
+            for (certificate, now, words, sent) in rows {
+                bench.app.certificate = certificate;
+                let refreshed = refresh(&bench.http, &bench.description, &bench.app, &token, &[], now).await;
+                let failure = refreshed.unwrap_err();
+                assert_eq!((failure.class, failure.sent), (Class::Config, sent), "{failure}");
+                assert!(failure.summary.contains(words), "{failure}");
+            }
+            assert_eq!(bench.family.requests().len(), before, "{name}");
+            assert!(bench.is_alive(&token));
+            count += 1;
+        }
+    }
+    assert!(count > 0);
 }
 
 #[test]

@@ -27,7 +27,7 @@ use super::network::Network;
 use super::refresh;
 use crate::catalog::Description;
 use crate::catalog::pointer::Pointer;
-use crate::catalog::protocol::Proofs;
+use crate::catalog::protocol::{CertificateUse, ClientAuth, Proofs};
 
 /// What the provider is taken to have said.
 #[derive(Clone, Debug, Default)]
@@ -46,9 +46,10 @@ const REDIRECT_URI: &str = "https://PORTAL/callback/PROVIDER";
 
 /// Runs the description's usual method; returns the text to show. Ends with a line break.
 pub async fn rehearse(description: &Description, recorded: &Recorded, now: Timestamp) -> String {
+    let description = &without_handshake(description.clone());
     let method = description.methods.first();
     let (mut text, stage) = (String::new(), Stage::new(description, recorded));
-    let with_secret = description.client_auth(Proofs { secret: true, private_key: false });
+    let with_secret = description.client_auth(Proofs { secret: true, ..Proofs::default() });
     let app = app(method == Some(&Method::JwtBearer) || with_secret.is_none());
     let granted = match method {
         Some(Method::AuthorizationCode | Method::DeviceCode) => {
@@ -81,6 +82,15 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
     text
 }
 
+/// The same without a certificate, which is presented in TLS: a request with it is that of a public client.
+fn without_handshake(mut description: Description) -> Description {
+    for way in description.core.client_auth.iter_mut().filter(|way| way.takes_certificate()) {
+        *way = ClientAuth::None;
+    }
+    description.core.client_certificate = CertificateUse::default();
+    description
+}
+
 /// Our registration, with values that anybody sees are none, and a secret or a key that nobody knows.
 fn app(signs: bool) -> App {
     App {
@@ -88,6 +98,7 @@ fn app(signs: bool) -> App {
         client_secret: Some(SecretString::from(CLIENT_SECRET)).filter(|_| !signs),
         client_secret_previous: None,
         private_key: SigningKey::generate().ok().filter(|_| signs),
+        certificate: None,
         purpose: AppPurpose::default(),
         version: None,
     }
@@ -185,7 +196,8 @@ async fn show_account(
         (None, None) => None,
         (None, Some(_)) => {
             let access_token = &SecretString::from("ACCESS-TOKEN");
-            match (identity::Asked { http: stage, description, access_token, now }).account().await {
+            match (identity::Asked { http: stage, description, app: None, access_token, now }).account().await
+            {
                 Ok(info) => {
                     stage.show("Account request", text);
                     info.account

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
 use super::assertion::{AssertionError, SigningKey};
+use super::certificate::CertificateFlaw;
 use super::headers;
 use super::http::Request;
 use crate::catalog::Description;
@@ -27,9 +28,15 @@ pub enum RequestError {
     NoTokenEndpoint,
     /// The provider requires a client secret and the app Secret has none, or the reverse.
     #[error(
-        "the provider takes no client authentication that fits the app Secret: check client_secret there"
+        "the provider takes no client authentication that fits the app Secret: check client_secret, private_key or tls.crt there"
     )]
     NoClientAuth,
+    #[error(
+        "the provider takes no request without a TLS client certificate: put tls.crt and tls.key into the app Secret"
+    )]
+    NoCertificate,
+    #[error(transparent)]
+    Certificate(#[from] CertificateFlaw),
     #[error("the app Secret has no key to sign the assertion with: it needs private_key, or key.json")]
     NoSigningKey,
     /// A parameter of the description is one that the standard sets.
@@ -61,6 +68,8 @@ pub(crate) struct Client<'a> {
     pub(crate) secret: Option<&'a SecretString>,
     /// Signs an assertion instead, where the provider takes that.
     pub(crate) private_key: Option<&'a SigningKey>,
+    /// The connection presents a certificate, which proves the client where the provider takes that.
+    pub(crate) has_certificate: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -146,7 +155,11 @@ impl Client<'_> {
 
     /// How the client proves itself.
     pub(crate) fn way(&self) -> Option<ClientAuth> {
-        let proofs = Proofs { secret: self.secret.is_some(), private_key: self.private_key.is_some() };
+        let proofs = Proofs {
+            secret: self.secret.is_some(),
+            private_key: self.private_key.is_some(),
+            certificate: self.has_certificate,
+        };
         self.description.client_auth(proofs)
     }
 

@@ -8,11 +8,12 @@ use bowline_api::owner::{may_own, service_account};
 use bowline_api::reason::{Effect, MessageFacts, Reason};
 use kube::ResourceExt;
 
+use super::ended::revocation;
 use super::input::Input;
 use super::lifespan::{self, Reminder};
 use super::verdict::ConditionVerdict;
 use super::{awaiting, consent};
-use crate::connection::observed::{EndingView, ObservedConnection, RecordState};
+use crate::connection::observed::RecordState;
 use crate::grant::target::{ScopeComparison, Target};
 use crate::vault::{Credential, Grant, Mismatch};
 use crate::world::{ProviderUse, UnusableProvider};
@@ -63,24 +64,19 @@ fn owner_unverified(input: &Input) -> Option<ConditionVerdict> {
 }
 
 fn disconnected(input: &Input) -> Option<ConditionVerdict> {
-    input.connection.is_disconnected().then(|| input.verdict(Reason::Disconnected, how_far(input.observed)))
+    input.connection.is_disconnected().then(|| input.verdict(Reason::Disconnected, how_far(input)))
 }
 
 /// How far the end of a disconnected grant is. Nothing is called done before it is.
-fn how_far(observed: &ObservedConnection) -> String {
-    let told = match (&observed.record, observed.endings.iter().max_by_key(|ending| ending.failures)) {
+fn how_far(input: &Input) -> String {
+    let observed = input.observed;
+    let told = match (&observed.record, revocation(input)) {
         (RecordState::Unreadable | RecordState::Tampered, _) => {
             "The sealed record cannot be read, so the grant is not revoked at the provider.".to_owned()
         }
-        (RecordState::Missing, None) => {
-            "The grant is erased here; it was revoked at the provider if that offers it.".to_owned()
-        }
-        (RecordState::Missing, Some(ending)) if ending.is_given_up => format!(
-            "The grant could not be revoked at the provider, and that is not tried any more: {}. Revoke it there by hand.",
-            ending.last_error.as_deref().unwrap_or("the reason is not known")
-        ),
-        (RecordState::Missing, Some(EndingView { last_error: Some(why), .. })) => {
-            format!("The grant is not revoked at the provider yet: {why}. It is tried again.")
+        (RecordState::Missing, Some(known)) => known.message,
+        (RecordState::Missing, None) if observed.endings.is_empty() => {
+            "No grant is on record, so there is none to revoke.".to_owned()
         }
         (_, _) => "The grant is being revoked at the provider.".to_owned(),
     };

@@ -4,6 +4,7 @@ mod attempt;
 mod awaiting;
 mod checks;
 pub(super) mod consent;
+mod ended;
 mod fresh;
 mod history;
 mod input;
@@ -17,7 +18,7 @@ use std::collections::BTreeSet;
 
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
-use bowline_api::connection::LastAttempt;
+use bowline_api::connection::{LastAttempt, RevocationStatus};
 use bowline_api::reason::{Effect, Reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -54,6 +55,10 @@ pub(crate) struct ConnectionPlan {
     pub(crate) take_back_shares: bool,
     /// Whether the grant is to be moved from the record into an ending.
     pub(crate) end: bool,
+    /// Whether nothing of the grant in use works any more.
+    pub(crate) is_dead: bool,
+    /// What became of the grant that ended last.
+    pub(crate) revocation: Option<RevocationStatus>,
     pub(crate) next_attempt: Option<Timestamp>,
     /// When the token in use is checked next.
     pub(crate) probe_at: Option<Timestamp>,
@@ -93,6 +98,8 @@ pub(crate) fn decide(
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         secret: secret_plan(&input, &authorized),
         end: ends(observed, &authorized),
+        is_dead: ended::is_dead(&input),
+        revocation: ended::revocation(&input),
         fresh: fresh::fresh(&input, next_attempt),
         task,
         dismissals: consent::dismissals(&input, &authorized),
@@ -173,7 +180,15 @@ fn as_it_should_be(input: &Input) -> bool {
     is_of_this_spec(input)
         && input.connection.is(ConditionType::SecretPublished)
         && holds_the_token(input)
+        && is_as_described(input)
         && is_untouched(input)
+}
+
+/// Whether it was written by the description that the provider has now. Of what an earlier process wrote that is not known.
+fn is_as_described(input: &Input) -> bool {
+    let written = input.observed.written.as_ref().and_then(|written| written.described);
+    let now = input.observed.target().map(|target| target.description().publishing_digest());
+    written.zip(now).is_none_or(|(written, now)| written == now)
 }
 
 /// Whether status is about the present spec.

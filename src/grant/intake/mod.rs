@@ -20,6 +20,7 @@ use super::presence::write_wanted;
 use super::records::{NotWritten, Patience};
 use super::refusal::ConsentError;
 pub(crate) use super::refusal::IntakeError;
+use super::revoke::make_way;
 use super::secrets::UserSecret;
 pub(crate) use super::work::Announcement;
 use super::work::Job;
@@ -122,6 +123,7 @@ async fn put_on_record(engine: &Engine, job: &Job, secret: &UserSecret) -> Resul
         let record = if record.candidate().is_some() { record.candidate_refused()? } else { record };
         Ok(record.with_candidate(&records.sealer, &grant)?.with_candidate_after(job.newest_known))
     };
+    make_way(engine, job, &grant).await;
     match write_wanted(engine, job, Patience::Brief, change).await {
         Ok(_) => Ok(()),
         Err(NotWritten::TooLarge) => Err(ConsentError::NotKept.into()),

@@ -196,13 +196,17 @@ fn origin(address: &str) -> String {
     Url::parse(address).map_or_else(|_| "?".to_owned(), |url| url.origin().ascii_serialization())
 }
 
-/// Places of addresses that a grant may do without. The first two receive the client secret and nothing of a grant; the others
-/// serve probes, which go only where the grant is [bound to](Binding::names).
-const DISPENSABLE: [&str; 4] = [
+/// Places of addresses that a grant may do without. The first two receive the client secret and nothing of a grant; the next two
+/// serve probes, which go only where the grant is [bound to](Binding::names). The last are where tools sign in: who may change the
+/// connection chooses that by the Secret's format.
+const DISPENSABLE: [&str; 7] = [
     "/endpoints/pushedAuthorizationRequest",
     "/endpoints/deviceAuthorization",
     "/endpoints/introspection",
     "/probe/call/url",
+    "/logins/git/url",
+    "/logins/registry/url",
+    "/logins/http/url",
 ];
 
 impl Binding {

@@ -169,9 +169,12 @@ pub(crate) enum RevokeStyle {
 pub enum RevokeScope {
     /// The token alone.
     Token,
-    /// All tokens of that account through that client. Assumed where nothing else is known.
-    #[default]
+    /// All tokens of that account through that client.
     Grant,
     /// The app's installation, for everybody.
     Install,
+    /// Nobody has stated it: servers differ. It may be as much as `Grant`, so no other connection's grant is put at risk; and as
+    /// little as `Token`, so each token is revoked by itself if the first revocation is not seen to have ended both.
+    #[default]
+    Unknown,
 }

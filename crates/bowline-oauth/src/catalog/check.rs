@@ -45,6 +45,9 @@ impl Checked {
         for (place, address) in it.receiving_addresses() {
             _ = writeln!(text, "  {:<40} {address}", place.trim_start_matches('/').replace('/', "."));
         }
+        if it.needs_certificate() {
+            text.push_str("  where each request presents the TLS client certificate of the app Secret\n");
+        }
         if it.needs_discovery() {
             text.push_str("  and to the addresses in the issuer's metadata\n");
         }
@@ -89,6 +92,10 @@ fn risks(provider: &IntegrationProvider, it: &Description) -> Vec<String> {
         (
             refreshes && it.grant.access_lifetime.is_none(),
             "grant.accessLifetime is absent: if the provider's answers have no expires_in, tokens are never refreshed.",
+        ),
+        (
+            it.needs_certificate(),
+            "a TLS client certificate is needed: keep tls.crt and tls.key of the app Secret valid. If the provider binds access tokens to it (RFC 8705 §3), only pods that have the certificate and its key as well can use the tokens.",
         ),
         (allow_http, "network.allowHTTP is true: tokens and the client secret may travel unencrypted."),
         (

@@ -1,5 +1,6 @@
 //! [`Description`]: an entry with a provider object's overrides and a connection's parameters filled in.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem;
 use std::ops::Deref;
 
@@ -10,7 +11,9 @@ use url::Url;
 use super::assertion::AssertionAudience;
 use super::calls::{Identity, IdentitySource, RevokeStyle};
 use super::entry::{Pkce, ProviderEndpoints, ThirdParty};
-use super::protocol::{ClientAuth, Proofs};
+use super::key_usage::KeyUsage;
+use super::login::is_of_logins;
+use super::protocol::{CertificateUse, ClientAuth, Proofs};
 use crate::issuer;
 
 /// All that the protocol needs to know of one provider for one connection: a [`CatalogEntry`](super::CatalogEntry) with what
@@ -27,6 +30,8 @@ pub struct Description {
     pub(crate) own_issuer: bool,
     /// The issuer's metadata was applied.
     pub(crate) discovered: bool,
+    /// By the metadata, access tokens are bound to the client's certificate (RFC 8705 §3).
+    pub(crate) certificate_bound: bool,
 }
 
 impl Deref for Description {
@@ -41,6 +46,10 @@ impl Deref for Description {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiscoveredEndpoints {
     pub(crate) endpoints: ProviderEndpoints<Option<Url>>,
+    /// `mtls_endpoint_aliases` (RFC 8705 §5): addresses instead of those, for clients with a certificate.
+    pub(crate) with_certificate: ProviderEndpoints<Option<Url>>,
+    /// `tls_client_certificate_bound_access_tokens` (RFC 8705 §3.3).
+    pub(crate) certificate_bound: bool,
     /// Where clients register themselves (RFC 7591 §3).
     pub registration: Option<RegistrationEndpoint>,
     /// The scopes of the protected resource (RFC 9728 §2), where one was asked.
@@ -75,7 +84,34 @@ pub enum MetadataSource {
     Resource(Url),
 }
 
+impl DiscoveredEndpoints {
+    /// The addresses for a client with or without a certificate.
+    fn endpoints_for(&self, with_certificate: bool) -> ProviderEndpoints<Option<Url>> {
+        let plain = self.endpoints.clone();
+        if !with_certificate {
+            return plain;
+        }
+        let other = self.with_certificate.clone();
+        ProviderEndpoints {
+            pushed_authorization_request: other
+                .pushed_authorization_request
+                .or(plain.pushed_authorization_request),
+            token: other.token.or(plain.token),
+            device_authorization: other.device_authorization.or(plain.device_authorization),
+            revocation: other.revocation.or(plain.revocation),
+            introspection: other.introspection.or(plain.introspection),
+            userinfo: other.userinfo.or(plain.userinfo),
+            ..plain
+        }
+    }
+}
+
 impl Description {
+    /// What is wrong with settings in the `spec.config` of a connection or binding. An entry that names none takes any.
+    pub fn config_flaws(&self, config: &bowline_api::ConsumerConfig) -> Vec<super::config::ConfigFlaw> {
+        super::config::flaws(&self.config, config)
+    }
+
     /// Whether addresses must still be read from metadata: an issuer or a resource is given, and the token endpoint is not;
     /// or the issuer is the provider object's own, and an address besides the token endpoint is not given.
     pub fn needs_discovery(&self) -> bool {
@@ -94,11 +130,14 @@ impl Description {
     }
 
     /// The description with missing values taken from metadata. What is set stays. Of several methods of client authentication
-    /// those are dropped that the server does not support; a single one is somebody's choice, and stays.
+    /// those are dropped that the server does not support; a single one is somebody's choice, and stays. `proofs` are those of
+    /// the app registration: a client with a certificate has addresses of its own.
     #[must_use]
-    pub fn with_metadata(mut self, metadata: &DiscoveredEndpoints) -> Self {
+    pub fn with_metadata(mut self, metadata: &DiscoveredEndpoints, proofs: Proofs) -> Self {
         let ours = mem::take(&mut self.core.endpoints);
-        let theirs = metadata.endpoints.clone();
+        let presents = proofs.certificate || self.needs_certificate();
+        let theirs = metadata.endpoints_for(presents);
+        self.certificate_bound = presents && metadata.certificate_bound;
         self.core.endpoints = ProviderEndpoints {
             issuer: ours.issuer.or(theirs.issuer),
             resource: ours.resource,
@@ -122,7 +161,8 @@ impl Description {
         // Without a list the server says nothing about that.
         if self.client_auth.len() > 1 && !metadata.client_auth_announced.is_empty() {
             // Not all servers that take secrets announce public clients too.
-            let takes_secrets = metadata.client_auth.iter().any(|way| *way != ClientAuth::PrivateKeyJwt);
+            let takes_secrets =
+                metadata.client_auth.iter().any(|way| way.takes_secret() || *way == ClientAuth::None);
             // No server announces what is no authentication.
             let is_kept =
                 |way: &ClientAuth| *way == ClientAuth::Omitted || *way == ClientAuth::None && takes_secrets;
@@ -156,6 +196,7 @@ impl Description {
         let is_possible = |way: &&ClientAuth| match way {
             ClientAuth::Basic | ClientAuth::Post => proofs.secret,
             ClientAuth::PrivateKeyJwt | ClientAuth::BearerJwt => proofs.private_key,
+            ClientAuth::TlsClientAuth | ClientAuth::SelfSignedTlsClientAuth => proofs.certificate,
             ClientAuth::None | ClientAuth::Omitted => false,
         };
         let ways = &self.client_auth;
@@ -164,6 +205,11 @@ impl Description {
         let public = || ways.iter().find(|way| is_public && **way == ClientAuth::None);
         let omitted = || ways.iter().find(|way| **way == ClientAuth::Omitted);
         ways.iter().find(is_possible).or_else(public).or_else(omitted).copied()
+    }
+
+    /// Whether calls with an access token present the certificate, too.
+    pub fn calls_with_certificate(&self) -> bool {
+        self.client_certificate == CertificateUse::AllRequests || self.certificate_bound
     }
 
     /// Whether every method signs an assertion with the app's private key.
@@ -207,13 +253,15 @@ impl Description {
         identity.call.url.as_ref().or(self.endpoints.userinfo.as_ref())
     }
 
-    /// Every address to which a request, or a person, may be sent.
+    /// Every address to which we may send a request or a person. Where tools of workloads sign in is not among them.
     pub fn addresses(&self) -> impl Iterator<Item = &Url> {
-        self.named_addresses().into_iter().filter_map(|(.., address)| address)
+        let named = self.named_addresses().into_iter();
+        let ours = named.filter(|(place, ..)| !is_of_logins(place));
+        ours.filter_map(|(.., address)| address)
     }
 
-    /// Every address to which a token, a code, a key or a client secret may be sent, with its place in an entry
-    /// (`/endpoints/token`). Of all others we know that they receive none: browsers are sent to two of them, and issuer
+    /// Every address to which a token, a code, a key or a client secret may be sent, by us or by tools that we tell so, with
+    /// its place in an entry (`/endpoints/token`). Of all others we know that they receive none: browsers are sent to two of them, and issuer
     /// and resource are only asked for their metadata.
     pub fn receiving_addresses(&self) -> impl Iterator<Item = (&'static str, &Url)> {
         const RECEIVE_NONE: [&str; 4] = [
@@ -225,6 +273,15 @@ impl Description {
         let named = self.named_addresses().into_iter();
         let receiving = named.filter(|(place, ..)| !RECEIVE_NONE.contains(place));
         receiving.filter_map(|(place, _, address)| Some((place, address?)))
+    }
+
+    /// Stands for all that decides what is published of a credential, within one process: a Secret that was written by another
+    /// description is not as it should be.
+    pub fn publishing_digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let scheme = self.key.as_ref().map(KeyUsage::scheme);
+        (&self.logins, scheme, &self.publish).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The places where an address for revocations may be.

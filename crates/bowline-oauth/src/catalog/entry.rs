@@ -16,12 +16,14 @@ use super::calls::{ApiCall, Identity, Probe, Revoke};
 use super::errors::ErrorTable;
 use super::issued_key::{IssuedKeyFlaw, IssuedKeyRules};
 use super::key_usage::KeyUsage;
+use super::login::Logins;
 use super::look::{Color, Confidence, Group, Setup};
 use super::merge::merge;
 use super::parameter::Parameter;
 use super::pointer::Pointer;
 use super::protocol::{
-    ClientAuth, ClientRegistration, GrantLifecycle, RefreshPace, ScopeRules, TokenRequest, TokenResponse,
+    CertificateUse, ClientAuth, ClientRegistration, GrantLifecycle, RefreshPace, ScopeRules, TokenRequest,
+    TokenResponse,
 };
 use super::template::Template;
 use super::webhook::Webhook;
@@ -150,6 +152,8 @@ pub struct ThirdParty<U> {
     pub endpoints: ProviderEndpoints<U>,
     /// How the client may prove itself, the preferred way first.
     pub(crate) client_auth: Vec<ClientAuth>,
+    /// Which requests present the certificate of the app Secret.
+    pub(crate) client_certificate: CertificateUse,
     /// Where the app registration comes from.
     pub(crate) client_registration: ClientRegistration,
     /// What the authorization request needs.
@@ -186,6 +190,10 @@ pub struct ThirdParty<U> {
     pub key: Option<KeyUsage<U>>,
     /// What keys are like that are issued here, for the method `IssuedKey`.
     pub issued_key: Option<IssuedKeyRules>,
+    /// Where tools sign in with the token, the key or the password.
+    pub logins: Logins<U>,
+    /// Settings that consumers may have in `spec.config`, by name. Absent means any.
+    pub config: BTreeMap<String, super::config::ConfigField>,
     /// What failures mean.
     pub(crate) errors: ErrorTable,
     /// Messages that it sends by itself. Absent means none.
@@ -193,9 +201,9 @@ pub struct ThirdParty<U> {
 }
 
 impl<A> ThirdParty<Option<A>> {
-    /// The one list of addresses that a request, or a person, may be sent to: where each is in an entry's data, what it is
-    /// for, and the address.
-    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 16] {
+    /// The one list of addresses to which a request or a person is sent, or a tool that has the token: where each is in an
+    /// entry's data, what it is for, and the address.
+    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 19] {
         let of = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
         let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
@@ -222,6 +230,9 @@ impl<A> ThirdParty<Option<A>> {
             ("/publishCall/url", "values to publish", publish),
             ("/revoke/url", "revocation", self.revoke.url.as_ref()),
             ("/key/validate/url", "the key's check", key),
+            ("/logins/git/url", "git", self.logins.git.url.as_ref()),
+            ("/logins/registry/url", "the container registry", self.logins.registry.url.as_ref()),
+            ("/logins/http/url", "HTTP tools", self.logins.http.url.as_ref()),
         ]
     }
 }
@@ -239,6 +250,12 @@ impl<U> ThirdParty<U> {
     /// Whether the operator registers itself where nobody named a registration.
     pub fn registers_itself(&self) -> bool {
         self.client_registration == ClientRegistration::Dynamic
+    }
+
+    /// Whether nothing can be requested without a certificate.
+    pub fn needs_certificate(&self) -> bool {
+        let everywhere = self.client_certificate == CertificateUse::AllRequests;
+        everywhere || ClientAuth::are_certificates(&self.client_auth)
     }
 
     /// Whether there are tokens to request, and not only a key or a password.

@@ -36,6 +36,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("notion", include_str!("providers/notion.yaml")),
     ("openai", include_str!("providers/openai.yaml")),
     ("outlook", include_str!("providers/outlook.yaml")),
+    ("ponto", include_str!("providers/ponto.yaml")),
     ("quickbooks", include_str!("providers/quickbooks.yaml")),
     ("salesforce", include_str!("providers/salesforce.yaml")),
     ("sandbox-grace", include_str!("providers/sandbox-grace.yaml")),

@@ -98,6 +98,11 @@ pub(crate) enum KeyUsageFlaw {
 }
 
 impl<U> KeyUsage<U> {
+    /// The word before a key in its header.
+    pub fn scheme(&self) -> Option<&str> {
+        self.scheme.as_deref()
+    }
+
     /// Refuses what cannot be sent or published. `is_free`: whether a published Secret has room for a key of this name.
     pub(super) fn check(&self, is_free: impl Fn(&str) -> bool) -> Result<(), KeyUsageFlaw> {
         let is_name =

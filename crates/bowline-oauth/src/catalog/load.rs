@@ -99,6 +99,9 @@ pub(crate) enum EntryFlaw {
     /// It would match every message, or every account.
     #[error("webhook.events: each needs an account, and a header or a value of the body")]
     EventTooWide,
+    /// It is empty, or has a colon or a control character (RFC 7617 §2).
+    #[error("logins.{0}.username: HTTP Basic cannot carry it")]
+    BadUsername(&'static str),
     /// It says where a request goes, who sends it, or how it is framed.
     #[error("the header {0} is not for descriptions to set")]
     OurHeader(String),
@@ -191,6 +194,7 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
         &entry.publish_text,
     ];
     let texts = texts.into_iter().flat_map(BTreeMap::values).chain(&request.subject.audience);
+    let texts = texts.chain(entry.logins.usernames());
     let texts: Vec<Template> = texts.map(|text| text.clone().try_into()).collect::<Result<_, _>>()?;
     let in_texts: Vec<&str> = texts.iter().flat_map(Template::placeholders).collect();
     if let Some(name) = in_addresses.iter().chain(&in_texts).find(|name| !entry.fills(name)) {
@@ -206,6 +210,7 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     entry.check_issued_key()?;
     let is_free = |name: &str| is_free_key(name) && !entry.publish.contains_key(name);
     entry.key.as_ref().map_or(Ok(()), |key| key.check(is_free))?;
+    entry.logins.check()?;
     entry.webhook.as_ref().map_or(Ok(()), check_webhook)?;
     entry.parameters.iter().try_for_each(|(name, parameter)| {
         let in_address = in_addresses.contains(&name.as_str());
@@ -261,7 +266,7 @@ pub fn is_never_published(key: &str) -> bool {
 
 /// Whether a published Secret has room for this key: it is none of those that every one may have.
 fn is_free_key(key: &str) -> bool {
-    const TAKEN: [&str; 11] = [
+    const TAKEN: [&str; 12] = [
         "access_token",
         "token_type",
         "expires_at",
@@ -273,6 +278,7 @@ fn is_free_key(key: &str) -> bool {
         "username",
         "password",
         "id_token",
+        "config.json",
     ];
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=253).contains(&key.len())

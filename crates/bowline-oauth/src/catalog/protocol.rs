@@ -26,6 +26,13 @@ pub enum ClientAuth {
     /// A signed assertion (RFC 7523 §2.2, `private_key_jwt`), with the key `private_key` of the app Secret.
     #[serde(rename = "PrivateKeyJWT")]
     PrivateKeyJwt,
+    /// Only the id in the body, and a certificate that an authority issued, in TLS (RFC 8705 §2.1, `tls_client_auth`): the keys
+    /// `tls.crt` and `tls.key` of the app Secret.
+    #[serde(rename = "TLSClientAuth")]
+    TlsClientAuth,
+    /// The same with a certificate that is registered itself (RFC 8705 §2.2, `self_signed_tls_client_auth`).
+    #[serde(rename = "SelfSignedTLSClientAuth")]
+    SelfSignedTlsClientAuth,
     /// The same assertion as bearer token of the request, and nothing in its body (GitHub Apps).
     #[serde(rename = "BearerJWT")]
     BearerJwt,
@@ -35,6 +42,16 @@ pub enum ClientAuth {
 }
 
 impl ClientAuth {
+    /// Every way.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Basic,
+        Self::Post,
+        Self::None,
+        Self::PrivateKeyJwt,
+        Self::TlsClientAuth,
+        Self::SelfSignedTlsClientAuth,
+    ];
+
     /// Its name in metadata and registrations (RFC 7591 §2).
     pub(crate) const fn registered_name(self) -> &'static str {
         match self {
@@ -42,7 +59,24 @@ impl ClientAuth {
             Self::Post => "client_secret_post",
             Self::None | Self::Omitted => "none",
             Self::PrivateKeyJwt | Self::BearerJwt => "private_key_jwt",
+            Self::TlsClientAuth => "tls_client_auth",
+            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
         }
+    }
+
+    /// Whether a client secret is sent.
+    pub(crate) const fn takes_secret(self) -> bool {
+        matches!(self, Self::Basic | Self::Post)
+    }
+
+    /// Whether a client proves itself with a certificate, or not at all.
+    pub(crate) fn are_certificates(ways: &[Self]) -> bool {
+        !ways.is_empty() && ways.iter().all(|way| way.takes_certificate())
+    }
+
+    /// Whether a certificate in TLS proves the client.
+    pub(crate) const fn takes_certificate(self) -> bool {
+        matches!(self, Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
     }
 }
 
@@ -63,6 +97,21 @@ pub struct Proofs {
     pub secret: bool,
     /// With a private key.
     pub private_key: bool,
+    /// With a certificate in TLS.
+    pub certificate: bool,
+}
+
+/// Which requests present the certificate of the app Secret (keys `tls.crt` and `tls.key`, RFC 8705), where a server asks for
+/// one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub(crate) enum CertificateUse {
+    /// Those to the endpoints where the client proves itself, however it does, if there is a certificate: token, refresh,
+    /// revocation, introspection, pushed and device authorization. Calls with an access token do so too if the metadata says that
+    /// access tokens are bound to the certificate (RFC 8705 §3).
+    #[default]
+    ClientEndpoints,
+    /// Those, and all calls with an access token. The provider takes no connection without a certificate, so there must be one.
+    AllRequests,
 }
 
 /// How the body of a token request is written.

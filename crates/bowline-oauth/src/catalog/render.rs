@@ -11,6 +11,7 @@ use bowline_api::provider::Rotation;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, merge_maps};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
+use serde::Serialize;
 
 use super::calls::{RevokeScope, RevokeStyle};
 use super::entry::CatalogEntry;
@@ -104,6 +105,7 @@ pub(super) fn facts(name: &str, entry: &CatalogEntry) -> Value {
         name,
         endpoints => Serde(endpoints),
         entry => merge_maps([Value::from(Serde(entry)), Value::from(Serde(&entry.core))]),
+        logins => Serde(logins(entry)),
         has_token_endpoint => entry.endpoints.token.is_some(),
         methods => Serde(entry.methods.iter().map(|it| (format!("{it:?}"), method_in_words(*it))).collect::<BTreeMap<_, _>>()),
         access_token => access_token(entry),
@@ -113,12 +115,36 @@ pub(super) fn facts(name: &str, entry: &CatalogEntry) -> Value {
         rotations => Serde(rotations()),
         registers_itself => entry.registers_itself(),
         uses_tokens => entry.uses_tokens(),
+        needs_certificate => entry.needs_certificate(),
         proof => Serde(proof.cloned().unwrap_or_default()),
         proof_in_short => proof.map_or("-", EntryProof::summary),
         proof_lines => Serde(proof.map(EntryProof::lines).unwrap_or_default()),
         proof_classes => Serde(proof.map(EntryProof::classes).unwrap_or_default()),
         proof_unsaid => Serde(proof.map(EntryProof::unsaid).unwrap_or_default()),
     }
+}
+
+/// Where a kind of tool signs in, as a row.
+#[derive(Serialize)]
+struct LoginRow<'a> {
+    name: &'static str,
+    formats: &'static str,
+    url: String,
+    username: Option<&'a str>,
+}
+
+fn logins(entry: &CatalogEntry) -> Vec<LoginRow<'_>> {
+    let named = entry.logins.named().into_iter();
+    let rows = named.filter_map(|(name, login)| {
+        let formats = match name {
+            "git" => "GitCredentials, Netrc",
+            "registry" => "DockerConfigJson",
+            _ => "Netrc",
+        };
+        let url = login.url.as_ref()?.to_string();
+        Some(LoginRow { name, formats, url, username: login.username.as_deref() })
+    });
+    rows.collect()
 }
 
 const fn method_in_words(method: Method) -> &'static str {
@@ -168,6 +194,9 @@ fn revocation(entry: &CatalogEntry) -> &'static str {
         (_, RevokeScope::Token) => "ends that token alone",
         (_, RevokeScope::Grant) => "ends all tokens of that account through this app",
         (_, RevokeScope::Install) => "ends the app's installation, for everybody",
+        (_, RevokeScope::Unknown) => {
+            "ends that token; whether it ends other tokens of that account is not known"
+        }
     }
 }
 

@@ -98,8 +98,9 @@ fn describe(
     let misfit = |flaw: String| ResolveError::Misfit { flaw };
     let core: ThirdParty<_> = read(json).map_err(|error| misfit(error.to_string()))?;
     core.check_issued_key().map_err(|flaw| misfit(flaw.to_string()))?;
+    core.logins.check().map_err(|flaw| misfit(flaw.to_string()))?;
     let (provider, entry) = (provider.to_owned(), spec.type_.clone());
-    reachable(Description { provider, entry, core, own_issuer, discovered: false })
+    reachable(Description { provider, entry, core, own_issuer, discovered: false, certificate_bound: false })
 }
 
 /// Whether the overlay names another issuer than the entry.
@@ -116,6 +117,7 @@ fn drop_addresses(json: &mut Map<String, Value>) {
     let addresses = [
         ("identity", json!({"call": {"url": null}})),
         ("publishCall", json!({"url": null})),
+        ("logins", json!({"git": {"url": null}, "registry": {"url": null}, "http": {"url": null}})),
         ("probe", json!({"call": null})),
         ("revoke", json!({"url": null})),
     ];

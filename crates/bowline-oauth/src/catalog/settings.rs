@@ -63,6 +63,8 @@ fn choice(value: &str) -> &str {
         "post" => "Post",
         "none" => "None",
         "private_key_jwt" => "PrivateKeyJWT",
+        "tls_client_auth" => "TLSClientAuth",
+        "self_signed_tls_client_auth" => "SelfSignedTLSClientAuth",
         "form" => "Form",
         "json" => "JSON",
         "scope" => "Scope",

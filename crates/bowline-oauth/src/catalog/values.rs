@@ -8,6 +8,7 @@ use url::{Host, Url};
 
 use super::entry::CatalogEntry;
 use super::load::EntryFlaw;
+use super::login::USERNAMES;
 use super::parameter::{Rule, SetBy, Setting, is_endpoint};
 use super::pointer::Pointer;
 use super::refusal::ResolveError;
@@ -113,6 +114,10 @@ impl<'a> ParameterValues<'a> {
             if let Some(Value::String(address)) = json.pointer_mut(place) {
                 *address = self.url(what, address)?.into();
             }
+        }
+        for place in USERNAMES {
+            let Some(username) = json.pointer_mut(place) else { continue };
+            *username = self.text(place, username.take())?.unwrap_or_default();
         }
         for place in PARAMETERS {
             let Some(Value::Object(parameters)) = json.pointer_mut(place) else { continue };

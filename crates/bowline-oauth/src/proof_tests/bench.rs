@@ -17,6 +17,7 @@ use crate::callback::callback_issuer;
 use crate::catalog::entry::Pkce;
 use crate::catalog::protocol::ProviderAccount;
 use crate::catalog::{Description, get, resolve};
+use crate::certificate::ClientCertificate;
 use crate::classify::Failure;
 use crate::exchange::{Code, exchange};
 use crate::guard::system_lookup;
@@ -110,11 +111,16 @@ impl Bench {
         let spec = serde_json::from_value(spec).unwrap();
         let description = resolve(get(&run.entry).unwrap(), &spec, &run.entry, &[].into()).unwrap();
         let app = &family.data().apps[&run.app];
+        let certificate = description.needs_certificate().then(|| {
+            let (certificate, key) = emulator.client_certificate(2020..=2090).unwrap();
+            ClientCertificate::read(&certificate, &key).unwrap()
+        });
         let app = App {
             client_id: app.client_id.clone(),
             client_secret: app.client_secret.clone().map(SecretString::from),
             client_secret_previous: None,
             private_key: app.signs().then(test_key),
+            certificate,
             purpose: AppPurpose::default(),
             version: None,
         };

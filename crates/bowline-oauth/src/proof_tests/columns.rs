@@ -192,7 +192,9 @@ impl Bench {
                 self.refresh(connected.answer.refresh_token.as_ref().ok_or("no refresh token")?).await.err()
             }
             Operation::Account => {
-                identity::user_info(&self.http, &self.description, connected.access(), NOW).await.err()
+                identity::user_info(&self.http, &self.description, Some(&self.app), connected.access(), NOW)
+                    .await
+                    .err()
             }
             Operation::Revoke => match self.revoke(connected).await {
                 Ok(Revocation::AlreadyGone) => return Ok(Meaning::of("gone".to_owned())),

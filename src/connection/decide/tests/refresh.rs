@@ -76,6 +76,15 @@ fn class_24_only_a_success_lifts_a_final_verdict() {
 }
 
 #[test]
+fn a_secret_that_another_description_wrote_is_written_again() {
+    let plan = |described| {
+        let it = good().seen(|seen| seen.written.as_mut().unwrap().described = described);
+        it.decided().secret
+    };
+    assert_eq!([plan(None), plan(Some(1))], [SecretPlan::Keep, SecretPlan::Write]);
+}
+
+#[test]
 fn class_24_what_was_decided_in_an_incident_is_taken_back() {
     let incident = |since| {
         let it = good().ruled(Reason::GrantRevoked).failed_before(2, 2, Reason::GrantRevoked);

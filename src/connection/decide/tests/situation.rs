@@ -178,6 +178,7 @@ impl Situation {
             grant: Some(Arc::new(grant())),
             version: Some(version(3)),
             pause: None,
+            is_dead: false,
             has_candidate: false,
             consented_at: None,
             doubted_since: None,
@@ -210,6 +211,7 @@ impl Situation {
             uid: "s".into(),
             resource_version: Some("7".into()),
             grant: Some(version(3)),
+            described: self.observed.target().map(|target| target.description().publishing_digest()),
         });
         self.observed.secret = Some(ObjectVersion { uid: "s".into(), resource_version: "7".into() });
         self.told("SecretPublished", "True", Reason::Published)

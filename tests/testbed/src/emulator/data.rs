@@ -58,6 +58,9 @@ pub(super) enum Violation {
 pub struct Family {
     /// Its hosts.
     pub hosts: Vec<String>,
+    /// Those of them that take no connection without a client certificate that the emulator issued.
+    #[serde(default)]
+    pub certificate_hosts: Vec<String>,
     /// Registered apps; those that behave differently stand for the provider's settings.
     pub apps: BTreeMap<String, EmulatedApp>,
     /// People or workspaces: values for placeholders in answers.

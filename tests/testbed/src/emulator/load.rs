@@ -66,8 +66,10 @@ impl Family {
             refusal.body.is_none() && refusal.on.iter().any(|on| !self.shapes.contains_key(on))
         });
         let shapeless = shapeless.map(|(name, _)| format!("shape for the refusal {name}"));
+        let host = self.certificate_hosts.iter().find(|host| !self.hosts.contains(host));
+        let host = host.map(|host| format!("host {host}"));
         let second = (self.accounts.len() < 2).then(|| "second account".to_owned());
-        said.chain(app).chain(shapeless).chain(second).chain(unsourced).next()
+        said.chain(app).chain(host).chain(shapeless).chain(second).chain(unsourced).next()
     }
 
     /// A text with placeholders, as it is for an account; `None` if a placeholder has no value.

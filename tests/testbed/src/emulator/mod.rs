@@ -13,6 +13,7 @@
 
 mod answer;
 mod asked;
+mod authority;
 mod bearing;
 mod book;
 mod claims;
@@ -30,6 +31,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,7 +50,8 @@ pub use load::{DataError, DataFlaw};
 pub use machine::TEST_KEY;
 
 use asked::Asked;
-use proxy::{Host, Proxy};
+use authority::Authority;
+use proxy::{Host, Hosts, Proxy};
 use stage::Stage;
 
 /// Why the emulator did not start.
@@ -69,6 +72,7 @@ pub enum EmulatorError {
 pub struct Emulator {
     address: SocketAddr,
     authority: String,
+    clients: Arc<Authority>,
     stages: Stages,
     strangers: Arc<Mutex<Vec<String>>>,
     _stop: DropGuard,
@@ -82,7 +86,10 @@ impl Emulator {
         let stage = |(name, family)| (name, Arc::new(Stage::new(family, now.as_second())));
         let stages: Stages = Arc::new(Family::all()?.into_iter().map(stage).collect());
         let hosts = stages.values().flat_map(|stage| stage.data.hosts.clone()).collect();
+        let guarded = stages.values().flat_map(|stage| stage.data.certificate_hosts.clone()).collect();
         let stop = CancellationToken::new();
+        let clients = Arc::new(Authority::new()?);
+        let hosts = Hosts { played: hosts, guarded, clients: Arc::clone(&clients) };
         let Proxy { address, authority, tunnels, strangers } = Proxy::start(hosts, stop.clone()).await?;
         let app = Router::new().fallback(serve).with_state(Arc::clone(&stages));
         let app = app.into_make_service_with_connect_info::<Host>();
@@ -92,7 +99,7 @@ impl Emulator {
                 tracing::error!(%error, "the emulator stopped serving");
             }
         });
-        Ok(Self { address, authority, stages, strangers, _stop: stop.drop_guard() })
+        Ok(Self { address, authority, clients, stages, strangers, _stop: stop.drop_guard() })
     }
 
     /// The proxy to tunnel through.
@@ -103,6 +110,11 @@ impl Emulator {
     /// The certificate authority to trust, in PEM.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// A new client certificate and its private key in PEM, valid in these years, which this emulator's hosts accept then.
+    pub fn client_certificate(&self, years: RangeInclusive<i32>) -> Result<(String, String), EmulatorError> {
+        Ok(self.clients.client(years)?)
     }
 
     /// A family, by the name of its file.

@@ -129,6 +129,42 @@ fn with_another_issuer_no_address_of_the_entry_stays() {
 }
 
 #[test]
+fn where_tools_sign_in_follows_the_server_and_is_trusted_like_every_address() {
+    let of = json!({"type": "gitlab", "parameters": {"base_url": "https://code.acme.example/gitlab"}});
+    let own = resolved(&of, &[]).unwrap();
+    let git = |description: &Description| description.logins.git.clone();
+    assert_eq!(git(&own).url.unwrap().as_str(), "https://code.acme.example/gitlab");
+    assert!(own.receiving_addresses().any(|(place, _)| place == "/logins/git/url"), "grants are bound to it");
+    assert!(own.addresses().all(|address| address.path() != "/gitlab"), "we send nothing there");
+    let of = json!({"type": "gitlab", "endpoints": {"issuer": "https://id.example.com"}});
+    let elsewhere = git(&resolved(&of, &[]).unwrap());
+    assert_eq!((elsewhere.url, elsewhere.username.as_deref()), (None, Some("oauth2")));
+}
+
+#[test]
+fn a_user_name_may_have_placeholders_and_is_one_that_basic_carries() {
+    let spec = |username: &str| {
+        let user = json!({"description": "d", "kind": "PathSegment", "settableBy": "Connection"});
+        let login = json!({"url": "https://code.example.com", "username": username});
+        spec(&json!({"type": "generic-api-key",
+            "overlay": {"parameters": {"user": user}, "logins": {"git": login, "http": login}}}))
+    };
+    let placed = spec("{user}");
+    let entry = entry_of(&placed).unwrap();
+    let username = |connection: &[(&str, &str)]| {
+        let description = resolve(&entry, &placed, "example", &parameters(connection)).unwrap();
+        description.logins.git.username.clone()
+    };
+    assert_eq!((username(&[("user", "alice")]).as_deref(), username(&[])), (Some("alice"), None));
+    for (bad, words) in
+        [("", "logins.git.username"), ("a:{user}", "logins.git.username"), ("{nobody}", "{nobody}")]
+    {
+        let error = entry_of(&spec(bad)).unwrap_err().to_string();
+        assert!(error.contains(words), "{bad}: {error}");
+    }
+}
+
+#[test]
 fn a_server_of_ones_own_has_all_addresses_of_its_provider() {
     let of = json!({"type": "gitlab", "parameters": {"base_url": "https://code.acme.example/gitlab"}});
     let own = resolved(&of, &[]).unwrap();
@@ -384,13 +420,13 @@ fn metadata_fills_only_what_is_absent() {
         client_auth_announced: vec!["client_secret_post".to_owned()],
         ..DiscoveredEndpoints::default()
     };
-    let description = description.with_metadata(&metadata);
+    let description = description.with_metadata(&metadata, Proofs::default());
     assert!(!description.needs_discovery());
     assert_eq!(token_url(&description), "https://id.example.com/token");
     assert_eq!(description.endpoints.revocation, url("https://own.example.com/revoke"));
     assert_eq!(description.authority(), "https://id.example.com/realm");
     assert_eq!(
-        description.client_auth(Proofs { secret: true, private_key: true }),
+        description.client_auth(Proofs { secret: true, private_key: true, certificate: true }),
         Some(ClientAuth::Post),
         "the server does not know basic"
     );
@@ -487,7 +523,7 @@ fn what_metadata_says_of_pushes_and_callbacks_is_kept() {
         issuer_in_callback: true,
         ..DiscoveredEndpoints::default()
     };
-    let description = description.with_metadata(&metadata);
+    let description = description.with_metadata(&metadata, Proofs::default());
     assert_eq!(description.endpoints.pushed_authorization_request, push);
     assert!(description.authorize.issuer_in_callback);
 }
