@@ -8,13 +8,14 @@ use serde_json::{Map, Value};
 
 use super::assertion::Assertion;
 use super::calls::{IdentitySource, Probe};
-use super::entry::{CatalogEntry, Misfit, PublishedFrom};
+use super::entry::{CatalogEntry, Misfit};
 use super::files::{DEFAULTS, FILES};
 use super::issued_key::IssuedKeyFlaw;
 use super::key_usage::KeyUsageFlaw;
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::protocol::Encoding;
+use super::publish::PublishedFrom;
 use super::template::{PlaceholderError, Template};
 use super::webhook::{Webhook, WebhookEvent};
 use crate::headers;
