@@ -7,7 +7,7 @@ use bowline_api::IntegrationProvider;
 use bowline_api::connection::Method;
 use bowline_api::provider::{IntegrationProviderSpec, registration_name};
 use bowline_api::reason::Reason;
-use bowline_oauth::app::{App, KEY_FILE, PRIVATE_KEY};
+use bowline_oauth::app::App;
 use bowline_oauth::catalog::{self, Description, ResolveError};
 use bowline_oauth::guard;
 use bowline_oauth::network::{Network, NetworkBounds};
@@ -126,10 +126,6 @@ fn app(
     }
     if let Some(Err(flaw)) = app.certificate.as_ref().map(|certificate| certificate.check(observed.now)) {
         return Err((Reason::CertificateInvalid, of.unusable(&flaw.to_string())));
-    }
-    if sketch.only_signs() && app.private_key.is_none() {
-        let message = of.unusable(&format!("the key {PRIVATE_KEY}, or {KEY_FILE}, is missing"));
-        return Err((Reason::AppSecretIncomplete, message));
     }
     let (uid, version) = (secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
     Ok(Some(Arc::new(app.of_version(&uid, &version))))

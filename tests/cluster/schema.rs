@@ -106,7 +106,6 @@ fn owner_rules() -> Vec<Rule> {
             vec![
                 robots(json!({"method": "ClientCredentials"})),
                 robots(json!({"method": "JwtBearer"})),
-                robots(json!({"method": "TokenExchange"})),
                 robots(json!({"method": "ApiKey", "credentials": credentials()})),
                 robots(json!({"method": "BasicAuth", "credentials": credentials()})),
                 robots(json!({"method": "RefreshToken", "credentials": credentials()})),
@@ -119,6 +118,13 @@ fn owner_rules() -> Vec<Rule> {
                 robots(json!({"method": "ApiKey"})),
                 robots(json!({"method": "RefreshToken", "credentials": null})),
             ],
+        ),
+        // Of which namespace the account is, admission decides.
+        rule(
+            "with method TokenExchange the token of a ServiceAccount is exchanged",
+            a_connection,
+            vec![spec(json!({"method": "AuthorizationCode"})), spec(json!({}))],
+            vec![spec(json!({"method": "TokenExchange"}))],
         ),
         rule(
             "credentials hold a refresh token, a key or a password",

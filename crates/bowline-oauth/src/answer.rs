@@ -17,9 +17,9 @@ use super::http::Received;
 use super::limits::{Allowance, AnswerPart, Oversized};
 use crate::catalog::Description;
 use crate::catalog::calls::IdentitySource;
-use crate::catalog::entry::PublishedFrom;
 use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::{ProviderAccount, TokenResponse};
+use crate::catalog::publish::PublishedFrom;
 use crate::catalog::scope_part;
 
 /// The longest lifetime that is accepted: ten years.

@@ -173,6 +173,9 @@ impl App {
         if description.needs_certificate() && self.certificate.is_none() {
             return Some(format!("the keys {CERTIFICATE} and {CERTIFICATE_KEY} are missing"));
         }
+        if description.only_signs() && self.private_key.is_none() {
+            return Some(format!("the key {PRIVATE_KEY}, or {KEY_FILE}, is missing"));
+        }
         if description.client_auth(self.proofs()).is_some() {
             return None;
         }

@@ -15,8 +15,8 @@ use super::http::{Http, Received};
 use super::request;
 use crate::catalog::Description;
 use crate::catalog::calls::ApiCall;
-use crate::catalog::entry::PublishedFrom;
 use crate::catalog::protocol::ProviderAccount;
+use crate::catalog::publish::PublishedFrom;
 
 /// What the user info says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

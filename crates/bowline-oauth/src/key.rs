@@ -16,11 +16,11 @@ use super::headers;
 use super::http::{Http, Received, Request};
 use super::request::{self, RequestError};
 use crate::catalog::Description;
-use crate::catalog::entry::PublishedFrom;
 use crate::catalog::errors::Class;
 use crate::catalog::key_usage::{API_KEY, KeyUsage, KeyValue, Validate};
 use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::ProviderAccount;
+use crate::catalog::publish::PublishedFrom;
 use crate::catalog::template::Template;
 
 /// Further values that were provided with a key, by name.

@@ -86,8 +86,7 @@ pub(crate) fn decide(
     let mut input = Input { connection, observed, history: &history, policy, jitter, attempt: None, now };
     input.attempt = attempt::last_attempt(&input);
     let authorized = checks::authorized(&input);
-    let next_attempt = next_attempt(&input, &authorized);
-    let probe_at = probe::next(&input, &authorized);
+    let (next_attempt, probe_at) = (next_attempt(&input, &authorized), probe::next(&input, &authorized));
     let task = target.and_then(|_| task::task(&input, &authorized, next_attempt, probe_at));
     let waiting = input.pending_refresh().filter(|_| matches!(task, None | Some(Task::Probe)));
     let (unaskable, answerable) = (consent::unaskable(&input, &authorized), answerable(&input, &authorized));

@@ -29,7 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// What one attempt did about the grants of an ending.
 #[derive(Default)]
-struct Progress {
+struct RevocationPass {
     /// Those that need nothing more, and what became of them.
     settled: Vec<(Slot, Option<RevocationResult>)>,
     waits: Option<WaitsFor>,
@@ -63,8 +63,8 @@ pub(crate) async fn end(engine: &Engine, job: &Job, key: &str, read: &ObjectVers
     }
 }
 
-async fn revoke_all(engine: &Engine, job: &Job, ending: &Ending) -> Progress {
-    let mut progress = Progress::default();
+async fn revoke_all(engine: &Engine, job: &Job, ending: &Ending) -> RevocationPass {
+    let mut progress = RevocationPass::default();
     for slot in [Slot::InUse, Slot::Candidate] {
         if let Err(why) = revoke_slot(engine, job, ending, slot, &mut progress).await {
             progress.failed = Some(why);
@@ -79,7 +79,7 @@ async fn revoke_slot(
     job: &Job,
     ending: &Ending,
     slot: Slot,
-    progress: &mut Progress,
+    progress: &mut RevocationPass,
 ) -> Result<(), String> {
     let (Engine { records, secrets, .. }, record) = (engine, ending.record());
     let opened = record.open(&records.sealer, slot).map_err(|error| error.to_string())?;

@@ -85,6 +85,16 @@ pub enum MetadataSource {
 }
 
 impl DiscoveredEndpoints {
+    /// Whether the server takes this client authentication, or would not announce it.
+    fn takes(&self, way: ClientAuth) -> bool {
+        match way {
+            // Not all servers that take secrets announce public clients too.
+            ClientAuth::None if self.client_auth.iter().any(|way| way.takes_secret()) => true,
+            ClientAuth::Omitted => true,
+            way => self.client_auth.contains(&way),
+        }
+    }
+
     /// The addresses for a client with or without a certificate.
     fn endpoints_for(&self, with_certificate: bool) -> ProviderEndpoints<Option<Url>> {
         let plain = self.endpoints.clone();
@@ -160,13 +170,7 @@ impl Description {
         }
         // Without a list the server says nothing about that.
         if self.client_auth.len() > 1 && !metadata.client_auth_announced.is_empty() {
-            // Not all servers that take secrets announce public clients too.
-            let takes_secrets =
-                metadata.client_auth.iter().any(|way| way.takes_secret() || *way == ClientAuth::None);
-            // No server announces what is no authentication.
-            let is_kept =
-                |way: &ClientAuth| *way == ClientAuth::Omitted || *way == ClientAuth::None && takes_secrets;
-            self.core.client_auth.retain(|way| is_kept(way) || metadata.client_auth.contains(way));
+            self.core.client_auth.retain(|way| metadata.takes(*way));
         }
         if self.scopes.default.is_empty() {
             self.core.scopes.default.clone_from(&metadata.resource_scopes);

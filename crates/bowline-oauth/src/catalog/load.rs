@@ -8,13 +8,14 @@ use serde_json::{Map, Value};
 
 use super::assertion::Assertion;
 use super::calls::{IdentitySource, Probe};
-use super::entry::{CatalogEntry, Misfit, PublishedFrom};
+use super::entry::{CatalogEntry, Misfit};
 use super::files::{DEFAULTS, FILES};
 use super::issued_key::IssuedKeyFlaw;
 use super::key_usage::KeyUsageFlaw;
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::protocol::Encoding;
+use super::publish::PublishedFrom;
 use super::template::{PlaceholderError, Template};
 use super::webhook::{Webhook, WebhookEvent};
 use crate::headers;
@@ -203,9 +204,7 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     check_sources(entry)?;
     check_probe(entry)?;
     check_assertion(&request.assertion)?;
-    if !entry.scopes.parts.is_empty() && request.encoding != Encoding::Json {
-        return Err(EntryFlaw::PartsNeedJson);
-    }
+    check_scopes(entry)?;
     check_headers(entry)?;
     entry.check_issued_key()?;
     let is_free = |name: &str| is_free_key(name) && !entry.publish.contains_key(name);
@@ -216,6 +215,12 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
         let in_address = in_addresses.contains(&name.as_str());
         check_parameter(name, parameter, in_address, in_texts.contains(&name.as_str()))
     })
+}
+
+/// Parts of their own are members of JSON.
+fn check_scopes(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
+    let is_json = entry.token_request.encoding == Encoding::Json;
+    if is_json || entry.scopes.parts.is_empty() { Ok(()) } else { Err(EntryFlaw::PartsNeedJson) }
 }
 
 fn check_assertion(assertion: &Assertion) -> Result<(), EntryFlaw> {
