@@ -100,7 +100,7 @@ fn ready(
 ) -> (Reason, String) {
     if let Some((reason, detail)) = &plan.obstacle {
         let told = reason.message(&MessageFacts { detail: detail.into(), ..facts(binding, observed) });
-        return (*reason, told + &not_removed(outcome));
+        return (*reason, told + not_removed(outcome).as_str());
     }
     if let SecretOutcome::Failed { reason, message } = &outcome.secret {
         return (*reason, message.clone());

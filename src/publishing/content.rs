@@ -186,6 +186,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use bowline_api::ConsumerConfig;
+    use serde_json::Value;
 
     /// A provider of this type, which says nothing more.
     fn provider(type_: &str) -> Description {

@@ -133,6 +133,7 @@ fn an_untouched_secret_is_kept_until_token_or_settings_change() {
         uid: "s".into(),
         resource_version: Some("1".into()),
         grant: Some(version(5)),
+        described: None,
     });
     let ready = json!({"type": "Ready", "status": "True", "reason": "Bound", "message": "", "lastTransitionTime": Timestamp::UNIX_EPOCH});
     let bound = json!({"spec": {"config": {"assignee": "a"}}, "status": {"observedGeneration": 2,

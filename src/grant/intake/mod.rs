@@ -113,7 +113,7 @@ async fn put_on_record(engine: &Engine, job: &Job, secret: &UserSecret) -> Resul
     // Only what the provider answers counts as claims: whoever imports a grant could name any account.
     let nothing = Grant::empty(job.binding(app.as_deref()), Consent::default(), now);
     let (source, published_extras) = (Some(secret.source.clone()), extras);
-    let grant = Grant { credential, scopes, expires_at, source, published_extras, ..nothing };
+    let grant = Grant { credential, scopes, expires_at, published_extras, source, ..nothing };
     key_credential(job, &grant)?;
     let change = |record: Record| {
         let standing = records.opened(&record, Slot::Candidate);
