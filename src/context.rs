@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_api::ConnectionShare;
 use bowline_api::reason::{MessageFacts, Reason};
+use bowline_api::{ConnectionShare, IntegrationConnection};
 use bowline_oauth::http::Clients;
 use bowline_oauth::network::NetworkBounds;
 use bowline_runtime::clock::Clock;
@@ -32,6 +32,7 @@ use crate::kube_ext::memory::Memory;
 use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
 use crate::publishing::metadata::AllowedMetadata;
 use crate::publishing::{self, Desired, PublishError, PublishedVersion, Withdrawn};
+use crate::secret_plan::GrantInUse;
 use crate::sharers::Sharer;
 use crate::vault::record::GrantVersion;
 use crate::vault::{Sealer, Store};
@@ -50,7 +51,7 @@ pub(crate) struct Context {
     pub(crate) events: Arc<Events>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
-    /// The Secret that this process published last, by UID of the connection or share.
+    /// The Secret that this process published last, by UID of the connection, share or binding.
     pub(crate) last_published: Memory<PublishedVersion>,
     /// When tokens expire, whatever happens to the wall clock.
     pub(crate) lifetimes: Lifetimes,
@@ -58,7 +59,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Publishes a Secret of a connection or share, remembers it, and counts the result. `seen` is the Secret under that
+    /// Publishes a Secret of a connection, share or binding, remembers it, and counts the result. `seen` is the Secret under that
     /// name, `last` the one published last. Only the grant on record is published, at its present revision.
     pub(crate) async fn publish(
         &self,
@@ -101,7 +102,7 @@ impl Context {
         }
     }
 
-    /// Removes a Secret of the connection or share with this UID, and counts the result.
+    /// Removes a Secret of the object with this UID, and counts the result.
     pub(crate) async fn withdraw(
         &self,
         namespace: &str,
@@ -132,7 +133,7 @@ impl Context {
         publishing::delete_share(&self.client, share).await
     }
 
-    /// The Secret of this name that was published last for the connection or share with this UID: as this process remembers,
+    /// The Secret of this name that was published last for the object with this UID: as this process remembers,
     /// or otherwise as the Secret itself says.
     pub(crate) fn published(&self, owner_uid: &str, namespace: &str, name: &str) -> Option<PublishedVersion> {
         self.last_published
@@ -184,6 +185,23 @@ impl Context {
         self.metrics.panicked(controller);
         let note = Reason::InternalError.message(&MessageFacts::default());
         self.events.publish(object, Reason::InternalError, "Reconcile", &note).await;
+    }
+
+    /// The connection's grant on record, if it can be read, is this connection's, and is not being ended; with the values beside
+    /// the token that its provider publishes.
+    pub(crate) fn grant_in_use(&self, connection: &IntegrationConnection) -> Option<GrantInUse> {
+        let record = self.store.get(connection.metadata.uid.as_deref()?).ok()??.record;
+        // What opens is bound to the place that the record names; we must check that this place is the connection's.
+        if *record.place() != self.world.place(connection) {
+            return None;
+        }
+        let grant = record.open_grant(&self.sealer).ok()??;
+        let grant = GrantInUse { grant: Arc::new(grant), version: record.grant_version()? };
+        let spec = &connection.spec;
+        Some(match self.world.provider(&spec.provider, &spec.parameters) {
+            Ok(target) => grant.published_by(target.description()),
+            Err(_) => grant,
+        })
     }
 
     fn grant_on_record(&self, connection_uid: &str) -> Option<GrantVersion> {

@@ -11,8 +11,9 @@
 //! - [`secret_plan`]: what controllers decide about a published Secret.
 //! - [`kinds`], [`world`], [`context`]: the caches of our kinds, what is known of the cluster, and what every
 //!   controller is given.
+//! - [`following`]: the Secret of an object that follows a connection's grant.
 //! - [`discovered`]: what issuers said of their addresses.
-//! - [`connection`], [`provider`], [`workspace`], [`share`]: the controllers.
+//! - [`connection`], [`provider`], [`workspace`], [`share`], [`binding`]: the controllers.
 //! - [`operator`], [`cli`], [`catalog_command`]: the process and its command line.
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
 //! - [`metrics`]: counters and gauges.
@@ -22,11 +23,13 @@
 
 #![cfg_attr(not(test), warn(unreachable_pub))]
 
+mod binding;
 pub mod catalog_command;
 pub mod cli;
 mod connection;
 mod context;
 mod discovered;
+mod following;
 mod grant;
 mod kinds;
 mod kube_ext;

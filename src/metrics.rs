@@ -42,6 +42,7 @@ pub(crate) struct Metrics {
     provider_requests: IntCounterVec,
     provider_request_duration: HistogramVec,
     publishes: IntCounterVec,
+    certificates_ending: IntGaugeVec,
     connections: IntGaugeVec,
     grants_ending: IntGaugeVec,
     pub(crate) records: IntGauge,
@@ -49,6 +50,7 @@ pub(crate) struct Metrics {
     /// Secrets of connections that are gone which could not be removed yet.
     pub(crate) withdrawal_debts: IntGauge,
     pub(crate) shares: IntGauge,
+    pub(crate) bindings: IntGauge,
     pub(crate) leader: IntGauge,
     pub(crate) keyring_key_age: Gauge,
     pub(crate) store_ready: IntGauge,
@@ -77,12 +79,14 @@ impl Metrics {
             provider_requests: counters(&family::PROVIDER_REQUESTS)?,
             provider_request_duration: histograms(&family::PROVIDER_REQUEST_DURATION)?,
             publishes: counters(&family::PUBLISHES)?,
+            certificates_ending: gauges(&family::CERTIFICATES_ENDING)?,
             connections: gauges(&family::CONNECTIONS)?,
             grants_ending: gauges(&family::GRANTS_ENDING)?,
             records: gauge(&family::RECORDS)?,
             endings: gauge(&family::ENDINGS)?,
             withdrawal_debts: gauge(&family::WITHDRAWAL_DEBTS)?,
             shares: gauge(&family::SHARES)?,
+            bindings: gauge(&family::BINDINGS)?,
             leader: gauge(&family::LEADER)?,
             keyring_key_age: registered(&registry, Gauge::with_opts(options(&family::KEYRING_KEY_AGE)))?,
             store_ready: gauge(&family::STORE_READY)?,
@@ -154,6 +158,10 @@ impl Metrics {
         self.grants_ending.with_label_values(&[within.label()]).set(whole(count));
     }
 
+    pub(crate) fn set_certificates_ending(&self, within: EndsWithin, count: usize) {
+        self.certificates_ending.with_label_values(&[within.label()]).set(whole(count));
+    }
+
     pub(crate) fn set_unreadable(&self, kind: &str, count: usize) {
         self.unreadable.with_label_values(&[kind]).set(whole(count));
     }
@@ -170,6 +178,7 @@ impl Metrics {
         }
         for within in EndsWithin::ALL {
             self.set_grants_ending(*within, 0);
+            self.set_certificates_ending(*within, 0);
         }
         for outcome in PublishOutcome::ALL {
             self.publishes.with_label_values(&[outcome.label()]);

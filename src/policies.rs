@@ -25,11 +25,15 @@ macro_rules! shipped {
 
 shipped![
     "acting-user-is-audited.yaml",
+    "binding-needs-use.yaml",
+    "config-is-small.yaml",
     "connection-namespaces.yaml",
     "deletion-is-the-owners.yaml",
+    "exchange-is-the-accounts.yaml",
     "intake-is-sealed.yaml",
     "metadata-is-small.yaml",
     "named-secrets-are-readable.yaml",
+    "operator-exchanges-tokens.yaml",
     "operator-finalizers.yaml",
     "operator-records.yaml",
     "operator-secret-labels.yaml",

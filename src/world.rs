@@ -1,5 +1,6 @@
 //! What is known of the cluster: caches that watches fill and every controller reads. Never sends a request.
 
+mod availability;
 mod resolution;
 mod usage;
 
@@ -14,6 +15,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
+pub(crate) use self::availability::Availability;
 pub(crate) use self::resolution::{ProviderRefusal, ReadyProvider, Resolution, UnusableProvider, sentence};
 pub(crate) use self::usage::ProviderUse;
 use crate::discovered::IssuerReading;
@@ -239,8 +241,20 @@ impl World {
     /// members do.
     pub(crate) fn wake_sharing_in(&self, workspace: &str) {
         let key = keys::workspace(workspace);
-        self.kinds.shares.wake_having(&key);
+        for share in self.kinds.shares.having(&key) {
+            self.kinds.shares.wake(ObjectRef::from_obj(&*share));
+            self.wake_bindings(&share.name_any(), &share.namespace().unwrap_or_default());
+        }
         self.kinds.connections.wake_having(&key);
+    }
+
+    /// Wakes the bindings in `namespace` that name this connection.
+    pub(crate) fn wake_bindings(&self, id: &str, namespace: &str) {
+        for binding in self.kinds.bindings.having(&keys::id(id)) {
+            if binding.meta().namespace.as_deref() == Some(namespace) {
+                self.kinds.bindings.wake(ObjectRef::from_obj(&*binding));
+            }
+        }
     }
 
     pub(crate) fn place(&self, connection: &IntegrationConnection) -> Place {

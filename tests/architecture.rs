@@ -30,10 +30,12 @@ const ORDER: &[&str] = &[
     "kinds",
     "world",
     "context",
+    "following",
     "connection",
     "provider",
     "workspace",
     "share",
+    "binding",
     "operator",
     "catalog_command",
     "cli",
@@ -48,7 +50,7 @@ const NARROW: &[(&str, &str, &[&str])] = &[
 ];
 
 /// Controllers: siblings, and nobody uses another's insides.
-const CONTROLLERS: &[&str] = &["connection", "provider", "workspace", "share"];
+const CONTROLLERS: &[&str] = &["connection", "provider", "workspace", "share", "binding"];
 
 /// Pure code: no I/O and no clock, wherever the file is.
 const PURE: &[&str] = &[

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bowline_api::duration::Duration;
-use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use bowline_api::{
+    ConnectionBinding, ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace,
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -318,6 +320,7 @@ fn rule_problems(kind: &str, object: &Value) -> Vec<String> {
         "IntegrationProvider" => rule_problems_of::<IntegrationProvider>(object),
         "Workspace" => rule_problems_of::<Workspace>(object),
         "ConnectionShare" => rule_problems_of::<ConnectionShare>(object),
+        "ConnectionBinding" => rule_problems_of::<ConnectionBinding>(object),
         kind => panic!("unknown kind {kind}"),
     }
 }

@@ -20,7 +20,7 @@ use crate::grant::target::Target;
 use crate::grant::work::{Job, Task};
 use crate::kube_ext::apply;
 use crate::metrics::PublishOutcome;
-use crate::publishing::{Desired, PublishError, PublishedVersion};
+use crate::publishing::{Desired, PublishError, PublishedVersion, config_fault};
 use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::sharing::{self, Shared};
 use crate::vault::record::{Debt, EndTerms, Withdrawal};
@@ -43,6 +43,7 @@ pub(super) async fn act(
 ) -> ConnectionOutcome {
     let mut act = Act { ctx, connection, observed, plan, outcome: ConnectionOutcome::default() };
     act.kubernetes().await;
+    act.remember_death().await;
     act.remember_pause().await;
     act.submit();
     act.drop_handled_annotations().await;
@@ -67,7 +68,8 @@ impl Act<'_> {
         // Revocation waits for no namespace in which something cannot be withdrawn.
         if plan.end {
             self.also(end(ctx, connection, &Withdrawal::default()).await);
-        } else if observed.record.present().is_some() {
+        } else if observed.record.present().is_some() && !observed.actor.busy {
+            // Work in progress may be about to take a grant from the record whose ending it has written.
             ctx.grants.records().drop_unmoved(&uid).await;
         }
         if plan.take_back_shares {
@@ -111,6 +113,13 @@ impl Act<'_> {
         self.outcome.secret = SecretOutcome::Failed { reason: Reason::NameReserved, message };
     }
 
+    fn refuse_config(&mut self, fault: String) {
+        self.ctx.metrics.published(PublishOutcome::NotRenderable);
+        let facts = MessageFacts { detail: fault.into(), ..self.connection.facts() };
+        let message = Reason::ConfigInvalid.message(&facts);
+        self.outcome.secret = SecretOutcome::Failed { reason: Reason::ConfigInvalid, message };
+    }
+
     async fn publish(&mut self) {
         let Self { ctx, connection, observed, .. } = *self;
         let (Some(grant), Some(target)) = (observed.in_use(), observed.target()) else { return };
@@ -118,6 +127,9 @@ impl Act<'_> {
             return self.refuse_name();
         }
         let (provider, allowed) = (target.description(), &ctx.settings.allowed_metadata);
+        if let Some(fault) = config_fault(&connection.spec.config, provider) {
+            return self.refuse_config(fault);
+        }
         let desired = match build::secret(connection, &grant, provider, allowed) {
             Ok(desired) => desired,
             Err(error) => {
@@ -177,6 +189,16 @@ impl Act<'_> {
         if record.pause.as_ref().is_none_or(|known| known.not_before != pause.not_before) {
             let uid = self.connection.uid().unwrap_or_default();
             self.ctx.grants.records().remember_pause(&uid, pause).await;
+        }
+    }
+
+    /// Puts on record that nothing of the grant works any more: it holds back the revocation of no other.
+    async fn remember_death(&self) {
+        let record = self.observed.record.present().filter(|it| self.plan.is_dead && !it.is_dead);
+        let Some(record) = record.filter(|_| !self.plan.end && !self.observed.actor.busy) else { return };
+        if let Some(version) = record.version {
+            let uid = self.connection.uid().unwrap_or_default();
+            self.ctx.grants.records().remember_death(&uid, version.id).await;
         }
     }
 

@@ -47,7 +47,7 @@ const LOOK_AGAIN: Duration = Duration::from_mins(1);
 impl Controlled for IntegrationConnection {
     const LABEL: &'static str = "connection";
 
-    /// Itself, and the shares that publish its token.
+    /// Itself, and the shares and bindings that publish its token.
     fn changed(ctx: &Context, change: &Change<Self>) {
         let connections = &ctx.world.kinds.connections;
         let (uid, shared) = match change {
@@ -65,6 +65,10 @@ impl Controlled for IntegrationConnection {
             }
             Change::SetAside(_) => return,
         };
+        let meta = change.meta();
+        let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
+        let id = names::connection_id(namespace.unwrap_or_default(), name.unwrap_or_default());
+        ctx.world.kinds.bindings.wake_having(&keys::id(&id));
         if shared {
             ctx.world.kinds.shares.wake_having(&keys::connection(uid.as_deref().unwrap_or_default()));
         }
@@ -100,7 +104,9 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     let plan = decide(connection, &observed, now, ctx.settings.limits);
     let outcome = act(ctx, connection, &observed, &plan).await;
     let mut status = report::status(connection, &observed, &plan, &outcome, now);
+    let ended = news::ended(connection, &status, &observed);
     let news = news::news(connection.status.as_ref(), &status, observed.actor.finished.as_ref(), now);
+    let news = [news, ended].concat();
     news::record(&mut status, &news, now);
     publish(ctx, connection, &observed, &status, &news).await?;
     Ok(next(&observed, &plan, &outcome, now))
@@ -122,6 +128,9 @@ async fn publish(
     }
     if let Some(finished) = &observed.actor.finished {
         ctx.grants.acknowledge(&connection.uid().unwrap_or_default(), finished.id);
+    }
+    for ending in observed.endings.iter().filter(|ending| ending.is_done) {
+        ctx.grants.records().reported(&ending.key).await;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Which changes of a status are worth an Event and an entry of its history. Pure: read from the table of reasons.
 
+use bowline_api::IntegrationConnection;
 use bowline_api::IntegrationConnectionStatus as Status;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::{
@@ -9,7 +10,9 @@ use bowline_api::reason::{MessageFacts, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+use super::observed::{EndingView, ObservedConnection};
 use crate::grant::outcome::{FinishedWork, Outcome};
+use crate::vault::record::RevocationResult;
 
 /// The reason and note of one Event; the table says whether it is a warning.
 pub(super) type EventNote = (Reason, String);
@@ -42,13 +45,42 @@ pub(super) fn news(
     all
 }
 
+/// What became of grants that ended: of each one that is done, and of the one that is shown if that is new.
+pub(super) fn ended(
+    connection: &IntegrationConnection,
+    new: &Status,
+    observed: &ObservedConnection,
+) -> Vec<EventNote> {
+    let old = connection.status.as_ref();
+    let known = old.and_then(|status| status.revocation.as_ref()).map(|it| &it.reason);
+    let is_news = new.revocation.as_ref().map(|it| &it.reason) != known;
+    let shown = observed.shown_ending().filter(|shown| !shown.is_done && is_news);
+    let done = observed.endings.iter().filter(|ending| ending.is_done);
+    let note = |ending: &EndingView| {
+        let RevocationResult { reason, detail } = ending.result.as_ref()?;
+        let facts = MessageFacts { detail: detail.as_str().into(), ..connection.facts() };
+        let (reason, note) = (*reason, reason.message(&facts));
+        // An ending that could not be erased is seen again.
+        let is_it = |told: &HistoryEntry| {
+            told.at.0 >= ending.since && told.reason.is(reason) && told.message == shortened(&note)
+        };
+        let is_told = ending.is_done && old.is_some_and(|status| status.history.iter().any(is_it));
+        (!is_told).then_some((reason, note))
+    };
+    done.chain(shown).filter_map(note).collect()
+}
+
+fn shortened(note: &str) -> &str {
+    &note[..note.floor_char_boundary(MESSAGE_BYTES)]
+}
+
 /// Puts the news at the beginning of the status's history. Where there are none, it stays as it is: a history must not cause
 /// a write of its own.
 pub(super) fn record(status: &mut Status, news: &[EventNote], now: Timestamp) {
     let entry = |(reason, note): &EventNote| HistoryEntry {
         at: Time(now),
         reason: (*reason).into(),
-        message: note[..note.floor_char_boundary(MESSAGE_BYTES)].to_owned(),
+        message: shortened(note).to_owned(),
     };
     // Within one pass, what was found last follows from what was found first.
     status.history.splice(0..0, news.iter().rev().map(entry));

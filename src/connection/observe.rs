@@ -12,8 +12,8 @@ use crate::context::Context;
 use crate::grant::budget::REQUESTED;
 use crate::grant::consent::Concluded;
 use crate::grant::incident::Trouble;
-use crate::grant::is_given_up;
 use crate::grant::probe::{ProbeView, is_possible};
+use crate::grant::standing;
 use crate::grant::target::Target;
 use crate::kube_ext::index::SecretIndex;
 use crate::publishing::PublishedVersion;
@@ -146,9 +146,11 @@ fn endings(ctx: &Context, connection: &IntegrationConnection) -> Vec<EndingView>
         of_connection.iter().map(|loaded| &loaded.record).filter(|ending| !records.is_unmoved(ending));
     moved
         .map(|ending| EndingView {
-            failures: ending.progress().failures,
-            last_error: ending.progress().last_error.clone(),
-            is_given_up: is_given_up(ending.progress(), now),
+            key: ending.key().into(),
+            grant: ending.record().grant_version().map(|version| version.id),
+            since: ending.progress().since,
+            result: standing(ending, now),
+            is_done: !ending.has_grant(),
         })
         .collect()
 }
@@ -215,6 +217,7 @@ fn present(ctx: &Context, record: &Record, grant: Option<Arc<Grant>>, busy: bool
         grant,
         version: record.grant_version(),
         pause: record.bookkeeping().pause.clone(),
+        is_dead: record.grant().is_some() && !record.is_alive(),
         has_candidate: record.candidate().is_some(),
         consented_at: consented_at(ctx, record),
         // The mark of a first request in progress is ignored too; the mark of one without an answer is not.

@@ -18,8 +18,8 @@ use crate::publishing::PublishedVersion;
 use crate::secret_plan::GrantInUse;
 use crate::sharers::Sharer;
 use crate::sharing::Shared;
-use crate::vault::record::{GrantVersion, Pause};
-use crate::vault::{Credential, Grant};
+use crate::vault::record::{GrantVersion, Pause, RevocationResult};
+use crate::vault::{Credential, Grant, GrantId};
 use crate::world::{ProviderUse, UnusableProvider};
 
 pub(crate) struct ObservedConnection {
@@ -89,14 +89,19 @@ impl ObservedConnection {
         self.provider.is_err() || matches!(self.usage, ProviderUse::Unknown(_))
     }
 
+    /// The ending to be shown: one that is not done, if there is one, and the newest.
+    pub(crate) fn shown_ending(&self) -> Option<&EndingView> {
+        self.endings.iter().max_by_key(|ending| (!ending.is_done, ending.since))
+    }
+
     /// Ends of attempts that could not be written yet.
     pub(crate) fn unwritten(&self) -> impl Iterator<Item = &Dismissal> {
         self.actor.concluded.iter().filter(|ended| !ended.written).map(|ended| &ended.dismissal)
     }
 
-    /// Whether tokens are minted with the app registration, without a person.
+    /// Whether tokens are minted, without a person.
     pub(crate) fn is_minted(&self, spec: &IntegrationConnectionSpec) -> bool {
-        self.target().is_some_and(|target| target.method(spec) == Method::ClientCredentials)
+        self.target().is_some_and(|target| !target.method(spec).is_a_persons())
     }
 
     /// Whether its keys are issued here.
@@ -116,9 +121,14 @@ impl ObservedConnection {
 /// A grant of this connection that is being ended.
 #[derive(Clone, Debug)]
 pub(crate) struct EndingView {
-    pub(crate) failures: i32,
-    pub(crate) last_error: Option<String>,
-    pub(crate) is_given_up: bool,
+    pub(crate) key: Arc<str>,
+    /// The grant, while it was in use; `None` once nothing is left to be done about it.
+    pub(crate) grant: Option<GrantId>,
+    pub(crate) since: Timestamp,
+    /// What is known by now; `None` while the first request is under way.
+    pub(crate) result: Option<RevocationResult>,
+    /// Whether nothing is left to be done.
+    pub(crate) is_done: bool,
 }
 
 pub(crate) enum RecordState {
@@ -138,6 +148,8 @@ pub(crate) struct Present {
     pub(crate) grant: Option<Arc<Grant>>,
     pub(crate) version: Option<GrantVersion>,
     pub(crate) pause: Option<Pause>,
+    /// Whether the record says that nothing of the grant works any more.
+    pub(crate) is_dead: bool,
     pub(crate) has_candidate: bool,
     /// When a consent gave us the candidate; `None` if it was imported.
     pub(crate) consented_at: Option<Timestamp>,

@@ -74,6 +74,7 @@ impl Report<'_> {
                 grant: version.map(|version| version.id.to_string()),
                 ..ruling
             }),
+            revocation: plan.revocation.clone(),
             last_attempt: plan.last_attempt.clone(),
             history: old.history.clone(),
             secret: self.secret(),

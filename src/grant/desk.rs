@@ -192,12 +192,6 @@ impl Desk {
             self.metrics.refresh_ended(&job.target.description().entry, outcome.into());
         }
         self.finish(&job, outcome);
-        if job.task == Task::Probe {
-            return;
-        }
-        // The new grant is reported first: nothing waits for this.
-        let revoked = AssertUnwindSafe(revoke::revoke_all_replaced(&self.engine, &job)).catch_unwind().await;
-        revoked.unwrap_or_else(|_| drop(self.panicked()));
     }
 
     fn panicked(&self) -> Option<Outcome> {
@@ -228,7 +222,7 @@ impl Desk {
             }
             Task::Consent(task) => consent(engine, job, task).await,
             Task::End { ending, read } => {
-                revoke::end(engine, &self.events, job, ending, read).await;
+                revoke::end(engine, job, ending, read).await;
                 return None;
             }
         };

@@ -5,20 +5,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::IntegrationConnection;
 use bowline_api::connection::Method;
+use bowline_api::reason::MessageFacts;
 use bowline_runtime::clock::later;
 use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, Submission};
-use super::revoke::{ends_token_alone, is_given_up, pause, postpone};
+use super::revoke::{ends_token_alone, is_given_up, pause, postpone, standing};
 use super::target::Target;
 use super::work::{Job, Task};
+use crate::vault::record::Kept;
 use crate::vault::record::{Debt, EndTerms, Ending, Withdrawal};
-use crate::vault::{Loaded, Place, Slot};
+use crate::vault::{Loaded, Place, Record, Slot};
 
 /// How soon a grant that is being worked on is checked again.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
@@ -32,11 +36,15 @@ pub(crate) type FindTarget = Arc<dyn Fn(&Place, &EndTerms) -> Option<Arc<Target>
 /// Removes a published Secret; whether it is gone, or its namespace is about to be.
 pub(crate) type Withdraw = Arc<dyn Fn(Debt) -> BoxFuture<'static, bool> + Send + Sync>;
 
+/// Whether a connection is still there: then its own status says what became of its grant.
+pub(crate) type IsThere = Arc<dyn Fn(&Place) -> bool + Send + Sync>;
+
 /// Watches the endings and submits each one when it is due.
 pub(crate) struct Endings {
     pub(crate) desk: Arc<Desk>,
     pub(crate) find_target: FindTarget,
     pub(crate) withdraw: Withdraw,
+    pub(crate) is_there: IsThere,
     /// How long what could not be revoked is kept.
     pub(crate) retention: Duration,
 }
@@ -48,7 +56,7 @@ impl Endings {
         store.wait_ready().await;
         loop {
             // A pass makes many calls, and the API server may be away: it is given up, and its last write repeated after the start.
-            let Some(next) = shutdown.run_until_cancelled(self.look()).await else { return };
+            let Some(next) = shutdown.run_until_cancelled(Box::pin(self.look())).await else { return };
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = sleep(next) => {}
@@ -71,6 +79,7 @@ impl Endings {
             let now = records.clock.now();
             self.settle_debts(loaded, now).await;
             let Some(loaded) = records.endings.get(&key).ok().flatten() else { continue };
+            let Some(loaded) = self.tell(loaded, now).await else { continue };
             next = next.min(self.take_up(loaded, now).await);
         }
         next
@@ -82,13 +91,25 @@ impl Endings {
         let (progress, withdrawal) = (ending.progress(), ending.withdrawal());
         let debts_at = withdrawal.not_before.filter(|_| !withdrawal.debts.is_empty());
         let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
-        if is_given_up(progress, now) {
-            if later(progress.since, self.retention) <= now {
+        let is_kept = || later(progress.since, self.retention) > now;
+        if is_given_up(&ending, now) {
+            if !is_kept() {
                 records.erase_ending(loaded.version).await;
             }
         } else if !ending.has_grant() {
-            if withdrawal.is_settled() {
+            // A connection that is there reports it first.
+            let is_reported = progress.result.is_none() || !(self.is_there)(ending.record().place());
+            if withdrawal.is_settled() && (is_reported || !is_kept()) {
                 records.erase_ending(loaded.version).await;
+            }
+        } else if let Some(waits) = &progress.waits {
+            let holds = |other: &Record| {
+                other.is_alive() && waits.key.as_ref().is_none_or(|key| other.sibling_key() == Some(key))
+            };
+            // What cannot be read is unknown, not over.
+            let other = records.store.get(&waits.uid).map(|found| found.filter(|it| holds(&it.record)));
+            if matches!(other, Ok(None)) {
+                records.replace_ending(loaded, Ending::clone(&ending).resumed(now)).await;
             }
         } else if progress.not_before > now {
             return wait(progress.not_before).min(debts_at.map_or(LOOK_EVERY, wait)).max(BUSY_PAUSE);
@@ -99,13 +120,28 @@ impl Endings {
         debts_at.map_or(LOOK_EVERY, wait).max(BUSY_PAUSE)
     }
 
+    /// Tells in the name of a connection that is gone what became of its grant, once. Returns the ending as it is then.
+    async fn tell(&self, loaded: Loaded<Ending>, now: Timestamp) -> Option<Loaded<Ending>> {
+        let (ending, place) = (Arc::clone(&loaded.record), loaded.record.record().place());
+        let news = standing(&ending, now).filter(|news| ending.progress().told != Some(news.reason));
+        let Some(news) = news.filter(|_| !(self.is_there)(place)) else { return Some(loaded) };
+        let mut connection = ObjectRef::<IntegrationConnection>::new(&place.name).within(&place.namespace);
+        connection.extra.uid = Some(place.uid.clone());
+        let facts = MessageFacts { detail: news.detail.into(), ..MessageFacts::default() };
+        let note = news.reason.message(&facts);
+        self.desk.events.publish(&connection.into(), news.reason, "Revoke", &note).await;
+        let records = &self.desk.engine.records;
+        let _ = records.replace_ending(loaded, Ending::clone(&ending).told(news.reason)).await?;
+        records.endings.get(ending.key()).ok().flatten()
+    }
+
     /// Submits what is due as it was read; `false` if other work has to finish first.
     async fn hand_in(&self, loaded: Loaded<Ending>, now: Timestamp) -> bool {
         let ending = Arc::clone(&loaded.record);
         let (place, terms) = (ending.record().place().clone(), &ending.progress().terms);
         let Some(target) = (self.find_target)(&place, terms) else {
             let why = format!("provider {} is not there or not ready", place.provider);
-            postpone(&self.desk.engine, &self.desk.events, loaded, &why, None).await;
+            postpone(&self.desk.engine, loaded, Ending::clone(&ending), &why, None).await;
             return true;
         };
         if self.must_wait(&ending, &target, now) {
@@ -124,7 +160,7 @@ impl Endings {
             accepted_account: None,
             newest_known: None,
             urgency: now,
-            task: Task::End { ending: ending.record_object().into(), read: loaded.version.read() },
+            task: Task::End { ending: ending.key().into(), read: loaded.version.read() },
             leaving: CancellationToken::new(),
             gives_way: CancellationToken::new(),
         };
@@ -138,7 +174,7 @@ impl Endings {
         if later(ending.progress().since, WAITED_FOR) <= now {
             return false;
         }
-        let are_others_at = |slot| engine.marks.are_others_at(ending.record_object(), record, slot);
+        let are_others_at = |slot| engine.marks.are_others_at(ending.key(), record, slot);
         let next = engine.records.get(record.uid());
         let is_judged = next.is_some_and(|next| next.record.candidate().is_some());
         self.desk.view(record.uid()).busy
@@ -174,12 +210,13 @@ mod tests {
 
     use axum::Router;
     use axum::routing::post;
+    use bowline_api::reason::Reason;
     use k8s_openapi::jiff::SignedDuration;
     use tokio::net::TcpListener;
 
     use super::*;
     use crate::grant::fixtures::{Bench, at, grant, job, oauth_grant, target, target_at};
-    use crate::vault::{Credential, Grant, IntentId, Record};
+    use crate::vault::{Account, Credential, Grant, IntentId, Record};
 
     const ENTRY: &str = "generic-api-key";
 
@@ -194,6 +231,7 @@ mod tests {
             desk: Arc::clone(&bench.desk),
             find_target: Arc::new(move |_, _| there.then(|| target(ENTRY))),
             withdraw: Arc::new(move |_| Box::pin(std::future::ready(there))),
+            is_there: Arc::new(|_| false),
             retention: Duration::from_hours(720),
         }
     }
@@ -230,7 +268,7 @@ mod tests {
     async fn failed_since(bench: &Bench, grant: &Grant) -> (Arc<str>, Loaded<Ending>) {
         let key = ending(bench, grant).await;
         let stale = loaded(bench, &key);
-        let failed = Ending::clone(&stale.record).postponed(at(10), "no answer");
+        let failed = Ending::clone(&stale.record).postponed(at(10), "no answer", None);
         assert!(bench.engine().records.replace_ending(loaded(bench, &key), failed).await.is_some());
         (key, stale)
     }
@@ -276,7 +314,9 @@ mod tests {
         assert!(bench.engine().records.owe("u1", &[]).await);
         endings(&bench, true).look().await;
         assert!(!bench.api.has(&format!("ending-{key}")));
-        assert!(bench.api.events().is_empty(), "no Event for what worked");
+        let told = bench.api.events();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("nothing was sent to revoke it"), "a key cannot be revoked: {told:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -365,6 +405,36 @@ mod tests {
             sleep(Duration::from_millis(1)).await;
         }
         assert!(!bench.api.has(&format!("ending-{key}")), "it had its time");
+    }
+
+    #[tokio::test]
+    async fn an_ending_waits_for_the_connection_that_lives_on_the_same_grant_until_that_is_dead() {
+        let bench = Bench::start().await;
+        let revocations = Arc::new(AtomicUsize::new(0));
+        let (target, mut grant) = revoking(&revocations).await;
+        grant.bound_to.account = Some(Account { id: "7".into(), name: None, email: None });
+        let other = bench.keep(bench.holding("u2", &grant)).await.record.grant_version().unwrap().id;
+        let key = ending(&bench, &grant).await;
+        let find_target: FindTarget = Arc::new(move |_, _| Some(Arc::clone(&target)));
+        let queue = Endings { find_target, is_there: Arc::new(|_| true), ..endings(&bench, true) };
+        queue.look().await;
+        bench.worked(&key).await;
+        // However long that takes.
+        bench.clock.advance(SignedDuration::from_hours(24 * 365));
+        queue.look().await;
+        let waits = loaded(&bench, &key).record.progress().waits.clone().unwrap();
+        assert_eq!((waits.uid.as_str(), waits.owner.as_deref()), ("u2", Some("alice")));
+        assert_eq!(revocations.load(Ordering::SeqCst), 0);
+
+        bench.engine().records.remember_death("u2", other).await;
+        queue.look().await;
+        queue.look().await;
+        bench.worked(&key).await;
+        assert_eq!(revocations.load(Ordering::SeqCst), 1);
+        let result = loaded(&bench, &key).record.progress().result.clone().unwrap();
+        assert_eq!(result.reason, Reason::Revoked, "kept until the connection has reported it");
+        bench.engine().records.reported(&key).await;
+        assert!(!bench.api.has(&format!("ending-{key}")));
     }
 
     #[tokio::test(start_paused = true)]

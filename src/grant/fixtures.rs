@@ -39,7 +39,6 @@ use super::desk::{Desk, WorkView};
 use super::gate::Gate;
 use super::probe::Probes;
 use super::records::Records;
-use super::revoke::Replaced;
 use super::schedule::RefreshBounds;
 use super::secrets::Secrets;
 use super::slot::Marks;
@@ -312,7 +311,7 @@ impl Bench {
             marks: Marks::new("us".to_owned(), Duration::from_mins(1), time),
             secrets: Secrets { kube: client.clone() },
             consents: Consents::new(Attempts::new(client.clone(), "bowline-attempts"), None),
-            replaced: Replaced::new(Duration::from_mins(2)),
+            revoke_former_after: Duration::from_mins(2),
             probes: Probes::default(),
         };
         let events = Arc::new(Events::new(client, None));
@@ -371,6 +370,15 @@ pub(crate) fn target(entry: &str) -> Arc<Target> {
     .unwrap();
     let description = catalog::resolve(catalog::get(entry).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
     Arc::new(Target::new(description, spec, None, Arc::new(Offline::default())))
+}
+
+/// An entry as a provider object with these further fields describes it.
+pub(crate) fn described(entry: &str, more: &Value) -> catalog::Description {
+    let mut spec = json!({"type": entry});
+    spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    let spec = serde_json::from_value(spec).unwrap();
+    let entry = catalog::resolve::entry_of(&spec).unwrap();
+    catalog::resolve(&entry, &spec, "p", &BTreeMap::new()).unwrap()
 }
 
 /// The same with an app of ours, and its endpoints for tokens and revocations at this address of the machine.

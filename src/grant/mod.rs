@@ -33,7 +33,7 @@ mod delays;
 pub(crate) mod desk;
 pub(crate) mod endings;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod gate;
 pub(crate) mod incident;
 pub(crate) mod intake;
@@ -50,10 +50,12 @@ mod revoke;
 pub(crate) mod schedule;
 mod secrets;
 mod slot;
+mod subject;
 pub(crate) mod target;
 pub(crate) mod work;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::vault::journal::Journal;
 
@@ -62,7 +64,7 @@ pub(crate) use gate::Gate;
 pub(crate) use issue::has_expired_key;
 pub(crate) use presence::is_uninstalling;
 pub(crate) use records::Records;
-pub(crate) use revoke::{Replaced, is_given_up};
+pub(crate) use revoke::standing;
 pub(crate) use secrets::Secrets;
 pub(crate) use slot::{Marks, may_be_sent_again};
 
@@ -74,7 +76,8 @@ pub(crate) struct Engine {
     pub(crate) marks: Marks,
     pub(crate) secrets: Secrets,
     pub(crate) consents: consent::Consents,
-    pub(crate) replaced: Replaced,
+    /// How long a grant that was replaced is left alone before it is revoked.
+    pub(crate) revoke_former_after: Duration,
     pub(crate) probes: probe::Probes,
 }
 

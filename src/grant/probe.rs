@@ -217,7 +217,7 @@ async fn ask(engine: &Engine, job: &Job, grant: &Grant) -> Option<(String, Resul
     let now = engine.records.clock.now();
     let app = engine.secrets.app(job).await.ok()?;
     grant.bound_to.fits(&job.terms(app.as_deref())).ok()?;
-    if let Some(key) = key_credential(job, &grant.credential).ok()? {
+    if let Some(key) = key_credential(job, grant).ok()? {
         let (place, url) = key_probe(description)?;
         let checked = credential(http, description, &key, now);
         let may_go = grant.bound_to.names(place, url.as_str());

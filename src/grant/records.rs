@@ -10,6 +10,7 @@ use bowline_runtime::telemetry::chain;
 use tokio::time::{Instant, sleep};
 
 use super::delays::Delays;
+use crate::vault::GrantId;
 use crate::vault::record::{Bookkeeping, Ending, Pause, ProvenProbe, RecordError};
 use crate::vault::{
     CachedReadError, Grant, LiveReadError, Loaded, Opened, Place, Record, Sealer, Slot, Store,
@@ -231,6 +232,15 @@ impl Records {
         self.note(uid, "the pause of a grant", |record| {
             let bookkeeping = paused(record.bookkeeping());
             Ok(record.with_bookkeeping(bookkeeping))
+        })
+        .await;
+    }
+
+    /// Records that nothing of this grant works any more.
+    pub(crate) async fn remember_death(&self, uid: &str, grant: GrantId) {
+        self.note(uid, "that a grant is dead", |record| {
+            let kept = record.bookkeeping().clone();
+            Ok(record.with_bookkeeping(Bookkeeping { dead: Some(grant), ..kept }))
         })
         .await;
     }

@@ -1,10 +1,18 @@
-//! The grant in use: one refresh, or one token minted from the app registration. The reconcile that is woken publishes it.
+//! The grant in use: one refresh, or one token that is minted without a person. The reconcile that is woken publishes it.
 
+use bowline_api::connection::Method;
+use bowline_oauth::answer::TokenAnswer;
+use bowline_oauth::app::App;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
-use bowline_oauth::refresh::client_credentials;
+use bowline_oauth::http::Sent;
+use bowline_oauth::identity;
+use bowline_oauth::mint::{self, MintedWith};
+use k8s_openapi::jiff::Timestamp;
+use secrecy::SecretString;
 
 use super::Engine;
+use super::intake::{from_catalog, into_catalog};
 use super::outcome::{Outcome, WorkResult};
 use super::presence::write_wanted;
 use super::records::Patience;
@@ -13,7 +21,7 @@ use super::target::requested;
 use super::work::Job;
 use crate::metrics::Operation;
 use crate::vault::record::GrantVersion;
-use crate::vault::{Consent, Credential, Grant, Record, Slot};
+use crate::vault::{Binding, Consent, Credential, Grant, Record, Slot};
 
 pub(super) async fn refresh(engine: &Engine, job: &Job) -> WorkResult {
     let app = engine.secrets.client(job).await?;
@@ -39,30 +47,18 @@ impl From<NotSpent> for Outcome {
     }
 }
 
-/// Client credentials (RFC 6749 §4.4): mints a token. Nothing is spent, so no intent is needed.
+/// Mints a token, with the app registration alone (RFC 6749 §4.4), with an assertion that its key signs (RFC 7523 §2.1), or with a
+/// token of the owner (RFC 8693). Nothing is spent, so no intent is needed.
 pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
-    let Engine { records, gate, .. } = engine;
-    let uid = &job.place.uid;
+    let records = &engine.records;
     let app = engine.secrets.client(job).await?;
-    let _permit = gate.admit(job).await?;
+    let _permit = engine.gate.admit(job).await?;
     let asked_at = records.clock.now();
-    let scopes = requested(&job.target, &job.scopes);
-    let mint = client_credentials(job.target.http(), job.target.description(), &app, &scopes, asked_at);
-    // A grant that was rolled back is not in use.
-    let is_behind = |version: &GrantVersion| job.newest_known.is_some_and(|known| version.is_behind(known));
-    let failed = |failure| {
-        let used = records.get(uid).and_then(|loaded| loaded.record.grant_version());
-        let used = used.filter(|version| !is_behind(version));
-        Outcome::Failed { used, failure: gate.failed(job, failure, None) }
-    };
-    let answer = gate.timed(Operation::ClientCredentials, mint).await.map_err(failed)?.answer;
-    gate.accepted(job);
-    if let Some(oversized) = answer.oversized_token().filter(|_| answer.access_token.is_none()) {
-        return Err(failed(oversized.into()));
-    }
-    let nothing = Grant::empty(job.binding(Some(&app)), Consent::default(), asked_at);
-    let mut grant = renewed(&nothing, answer, asked_at);
-    // A refresh token beside a minted token is ignored: the app registration is the grant.
+    let answer = minted(engine, job, &app, asked_at).await?;
+    let account = answer.account.clone().map(from_catalog);
+    let bound_to = Binding { account, ..job.binding(Some(&app)) };
+    let mut grant = renewed(&Grant::empty(bound_to, Consent::default(), asked_at), answer, asked_at);
+    // A refresh token beside a minted token is ignored: what mints it is the grant.
     if let Credential::OAuth { refresh_token, .. } = &mut grant.credential {
         *refresh_token = None;
     }
@@ -70,5 +66,80 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     match write_wanted(engine, job, Patience::Brief, change).await {
         Ok(Some(_)) => Ok(Outcome::Committed { accepted: false }),
         _ => Err(Outcome::Stale),
+    }
+}
+
+/// The answer to a request for a token, with its account as far as anybody tells it.
+async fn minted(engine: &Engine, job: &Job, app: &App, now: Timestamp) -> Result<TokenAnswer, Outcome> {
+    let gate = &engine.gate;
+    let failed = |failure| Outcome::Failed { used: used(engine, job), failure };
+    let refused = |failure| failed(gate.failed(job, failure, None));
+    // Where there is none, that says nothing about the provider.
+    let subject = engine.secrets.subject_token(job).await.map_err(failed)?;
+    let (scopes, with) = (requested(&job.target, &job.scopes), minted_with(job.method, subject.as_ref()));
+    let mint = mint::mint(job.target.http(), job.target.description(), app, with, &scopes, now);
+    let mut answer = gate.timed(operation(job.method), mint).await.map_err(refused)?.answer;
+    gate.accepted(job);
+    if let Some(oversized) = answer.oversized_token().filter(|_| answer.access_token.is_none()) {
+        return Err(refused(oversized.into()));
+    }
+    ask_for_account(engine, job, app, &mut answer).await.map_err(refused)?;
+    let (expected, account) = (job.expected_account.as_ref(), answer.account.as_ref());
+    if account.is_some_and(|account| expected.is_some_and(|expected| *expected != account.id)) {
+        let summary = "the token is for another account than spec.account names";
+        return Err(refused(Failure::new(Class::Config, Sent::Refused, summary)));
+    }
+    Ok(answer)
+}
+
+/// The grant in use. One that was rolled back is not.
+fn used(engine: &Engine, job: &Job) -> Option<GrantVersion> {
+    let used = engine.records.get(&job.place.uid).and_then(|loaded| loaded.record.grant_version());
+    used.filter(|version| job.newest_known.is_none_or(|known| !version.is_behind(known)))
+}
+
+/// What a call tells of a minted token: its account, if the answer does not, and values to publish. A call that fails costs no
+/// token, unless the account must be known.
+async fn ask_for_account(
+    engine: &Engine,
+    job: &Job,
+    app: &App,
+    answer: &mut TokenAnswer,
+) -> Result<(), Failure> {
+    let description = job.target.description();
+    let is_unknown = answer.account.is_none() && description.identity_url().is_some();
+    let asks = is_unknown || description.publishes_from_calls();
+    let Some(token) = answer.access_token.clone().filter(|_| asks) else { return Ok(()) };
+    let now = engine.records.clock.now();
+    let info = identity::user_info(job.target.http(), description, Some(app), &token, now);
+    match engine.gate.timed(Operation::Identity, info).await {
+        Ok(info) => {
+            answer.account = answer.account.take().or(info.account);
+            answer.extras.extend(info.extras);
+        }
+        Err(failure) if is_unknown && job.expected_account.is_some() => return Err(failure),
+        Err(failure) => {
+            tracing::info!(%failure, "the account of a minted token is not told now");
+            let before =
+                engine.records.in_use(&job.place.uid).and_then(|grant| grant.bound_to.account.clone());
+            answer.account = answer.account.take().or(before.map(into_catalog));
+        }
+    }
+    Ok(())
+}
+
+fn minted_with(method: Method, subject: Option<&SecretString>) -> MintedWith<'_> {
+    match subject {
+        Some(subject) => MintedWith::Subject(subject),
+        None if method == Method::JwtBearer => MintedWith::Assertion,
+        None => MintedWith::App,
+    }
+}
+
+fn operation(method: Method) -> Operation {
+    match method {
+        Method::JwtBearer => Operation::JwtBearer,
+        Method::TokenExchange => Operation::TokenExchange,
+        _ => Operation::ClientCredentials,
     }
 }

@@ -1,11 +1,14 @@
 //! Why a grant was not taken in, in words for the person who provided it. Each text says what to do; none quotes a value, a
 //! code or a token. An older grant is unchanged.
 
+use std::fmt;
+
 use bowline_api::connection::Method;
 use bowline_api::issued_key::OrderFlaw;
 use bowline_api::reason::{MessageFacts, Reason};
 use bowline_oauth::callback::Declined;
 use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::catalog::key_usage::{KeyUsage, KeyValue};
 use bowline_oauth::key::KeyFlaw;
 use bowline_oauth::limits::{MAX_NAME, MAX_SCOPES, MAX_TOKEN, Oversized};
 
@@ -33,16 +36,16 @@ pub(crate) enum IntakeError {
     ForAnother,
     #[error("{}", for_another(secret, namespace, name))]
     SecretForAnother { secret: String, namespace: String, name: String },
-    #[error("The Secret is empty. It needs {}.", expected(*method))]
-    Empty { method: Method },
-    #[error("The Secret has keys that mean nothing here. It needs {}.", expected(*method))]
-    UnknownKeys { method: Method },
-    #[error("The Secret's keys do not fit the provider. It needs {}.", expected(*method))]
-    WrongKeys { method: Method },
+    #[error("The Secret is empty. It needs {0}.")]
+    Empty(Needs),
+    #[error("The Secret has keys that mean nothing here. It needs {0}.")]
+    UnknownKeys(Needs),
+    #[error("The Secret's keys do not fit the provider. It needs {0}.")]
+    WrongKeys(Needs),
     #[error("The value of {key} is not printable UTF-8 text.")]
-    NotText { key: &'static str },
+    NotText { key: String },
     #[error("The value of {key} has more than {} KiB.", MAX_VALUE / 1024)]
-    TooLong { key: &'static str },
+    TooLong { key: String },
     #[error(
         "The value of scope has more than {MAX_SCOPES} scopes, or one of more than {MAX_NAME} characters."
     )]
@@ -51,9 +54,11 @@ pub(crate) enum IntakeError {
         "The provider's answer cannot be kept: {0}. Nothing of it is used. Ask the provider, then connect again."
     )]
     Oversized(#[from] Oversized),
+    #[error("expires_in and expires_at contradict each other: give one of them.")]
+    TwoTimes,
     #[error("The value of {key} is not a time: expires_in is in whole seconds, expires_at is RFC 3339.")]
     BadTime { key: &'static str },
-    #[error("This connection gets its tokens from the app registration: there is nothing to import.")]
+    #[error("The tokens of this connection are minted: there is nothing to import.")]
     NothingToImport,
     #[error(
         "The keys of this connection are issued by Bowline, and none is read from a Secret. Use kubectl bowline issue."
@@ -82,8 +87,6 @@ pub(crate) enum IntakeError {
     AccountUnknown,
     #[error(transparent)]
     Consent(#[from] ConsentError),
-    #[error("{why} It could not be revoked at the provider.{}", by_hand.as_deref().map_or_else(String::new, |how| format!(" By hand: {how}")))]
-    NotRevoked { why: Box<IntakeError>, by_hand: Option<String> },
     #[error(
         "Another connection already holds this account's only chain of tokens. Ask its owner to share it."
     )]
@@ -99,7 +102,6 @@ impl IntakeError {
             Self::Consent(why) => why.reason(),
             Self::OtherAccount { .. } | Self::AccountUnknown => Reason::AccountMismatch,
             Self::AccountTaken => Reason::AccountAlreadyConnected,
-            Self::NotRevoked { why, .. } => why.reason(),
             _ => Reason::IntakeRefused,
         }
     }
@@ -123,15 +125,39 @@ fn shown(id: &str, name: Option<&str>) -> String {
     }
 }
 
-fn expected(method: Method) -> &'static str {
-    match method {
-        Method::ApiKey => "the key api_key",
-        Method::BasicAuth => "the keys username and password",
-        Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => {
-            "refresh_token, or access_token; with it expires_in or expires_at, scope"
-        }
-        Method::ClientCredentials => "nothing: tokens are minted from the app registration",
-        Method::IssuedKey => "the key key_order, as kubectl bowline issue writes it",
+/// The keys that a Secret needs, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Needs(String);
+
+impl Needs {
+    pub(super) fn of<U>(method: Method, key: Option<&KeyUsage<U>>) -> Self {
+        let known = match method {
+            Method::ApiKey => {
+                let mut values: Vec<_> = key.map(|key| key.values.iter()).into_iter().flatten().collect();
+                values.sort_by_key(|(_, value)| value.optional);
+                let value = |(name, KeyValue { label, optional, .. }): (&String, &KeyValue)| {
+                    let (before, behind) = if *optional { ("and ", " if there is one") } else { ("", "") };
+                    format!(", {before}{name} ({label}){behind}")
+                };
+                let values: String = values.into_iter().map(value).collect();
+                return Self(format!("the key api_key{values}; expires_at if it is known"));
+            }
+            Method::BasicAuth => "the keys username and password; expires_at if it is known",
+            Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => {
+                "refresh_token, or access_token; with it expires_in or expires_at, scope"
+            }
+            Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange => {
+                "nothing: its tokens are minted"
+            }
+            Method::IssuedKey => "the key key_order, as kubectl bowline issue writes it",
+        };
+        Self(known.to_owned())
+    }
+}
+
+impl fmt::Display for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline_oauth::catalog::protocol::Percentage;
+use bowline_oauth::catalog::percentage::Percentage;
 use bowline_runtime::clock::{earlier, later};
 use k8s_openapi::jiff::Timestamp;
 

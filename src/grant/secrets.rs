@@ -20,7 +20,7 @@ use super::refusal::IntakeError;
 use super::work::{Announcement, Job};
 use crate::vault::SourceVersion;
 
-const CALL_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Reads Secrets in the namespaces of connections, with a client that must not retry by itself.
 pub(crate) struct Secrets {

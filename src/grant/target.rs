@@ -122,7 +122,7 @@ impl Target {
     pub(crate) fn scopes_beyond_allowed<'a>(&self, scopes: &'a [String], strictly: bool) -> Vec<&'a str> {
         let ours = &self.description.scopes;
         let unlimited = ours.allowed.is_empty() && !strictly;
-        if unlimited { Vec::new() } else { ours.missing(scopes, &ours.allowed) }
+        if unlimited { Vec::new() } else { ours.beyond(scopes) }
     }
 
     pub(crate) fn contact(&self) -> Option<&str> {

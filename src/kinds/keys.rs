@@ -3,7 +3,9 @@
 use std::iter;
 
 use bowline_api::names::LABEL_ATTEMPT_CONNECTION;
-use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use bowline_api::{
+    ConnectionBinding, ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace,
+};
 use bowline_runtime::follow::LookupKey;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt};
@@ -33,6 +35,11 @@ pub(crate) fn secret(namespace: &str, name: &str) -> LookupKey {
     ("secret", format!("{namespace}/{name}"))
 }
 
+/// Bindings of the connection with this id.
+pub(crate) fn id(id: &str) -> LookupKey {
+    ("id", id.to_owned())
+}
+
 pub(super) fn connections(connection: &IntegrationConnection) -> Vec<LookupKey> {
     let (spec, home) = (&connection.spec, connection.meta().namespace.as_deref().unwrap_or_default());
     let mut keys = vec![namespace(home), provider(&spec.provider)];
@@ -48,6 +55,11 @@ pub(super) fn connections(connection: &IntegrationConnection) -> Vec<LookupKey> 
 pub(super) fn shares(share: &ConnectionShare) -> Vec<LookupKey> {
     let home = share.meta().namespace.as_deref().unwrap_or_default();
     vec![namespace(home), workspace(&share.spec.workspace), connection(&share.spec.connection.uid)]
+}
+
+pub(super) fn bindings(binding: &ConnectionBinding) -> Vec<LookupKey> {
+    let home = binding.meta().namespace.as_deref().unwrap_or_default();
+    vec![namespace(home), id(&binding.spec.connection)]
 }
 
 pub(super) fn workspaces(workspace: &Workspace) -> Vec<LookupKey> {

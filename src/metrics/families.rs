@@ -32,8 +32,12 @@ macro_rules! families {
 }
 
 families! {
+    BINDINGS: Gauge "bowline_bindings" [] &[],
+        "Bindings that exist, in number of objects.";
     BUILD_INFO: Gauge "bowline_build_info" ["version"] &[],
         "Always 1; the label says which version runs.";
+    CERTIFICATES_ENDING: Gauge "bowline_client_certificates_ending" ["within"] &[],
+        "Providers whose TLS client certificate ends within 30 days, 7 days or a day, or has ended, in number of objects. Those of a day count in all three.";
     CONNECTIONS: Gauge "bowline_connections" ["phase"] &[],
         "Connections by phase, in number of objects.";
     ENDINGS: Gauge "bowline_endings" [] &[],

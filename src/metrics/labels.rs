@@ -2,6 +2,7 @@
 
 use bowline_api::connection::Phase;
 use bowline_oauth::catalog::errors::Class;
+use k8s_openapi::jiff::SignedDuration;
 
 /// A value from a closed set.
 pub(crate) trait Label {
@@ -62,6 +63,10 @@ labels! {
         Exchange = "exchange",
         /// A token for the app itself (RFC 6749 §4.4).
         ClientCredentials = "client_credentials",
+        /// A token for a signed assertion (RFC 7523 §2.1).
+        JwtBearer = "jwt_bearer",
+        /// A token for one of the cluster's (RFC 8693).
+        TokenExchange = "token_exchange",
         Revoke = "revoke",
         /// The metadata of an issuer (RFC 8414).
         Discovery = "discovery",
@@ -103,6 +108,10 @@ impl EndsWithin {
             Self::Week => 7,
             Self::Day => 1,
         }
+    }
+
+    pub(crate) fn span(self) -> SignedDuration {
+        SignedDuration::from_hours(i64::from(self.days()) * 24)
     }
 }
 

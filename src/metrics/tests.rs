@@ -17,10 +17,12 @@ fn touched() -> Metrics {
     metrics.published(PublishOutcome::Written);
     metrics.set_connections(Phase::Active, 7);
     metrics.set_grants_ending(EndsWithin::Week, 5);
+    metrics.set_certificates_ending(EndsWithin::Month, 1);
     metrics.records.set(8);
     metrics.endings.set(2);
     metrics.withdrawal_debts.set(4);
     metrics.shares.set(3);
+    metrics.bindings.set(6);
     metrics.leader.set(1);
     metrics.set_unreadable("Workspace", 1);
     metrics.keyring_key_age.set(90.0);
@@ -80,6 +82,7 @@ fn numbers_arrive_under_their_labels() {
         r#"bowline_connections{phase="Active"} 7"#,
         r#"bowline_grants_ending{within="7d"} 5"#,
         r#"bowline_grants_ending{within="1d"} 0"#,
+        r#"bowline_client_certificates_ending{within="30d"} 1"#,
         "bowline_records 8",
         "bowline_endings 2",
         "bowline_withdrawal_debts 4",

@@ -11,6 +11,7 @@ use bowline_runtime::attempts::{self, Attempts};
 use bowline_runtime::clock::later;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
@@ -116,6 +117,7 @@ fn count_objects(ctx: &Context) {
     let is_unreadable = |secret: &Secret| attempts::read(secret).is_err();
     ctx.metrics.set_unreadable("Attempt", ctx.world.attempts.state_filter(is_unreadable).len());
     ctx.metrics.shares.set(whole(ctx.world.kinds.shares.state().len()));
+    ctx.metrics.bindings.set(whole(ctx.world.kinds.bindings.state().len()));
 }
 
 fn count_reminders(ctx: &Context) {
@@ -125,6 +127,14 @@ fn count_reminders(ctx: &Context) {
     for within in EndsWithin::ALL {
         let count = days.iter().filter(|days| **days <= within.days()).count();
         ctx.metrics.set_grants_ending(*within, count);
+    }
+    let now = ctx.clock.now();
+    let providers = ctx.world.kinds.providers.state();
+    let ends = providers.iter().filter_map(|it| Some(it.status.as_ref()?.certificate_expires_at.as_ref()?.0));
+    let ends: Vec<Timestamp> = ends.collect();
+    for within in EndsWithin::ALL {
+        let count = ends.iter().filter(|ends| now + within.span() >= **ends).count();
+        ctx.metrics.set_certificates_ending(*within, count);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::grant::consent::Consents;
 use crate::grant::desk::Desk;
 use crate::grant::lifetime::Lifetimes;
 use crate::grant::probe::Probes;
-use crate::grant::{Delays, Engine, Gate, Marks, Records, Replaced, Secrets};
+use crate::grant::{Delays, Engine, Gate, Marks, Records, Secrets};
 use crate::kinds::keys;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
@@ -89,7 +89,7 @@ pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), O
         marks: Marks::new(holder, settings.intent_ttl, clock.clone()),
         secrets: Secrets { kube: client.clone() },
         consents: Consents::new(attempts, settings.portal.clone()),
-        replaced: Replaced::new(settings.revoke_former_after),
+        revoke_former_after: settings.revoke_former_after,
         probes: Probes::default(),
     };
     let ctx = Context {

@@ -34,6 +34,7 @@ pub(super) fn readability(ctx: &Context, namespace: &str) {
     let here = keys::namespace(namespace);
     ctx.world.kinds.connections.wake_having(&here);
     ctx.world.kinds.shares.wake_having(&here);
+    ctx.world.kinds.bindings.wake_having(&here);
 }
 
 /// A Secret of the operator's namespace: wakes the providers that name it.
@@ -98,6 +99,9 @@ pub(super) fn published(ctx: &Context, change: &SecretChange) {
         }
         Some(owner) if &*owner.kind == "ConnectionShare" => {
             kinds.shares.wake(ObjectRef::new(&owner.name).within(&change.namespace));
+        }
+        Some(owner) if &*owner.kind == "ConnectionBinding" => {
+            kinds.bindings.wake(ObjectRef::new(&owner.name).within(&change.namespace));
         }
         _ => {}
     }

@@ -7,12 +7,14 @@ use bowline_api::condition::ConditionType;
 use bowline_api::reason::Reason;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::catalog::{Description, DiscoveredEndpoints, MetadataSource};
+use bowline_oauth::certificate::ClientCertificate;
 use bowline_oauth::discovery::{DiscoveryError, discover};
 use bowline_oauth::http::Http;
 use bowline_oauth::resource::discover_for;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 
 use super::decide::CheckedProvider;
 use super::network::unusable;
@@ -31,6 +33,8 @@ pub(super) struct ProviderOutcome {
     pub(crate) refusal: Option<ProviderRefusal>,
     /// When its issuer is to be queried again.
     pub(crate) next: Option<Timestamp>,
+    /// When the certificate of its app registration ends.
+    pub(crate) certificate_ends: Option<Timestamp>,
 }
 
 /// Queries the issuer if that is due, and publishes the resolution to connections.
@@ -53,7 +57,7 @@ pub(super) async fn act(
     let has =
         |trouble| outcome.refusal.is_none() && ctx.grants.incidents().present(&name, trouble, now).is_some();
     if has(Trouble::Registration) {
-        let message = "The third party does not accept our registration (invalid_client): its refreshes pause, and one is tried every five minutes. Put the right client_id and client_secret into the app Secret.";
+        let message = "The third party does not accept our registration (invalid_client, or our TLS client certificate): its refreshes pause, and one is tried every five minutes. Put the right client_id and client_secret, or certificate, into the app Secret.";
         let contact = provider.spec.contact.as_deref();
         outcome.refusal = Some(ProviderRefusal::new(Reason::AppRejected, message, contact));
     } else if has(Trouble::Grants) {
@@ -71,6 +75,8 @@ async fn resolve(
 ) -> Resolution {
     let CheckedProvider { app, registers, sketch, question, network } = checked;
     outcome.sketch = Some(sketch);
+    let certificate = app.as_ref().and_then(|app| app.certificate.as_ref());
+    outcome.certificate_ends = certificate.map(ClientCertificate::not_after);
     let (name, contact) = (provider.name_any(), provider.spec.contact.as_deref());
     let http = ctx
         .clients
@@ -181,7 +187,11 @@ pub(super) fn forget(ctx: &Context, name: &str) {
 }
 
 pub(super) fn wake_connections(ctx: &Context, name: &str) {
-    ctx.world.kinds.connections.wake_having(&keys::provider(name));
+    for connection in ctx.world.kinds.connections.having(&keys::provider(name)) {
+        ctx.world.kinds.connections.wake(ObjectRef::from_obj(&*connection));
+        // What it says of settings may have changed.
+        ctx.world.kinds.bindings.wake_having(&keys::id(&connection.id()));
+    }
 }
 
 #[cfg(test)]

@@ -54,10 +54,19 @@ fn app_of(resolution: Option<&Resolution>) -> Option<&Arc<App>> {
 fn same_app(one: Option<&App>, other: Option<&App>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
     // If only the metadata of its Secret changed, it is still the same registration.
-    let App { client_id, client_secret, client_secret_previous, private_key, purpose, version: _ } = one;
+    let App {
+        client_id,
+        client_secret,
+        client_secret_previous,
+        private_key,
+        certificate,
+        purpose,
+        version: _,
+    } = one;
     *client_id == other.client_id
         && *purpose == other.purpose
         && *private_key == other.private_key
+        && *certificate == other.certificate
         && same_text(client_secret.as_ref(), other.client_secret.as_ref())
         && same_text(client_secret_previous.as_ref(), other.client_secret_previous.as_ref())
 }
@@ -98,6 +107,7 @@ mod tests {
                 client_secret,
                 client_secret_previous: None,
                 private_key: None,
+                certificate: None,
                 purpose: AppPurpose::default(),
                 version: Some(version.to_owned()),
             })

@@ -7,11 +7,12 @@ use bowline_api::IntegrationProvider;
 use bowline_api::connection::Method;
 use bowline_api::provider::{IntegrationProviderSpec, registration_name};
 use bowline_api::reason::Reason;
-use bowline_oauth::app::{App, CLIENT_SECRET, PRIVATE_KEY};
+use bowline_oauth::app::App;
 use bowline_oauth::catalog::{self, Description, ResolveError};
 use bowline_oauth::guard;
 use bowline_oauth::network::{Network, NetworkBounds};
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::network::{network, remedy};
@@ -32,6 +33,8 @@ pub(super) struct ObservedProvider {
     pub(crate) ca_secret: Option<Arc<Secret>>,
     /// How the operator allows providers to be reached.
     pub(crate) bounds: NetworkBounds,
+    /// When all of that was read.
+    pub(crate) now: Timestamp,
 }
 
 /// A provider whose object and Secrets are in order.
@@ -118,9 +121,11 @@ fn app(
         let message = of.unusable("the operator registered itself with another callback URL than the present one. If that is to stay, delete this Secret, and the operator registers again; people must then connect again");
         return Err((Reason::AppSecretIncomplete, message));
     }
-    if sketch.client_auth(app.proofs()).is_none() {
-        let message = of.unusable(&format!("the key {CLIENT_SECRET}, or {PRIVATE_KEY}, is missing"));
-        return Err((Reason::AppSecretIncomplete, message));
+    if let Some(missing) = app.missing_proof(sketch) {
+        return Err((Reason::AppSecretIncomplete, of.unusable(&missing)));
+    }
+    if let Some(Err(flaw)) = app.certificate.as_ref().map(|certificate| certificate.check(observed.now)) {
+        return Err((Reason::CertificateInvalid, of.unusable(&flaw.to_string())));
     }
     let (uid, version) = (secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
     Ok(Some(Arc::new(app.of_version(&uid, &version))))

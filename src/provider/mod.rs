@@ -75,6 +75,7 @@ fn observe(ctx: &Context, provider: &IntegrationProvider) -> ObservedProvider {
             .map(|portal| attempt::redirect_uri(portal, &provider.name_any())),
         ca_secret: ca.and_then(secret),
         bounds: ctx.settings.provider_bounds.clone(),
+        now: ctx.clock.now(),
     }
 }
 

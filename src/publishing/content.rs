@@ -5,6 +5,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::IgnoredAny;
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use bowline_api::connection::{Format, SecretType};
@@ -16,6 +17,9 @@ use super::tool_files::ToolFiles;
 
 /// The maximum size of all values together; a Secret may have 1 MiB with everything else in it.
 const TOTAL_BYTES: usize = 512 * 1024;
+/// The key of the consumer's settings, and their name as a variable.
+const CONFIG_KEY: &str = "config.json";
+const CONFIG_VARIABLE: &str = "CONFIG_JSON";
 
 /// Type and data of one Secret. Values are erased when dropped and never printed.
 #[derive(PartialEq, Eq)]
@@ -127,6 +131,9 @@ fn all(material: &Material<'_>) -> Result<StringData, ContentError> {
     if let Some(name) = material.account_name {
         put("account_name", name);
     }
+    if let Some(config) = material.config.filter(|config| !config.is_empty()) {
+        put(CONFIG_KEY, &json!(config).to_string());
+    }
     add_extras(&mut values, material.extras)?;
     Ok(values)
 }
@@ -147,7 +154,7 @@ fn add_extras(values: &mut StringData, extras: &BTreeMap<String, SecretString>) 
 fn env(values: StringData) -> Result<StringData, ContentError> {
     let mut upper = StringData::new();
     for (key, value) in values {
-        let key = key.to_ascii_uppercase();
+        let key = if key == CONFIG_KEY { CONFIG_VARIABLE.to_owned() } else { key.to_ascii_uppercase() };
         if !is_variable(&key) || upper.contains_key(&key) {
             return Err(ContentError::KeyInvalid { key });
         }
@@ -199,6 +206,7 @@ mod tests {
             account_id: Some("583231"),
             account_name: Some("octocat"),
             extras: &extras,
+            config: None,
         };
         Published::new(&material, format, &provider("github"))
     }
@@ -255,8 +263,35 @@ mod tests {
             account_id: None,
             account_name: None,
             extras: &extras,
+            config: None,
         };
         assert_eq!(text(&Published::raw(&material).unwrap()), [("api_key", "k")]);
+    }
+
+    #[test]
+    fn settings_are_one_json_object_under_a_key_of_their_own() {
+        let (key, extras) = (SecretString::from("k"), BTreeMap::new());
+        let object = |config: Value| -> ConsumerConfig { serde_json::from_value(config).unwrap() };
+        let config = object(json!({"channel": "#launch", "labels": ["a\n", 1, null]}));
+        let with = |config, format| {
+            let credential = PublishedCredential::ApiKey(&key);
+            let (scopes, extras) = (&[][..], &extras);
+            let (expires_at, account_id, account_name) = (None, None, None);
+            Published::new(
+                &Material { credential, expires_at, scopes, account_id, account_name, extras, config },
+                format,
+                &provider("github"),
+            )
+        };
+        let json = r##"{"channel":"#launch","labels":["a\n",1,null]}"##;
+        let raw = with(Some(&config), Format::Raw).unwrap();
+        assert_eq!(text(&raw), [("api_key", "k"), ("config.json", json)]);
+        let env = with(Some(&config), Format::Env).unwrap();
+        assert_eq!(text(&env), [("API_KEY", "k"), ("CONFIG_JSON", json)]);
+        let none = ConsumerConfig::new();
+        assert_eq!(text(&with(Some(&none), Format::Raw).unwrap()), [("api_key", "k")]);
+        let control = object(json!({"a": "\u{7f}"}));
+        assert!(with(Some(&control), Format::Env).is_err(), "no line of a variable has it");
     }
 
     #[test]

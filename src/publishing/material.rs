@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use bowline_api::ConsumerConfig;
 use bowline_api::connection::{Format, SecretType};
 use bowline_oauth::answer::UNKNOWN_TYPE;
 
@@ -28,6 +29,8 @@ pub struct Material<'a> {
     pub account_name: Option<&'a str>,
     /// What the catalogue adds, by key: `webhook_secret`, `instance_url`.
     pub extras: &'a BTreeMap<String, SecretString>,
+    /// Settings of the consumer.
+    pub config: Option<&'a ConsumerConfig>,
 }
 
 #[derive(Clone, Copy)]
@@ -78,6 +81,7 @@ impl<'a> Material<'a> {
             account_id: account.map(|account| account.id.as_str()),
             account_name: account.and_then(|account| account.name.as_deref()),
             extras: &grant.published_extras,
+            config: None,
         })
     }
 }

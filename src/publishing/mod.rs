@@ -1,7 +1,9 @@
 //! The Secret that workloads read: its content, publishing it, withdrawing it.
 //!
-//! A Secret is ours if its controller is the connection or share; a label does not make it ours.
+//! A Secret is ours if its controller is the connection, share or binding; a label does not make it ours.
 
+mod chosen;
+mod config;
 pub(crate) mod content;
 mod error;
 pub(crate) mod material;
@@ -13,9 +15,11 @@ pub(crate) mod template;
 mod tool_files;
 pub(crate) mod withdraw;
 
+pub(crate) use chosen::{ChosenSecretError, chosen};
+pub(crate) use config::config_fault;
 pub use content::Published;
 pub use error::PublishError;
-pub(crate) use material::{ContentError, Unpublishable};
+pub(crate) use material::ContentError;
 pub use material::{Material, PublishedCredential};
 pub use publish::publish;
 pub use secret::Desired;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
-use minijinja::value::ValueKind;
+use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
@@ -67,8 +67,8 @@ enum Fault {
     Operation,
 }
 
-/// Renders every template over `token`, `username`, `account.id`, `account.name`, `scopes`, `expiresAt`, and over `extras`: what the
-/// provider publishes beside the token, such as `extras.instance_url`.
+/// Renders every template over `token`, `username`, `account.id`, `account.name`, `scopes`, `expiresAt`, over `extras`: what the
+/// provider publishes beside the token, such as `extras.instance_url`; and over `config`: the settings of a binding.
 ///
 /// `token` is the access token, the API key or the password. A name without a value cannot be used: a template that
 /// needs one fails instead of publishing a gap. Filters: `upper`, `lower`, `trim`, `join`, `tojson`, `b64encode`.
@@ -148,13 +148,17 @@ fn steps_each(templates: usize, material: &Material<'_>) -> u64 {
     let scopes: usize = material.scopes.iter().map(String::len).sum();
     let credential = material.credential;
     let extras: usize = material.extras.values().map(|value| value.expose_secret().len()).sum();
-    let weight = credential.secret().len() + credential.username().map_or(0, str::len) + scopes + extras;
+    let config =
+        material.config.map_or(0, |config| serde_json::to_string(config).map_or(0, |json| json.len()));
+    let weight =
+        credential.secret().len() + credential.username().map_or(0, str::len) + scopes + extras + config;
     let steps = STEP_BYTES.checked_div(weight as u64).unwrap_or(FUEL).min(FUEL);
     steps / templates.max(1) as u64
 }
 
 fn to_json(value: &Value) -> Result<String, Error> {
-    if !matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Number | ValueKind::Bool) {
+    use ValueKind as Kind;
+    if !matches!(value.kind(), Kind::String | Kind::Seq | Kind::Map | Kind::Number | Kind::Bool) {
         return Err(Error::from(ErrorKind::InvalidOperation));
     }
     serde_json::to_string(value).map_err(|_| Error::from(ErrorKind::BadSerialization))
@@ -192,6 +196,7 @@ fn values(material: &Material<'_>) -> Value {
             id => or_undefined(material.account_id),
             name => or_undefined(material.account_name),
         },
+        config => material.config.map_or_else(|| context! {}, |config| Value::from(Serde(config))),
     }
 }
 

@@ -20,6 +20,7 @@ fn with(template: &str, scopes: &[String]) -> Result<String, RenderError> {
         account_id: Some("583231"),
         account_name: None,
         extras: &extras,
+        config: None,
     };
     let templates = BTreeMap::from([("file".to_owned(), template.to_owned())]);
     Ok(render(&templates, &material)?["file"].to_string())
@@ -106,6 +107,7 @@ fn the_limit_is_for_all_keys_together() {
         account_id: None,
         account_name: None,
         extras: &extras,
+        config: None,
     };
     let half = "x".repeat(OUTPUT_BYTES / 2 + 1);
     let templates = BTreeMap::from([("a".to_owned(), half.clone()), ("b".to_owned(), half)]);
@@ -181,6 +183,7 @@ fn many_templates_over_large_values_end_early() {
             account_id: None,
             account_name: None,
             extras: &extras,
+            config: None,
         };
         assert_eq!(render(&templates, &material).unwrap_err().fault, expected, "{template}");
     }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use bowline_api::connection::Format;
 use bowline_oauth::catalog::Description;
-use bowline_oauth::catalog::calls::KeyUsage;
+use bowline_oauth::catalog::key_usage::KeyUsage;
 use bowline_oauth::catalog::login::Login;
 
 use super::material::{ContentError, Material, PublishedCredential, StringData};

@@ -30,6 +30,7 @@ fn files(
         account_id: Some("583231"),
         account_name: Some("octocat"),
         extras: &BTreeMap::new(),
+        config: None,
     };
     let published = Published::new(&material, format, provider)?;
     let text = |value: Zeroizing<Vec<u8>>| String::from_utf8(value.to_vec()).unwrap();

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::reason::Reason;
-use bowline_api::view::Publication;
 use bowline_api::{ConnectionShare, IntegrationConnection, names};
 use bowline_runtime::follow::ObjectVersion;
 use kube::ResourceExt;
 
+use crate::following::decide::SecretFollower;
 use crate::publishing::PublishedVersion;
 use crate::secret_plan::{GrantInUse, SecretPlan};
 use crate::sharing::{self, Shared};
-use crate::vault::record::GrantVersion;
 
 pub(crate) struct ObservedShare {
+    /// UID, namespace and name of the share.
+    pub(crate) uid: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
     /// The connection, if it is still the one with the UID of the share's spec.
     pub(crate) source: Option<ShareSource>,
     /// The Secret under the share's name, if there is one.
@@ -25,6 +27,19 @@ pub(crate) struct ObservedShare {
 impl ObservedShare {
     pub(super) fn grant(&self) -> Option<&GrantInUse> {
         self.source.as_ref()?.grant.as_ref()
+    }
+
+    /// The share's Secret, which has its name, and no `spec.secret` that anybody could change.
+    pub(super) fn follower(&self) -> SecretFollower<'_> {
+        SecretFollower {
+            uid: &self.uid,
+            namespace: &self.namespace,
+            name: &self.name,
+            seen: self.secret.as_ref(),
+            written: self.written.as_ref(),
+            has_content: true,
+            refused: Reason::SecretRefused,
+        }
     }
 }
 
@@ -93,7 +108,11 @@ pub(crate) fn decide(share: &ConnectionShare, observed: &ObservedShare) -> Resul
     let workspace = belongs(share, source)?;
     let wanted = sharing::share(&source.connection, workspace, &share.namespace().unwrap_or_default());
     Ok(SharePlan {
-        secret: secret_plan(share, observed, source),
+        secret: observed.follower().plan(
+            &source.connection,
+            source.grant.as_ref(),
+            !matches!(source.shared, Shared::Unknown),
+        ),
         correction: (!is_like(share, &wanted)).then_some(wanted),
     })
 }
@@ -122,46 +141,6 @@ fn belongs<'a>(share: &'a ConnectionShare, source: &'a ShareSource) -> Result<&'
 fn is_like(share: &ConnectionShare, wanted: &ConnectionShare) -> bool {
     share.spec == wanted.spec
         && wanted.labels().iter().all(|(name, value)| share.labels().get(name) == Some(value))
-}
-
-fn secret_plan(share: &ConnectionShare, observed: &ObservedShare, source: &ShareSource) -> SecretPlan {
-    let connection = source.connection.as_ref();
-    let said = connection.reason_of(ConditionType::SecretPublished);
-    let may = connection.may_be_published();
-    let owner_differs = |held: &GrantInUse| held.grant.bound_to.owner != connection.spec.owner;
-    if said == Some(Reason::Withdrawn)
-        || may == Publication::Nothing
-        || source.grant.as_ref().is_some_and(owner_differs)
-    {
-        return SecretPlan::Withdraw;
-    }
-    let Some(grant) = source.grant.as_ref().filter(|grant| judged(connection, grant.version)) else {
-        return SecretPlan::Nothing;
-    };
-    if as_it_should_be(share, observed, grant.version) {
-        SecretPlan::Keep
-    } else if matches!(source.shared, Shared::Unknown) {
-        SecretPlan::Nothing
-    } else if said == Some(Reason::Withheld) || may == Publication::NothingNewer {
-        SecretPlan::Withhold
-    } else {
-        SecretPlan::Write
-    }
-}
-
-/// Whether the connection's controller has judged this revision under the present spec: only it judges scopes and terms.
-fn judged(connection: &IntegrationConnection, version: GrantVersion) -> bool {
-    let judged = connection.grant().map(|grant| (grant.id.clone(), grant.revision));
-    connection.status.as_ref().is_some_and(|status| {
-        status.observed_generation == connection.metadata.generation
-            && judged == Some((version.id.to_string(), version.revision))
-    })
-}
-
-/// Whether the Secret is the one last written, of this revision, and unchanged since.
-fn as_it_should_be(share: &ConnectionShare, observed: &ObservedShare, version: GrantVersion) -> bool {
-    let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
-    written.grant == Some(version) && written.is_untouched(seen, &share.name_any())
 }
 
 #[cfg(test)]

@@ -27,9 +27,14 @@ use crate::metrics::PassOutcome;
 impl Controlled for ConnectionShare {
     const LABEL: &'static str = "share";
 
-    /// Itself, and the connection whose condition describes it.
+    /// Itself, the connection whose condition describes it, and the bindings that it lets use the connection.
     fn changed(ctx: &Context, change: &Change<Self>) {
         let kinds = &ctx.world.kinds;
+        if change.matters() {
+            let meta = change.meta();
+            let (id, namespace) = (meta.name.as_deref(), meta.namespace.as_deref());
+            ctx.world.wake_bindings(id.unwrap_or_default(), namespace.unwrap_or_default());
+        }
         match change {
             Change::Applied { object, before } => {
                 kinds.shares.wake(ObjectRef::from_obj(&**object));

@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::act::ShareOutcome;
 use super::decide::{ObservedShare, SharePlan};
+use crate::following::FollowerOutcome;
 use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::vault::Grant;
 
@@ -17,7 +17,7 @@ pub(super) fn status(
     share: &ConnectionShare,
     observed: &ObservedShare,
     plan: &SharePlan,
-    outcome: &ShareOutcome,
+    outcome: &FollowerOutcome,
     now: Timestamp,
 ) -> ConnectionShareStatus {
     let old = share.status.clone().unwrap_or_default();
@@ -72,7 +72,7 @@ fn ready(
     share: &ConnectionShare,
     connection: Option<&IntegrationConnection>,
     plan: &SharePlan,
-    outcome: &ShareOutcome,
+    outcome: &FollowerOutcome,
 ) -> (Reason, String) {
     if let SecretOutcome::Failed { reason, message } = &outcome.secret {
         return (*reason, message.clone());

@@ -20,7 +20,7 @@ mod signature;
 pub(crate) mod store;
 
 pub(crate) use call::is_too_large;
-pub(crate) use id::{IntentId, NoRandomBytes};
+pub(crate) use id::{GrantId, IntentId, NoRandomBytes};
 pub(crate) use record::{
     Account, Binding, Consent, Credential, Grant, GrantType, Intent, IntentState, Mismatch, Opened, Record,
     SiblingKey, Slot, SourceVersion, Terms, TransitionError,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use bowline_api::reason::Reason;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,7 +22,7 @@ mod object;
 mod secret_text;
 mod transition;
 
-pub(crate) use ending::{Debt, Ending, Withdrawal};
+pub(crate) use ending::{Debt, EndCause, Ending, Withdrawal};
 pub(crate) use grant::{
     Account, Binding, Consent, Credential, Grant, GrantType, Mismatch, SiblingKey, SourceVersion, Terms,
 };
@@ -100,9 +101,43 @@ pub(crate) struct GrantEnding {
     /// What went wrong last, in our words; at most 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_error: Option<String>,
+    /// How a person can do it instead, if the entry says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by_hand: Option<String>,
     /// What the connection had set about where its grant is sent; it may be gone when the grant is revoked.
     #[serde(default)]
     pub(crate) terms: EndTerms,
+    /// Whose end it waits for. That takes as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits: Option<WaitsFor>,
+    /// What became of the grants that are not here any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) result: Option<RevocationResult>,
+    /// What was told last in the name of a connection that is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) told: Option<Reason>,
+}
+
+/// What became of a grant at its provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RevocationResult {
+    pub(crate) reason: Reason,
+    /// Our own sentences, never a provider's body; may be empty.
+    pub(crate) detail: String,
+}
+
+/// A connection that lives on a grant of the same account, client and authority.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WaitsFor {
+    /// Its UID.
+    pub(crate) uid: String,
+    /// What both are grants of, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<SiblingKey>,
+    /// Its owner, if that is the owner of the grant that ends too: nobody else may learn of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +158,10 @@ pub(crate) struct Bookkeeping {
     /// Set while a failure forbids using the grant. Ends with the next answer of the provider, or another grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
+    /// The grant of which nothing works any more: it holds back no revocation of another. Ends with the next answer of the
+    /// provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead: Option<GrantId>,
     /// The probe that has worked with the grant in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven_probe: Option<ProvenProbe>,
@@ -257,6 +296,11 @@ impl Record {
 
     pub(crate) const fn grant_version(&self) -> Option<GrantVersion> {
         self.grant_version
+    }
+
+    /// Whether the connection has a grant of which something works.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.grant_version.is_some_and(|version| self.bookkeeping.dead != Some(version.id))
     }
 
     /// Whether the candidate is older than `known`: it was put back.

@@ -7,6 +7,7 @@ use bowline_api::IntegrationProvider;
 use bowline_api::reason::{MessageFacts, Reason};
 use bowline_oauth::app::{App, PRIVATE_KEY};
 use bowline_oauth::catalog::{self, Description, SetBy};
+use bowline_oauth::certificate::{CERTIFICATE, CERTIFICATE_KEY};
 use bowline_oauth::http::Http;
 use kube::ResourceExt;
 
@@ -91,9 +92,14 @@ impl ReadyProvider {
         if announced.is_empty() || description.client_auth(app.proofs()).is_some() {
             return None;
         }
-        let remedy = if announced.iter().any(|name| name == "private_key_jwt") {
+        let takes = |ending: &str| announced.iter().any(|name| name.ends_with(ending));
+        let remedy = if takes("private_key_jwt") {
             format!(
                 "put a private key in PEM into the key {PRIVATE_KEY} of the app Secret, and its id into key_id"
+            )
+        } else if takes("tls_client_auth") {
+            format!(
+                "put a client certificate in PEM into the keys {CERTIFICATE} and {CERTIFICATE_KEY} of the app Secret"
             )
         } else {
             "have the server allow client_secret_basic or client_secret_post for this client".to_owned()
@@ -136,11 +142,12 @@ impl ReadyProvider {
                 SetBy::Provider => UnusableProvider::refused(&name, &why),
             }
         })?;
+        let proofs = self.app.as_ref().map(|app| app.proofs()).unwrap_or_default();
         // What one issuer says is not valid for another, to which a connection's parameters may lead.
         let source = description.metadata_source();
         Ok(match &self.metadata {
             Some(metadata) if source.as_ref() == Some(&metadata.source) => {
-                description.with_metadata(&metadata.endpoints)
+                description.with_metadata(&metadata.endpoints, proofs)
             }
             _ if description.needs_discovery() && description.endpoints.token.is_none() => {
                 let why = "Its issuer depends on the connection's parameters and is not asked; set endpoints.token on the IntegrationProvider.";

@@ -10,7 +10,7 @@ use bowline_api::open::Open;
 use bowline_api::{IntegrationConnection, IntegrationConnectionSpec};
 use kube::ResourceExt;
 
-use crate::grant::target::Target;
+use crate::grant::target::{Target, requested};
 use crate::sharing::WorkspaceStanding;
 
 /// Whether a connection may use its provider. The texts are sentences for people.
@@ -83,12 +83,17 @@ fn refused(
     // With an app of its own a connection uses its author's power, and nobody else's.
     let is_organizations = !method.is_a_persons() && spec.app.is_none();
     let beyond = target.scopes_beyond_allowed(&spec.scopes, is_organizations);
+    let asked = requested(target, &spec.scopes);
+    let unlimited = target.description().scopes.unlimited(&asked);
     Some(if !target.allows_namespace(labels) {
         "spec.allow.namespaces excludes this namespace.".to_owned()
     } else if spec.app.is_some() && !target.allows_own_app() {
         "It does not allow connections to use an app registration of their own.".to_owned()
     } else if let Some(method) = spec.method.as_ref().filter(|method| !offered(method)) {
         format!("It does not offer the method {method}.")
+    } else if method == Method::TokenExchange && spec.method.is_none() {
+        // Admission decides by the spec who may use a ServiceAccount's token.
+        "It exchanges tokens of ServiceAccounts: set spec.method to TokenExchange.".to_owned()
     } else if is_organizations && !target.says_whom_it_serves() {
         format!(
             "With method {method:?} no person consents, so it serves nobody before it says whom: set spec.allow.namespaces or spec.allow.workspaces on the IntegrationProvider."
@@ -99,6 +104,11 @@ fn refused(
         )
     } else if !beyond.is_empty() {
         format!("It does not allow the scopes {}.", beyond.join(", "))
+    } else if !unlimited.is_empty() {
+        let kinds = unlimited.join(" and ");
+        format!(
+            "It allows some {kinds} only, and a token without any named has all: name some in spec.scopes."
+        )
     } else {
         return None;
     })
@@ -218,5 +228,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_token_without_named_repositories_would_have_all_of_them() {
+        let spec = |allowed: Value| {
+            let spec = json!({"type": "github-app-installation", "parameters": {"installation_id": "7"},
+                "allow": {"namespaces": {}}, "scopes": {"allowed": allowed}});
+            let spec = serde_json::from_value(spec).unwrap();
+            let entry = catalog::get("github-app-installation").unwrap();
+            let description = catalog::resolve(entry, &spec, "p", &BTreeMap::new()).unwrap();
+            Target::new(description, spec, None, Arc::new(Offline::default()))
+        };
+        let refusal = |allowed: Value, scopes: Value| {
+            refused(&spec(allowed), &connection(&json!({"scopes": scopes})).spec, &BTreeMap::new())
+        };
+        let limited = || json!(["contents:read", "repository:app", "repository:web"]);
+        assert_eq!(refusal(limited(), json!(["contents:read", "repository:app"])), None);
+        let rows = [
+            (limited(), json!([]), "some permissions and repositories only"),
+            (limited(), json!(["repository:app"]), "some permissions only"),
+            (limited(), json!(["contents:read"]), "some repositories only"),
+            (limited(), json!(["contents:write", "repository:app"]), "the scopes contents:write"),
+            (limited(), json!(["contents:read", "repository:other"]), "the scopes repository:other"),
+        ];
+        for (allowed, scopes, part) in rows {
+            let said = refusal(allowed, scopes.clone()).unwrap();
+            assert!(said.contains(part), "{scopes}: {said}");
+        }
+        // What is not limited may be narrowed.
+        assert_eq!(refusal(json!(["contents:read"]), json!(["contents:read", "repository:any"])), None);
+        assert_eq!(refusal(json!([]), json!(["contents:read"])), None);
+        assert_eq!(refusal(json!([]), json!([])), None);
     }
 }

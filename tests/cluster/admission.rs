@@ -53,10 +53,12 @@ async fn a_service_account_owns_what_it_makes_or_what_a_pipeline_makes_for_it() 
         (ROBOT, "system:serviceaccount:team-a:other", Refused(NOT_YOU)),
         (ROBOT, "alice", Refused(NOT_YOU)),
     ];
-    let minted = json!({"spec": {"method": "ClientCredentials"}});
-    for (who, owner, verdict) in rows {
-        let object = merged(connection("x", owner), &minted);
-        judge_creation(&team, who, &team.connections(), &object, verdict).await;
+    for method in ["ClientCredentials", "JwtBearer"] {
+        let minted = json!({"spec": {"method": method}});
+        for (who, owner, verdict) in rows {
+            let object = merged(connection("x", owner), &minted);
+            judge_creation(&team, who, &team.connections(), &object, verdict).await;
+        }
     }
 }
 

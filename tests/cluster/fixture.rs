@@ -18,7 +18,7 @@ pub const LOOKALIKE: &str = "system:serviceaccount:team-a:bowline-portal";
 /// A new namespace in which alice, bob, mallory and a pipeline have rights.
 ///
 /// - alice and mallory have the built-in role `edit`, and with it, by aggregation, `bowline-editor`;
-/// - bob may write connections and Secrets, but has no custom verb;
+/// - bob may write connections, bindings and Secrets, but has no custom verb;
 /// - gitops has `bowline-gitops`;
 /// - the portal, and somebody with a similar name, may write connections, and have no custom verb;
 /// - RBAC lets all of them write status and shares, and lets the operator do all of this too, so that a refusal comes from a
@@ -65,7 +65,12 @@ impl Team {
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": team.namespace}});
         team.person(ADMIN).must(&Ask::post("/api/v1/namespaces", &namespace)).await;
         let everything = ["get", "list", "create", "update", "patch", "delete", "deletecollection"];
-        let outputs = ["connectionshares", "connectionshares/status", "integrationconnections/status"];
+        let outputs = [
+            "connectionshares",
+            "connectionshares/status",
+            "integrationconnections/status",
+            "connectionbindings/status",
+        ];
         team.role(
             "outputs",
             &["bowline.dev"],
@@ -77,7 +82,7 @@ impl Team {
         team.role(
             "writer",
             &["bowline.dev", ""],
-            &["integrationconnections", "secrets"],
+            &["integrationconnections", "connectionbindings", "secrets"],
             &everything,
             &["bob", OPERATOR, PORTAL, LOOKALIKE],
         )
@@ -86,6 +91,7 @@ impl Team {
         team.bind("bowline-gitops", "ClusterRole", &["gitops"]).await;
         team.until_allowed(OPERATOR, "create", "bowline.dev", "connectionshares").await;
         team.until_allowed("bob", "create", "", "secrets").await;
+        team.until_allowed("alice", "use", "bowline.dev", "connectionshares").await;
         team.until_allowed("mallory", "share", "bowline.dev", "integrationconnections").await;
         team.until_allowed("gitops", "assign-owner", "bowline.dev", "integrationconnections").await;
         team
@@ -135,6 +141,10 @@ impl Team {
         format!("/apis/bowline.dev/v1alpha1/namespaces/{}/connectionshares", self.namespace)
     }
 
+    pub fn bindings(&self) -> String {
+        format!("/apis/bowline.dev/v1alpha1/namespaces/{}/connectionbindings", self.namespace)
+    }
+
     pub fn secrets(&self) -> String {
         format!("/api/v1/namespaces/{}/secrets", self.namespace)
     }
@@ -180,6 +190,11 @@ pub fn share(name: &str) -> Value {
     json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "ConnectionShare", "metadata": {"name": name},
         "spec": {"workspace": "marketing",
             "connection": {"namespace": "team-a", "name": "c", "uid": "0"}}})
+}
+
+pub fn binding(name: &str, connection: &str) -> Value {
+    json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "ConnectionBinding", "metadata": {"name": name},
+        "spec": {"connection": connection}})
 }
 
 pub fn provider(name: &str) -> Value {

@@ -5,6 +5,7 @@
 
 mod admission;
 mod asking;
+mod binding;
 mod consent;
 mod examples;
 mod fixture;

@@ -73,6 +73,7 @@ impl Place {
             account_id: None,
             account_name: None,
             extras: &extras,
+            config: None,
         };
         Desired {
             namespace: self.namespace.clone(),

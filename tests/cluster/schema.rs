@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::asking::{ADMIN, Ask, merged};
-use crate::fixture::{Team, connection, provider, random_name, workspace};
+use crate::fixture::{Team, binding, connection, provider, random_name, workspace};
 
 /// A rule, by its message, with objects that pass and objects that fail.
 struct Rule {
@@ -46,6 +46,10 @@ fn a_workspace() -> Value {
     workspace(&random_name("w"))
 }
 
+fn a_binding() -> Value {
+    binding(&random_name("b"), "team-a.mail")
+}
+
 fn spec(spec: Value) -> Value {
     Value::Object([("spec".to_owned(), spec)].into_iter().collect())
 }
@@ -64,6 +68,7 @@ fn rules() -> Vec<Rule> {
         provider_rules(),
         scope_rules(),
         network_rules(),
+        binding_rules(),
     ]
     .into_iter()
     .flatten()
@@ -100,6 +105,7 @@ fn owner_rules() -> Vec<Rule> {
             a_connection,
             vec![
                 robots(json!({"method": "ClientCredentials"})),
+                robots(json!({"method": "JwtBearer"})),
                 robots(json!({"method": "ApiKey", "credentials": credentials()})),
                 robots(json!({"method": "BasicAuth", "credentials": credentials()})),
                 robots(json!({"method": "RefreshToken", "credentials": credentials()})),
@@ -112,6 +118,13 @@ fn owner_rules() -> Vec<Rule> {
                 robots(json!({"method": "ApiKey"})),
                 robots(json!({"method": "RefreshToken", "credentials": null})),
             ],
+        ),
+        // Of which namespace the account is, admission decides.
+        rule(
+            "with method TokenExchange the token of a ServiceAccount is exchanged",
+            a_connection,
+            vec![spec(json!({"method": "AuthorizationCode"})), spec(json!({}))],
+            vec![spec(json!({"method": "TokenExchange"}))],
         ),
         rule(
             "credentials hold a refresh token, a key or a password",
@@ -455,6 +468,107 @@ fn scope_rules() -> Vec<Rule> {
     ]
 }
 
+fn binding_rules() -> Vec<Rule> {
+    let id = |id: &str| spec(json!({"connection": id}));
+    let config = |config: Value| spec(json!({"config": config}));
+    let many = |count: usize| (0..count).map(|number| (format!("k{number}"), json!(1))).collect::<Value>();
+    let workload = |workload: Value| spec(json!({"workload": workload}));
+    let accept = |accept: Value| spec(json!({"accept": accept}));
+    let long = format!("{}.{}", "a".repeat(63), "b".repeat(63));
+    vec![
+        rule(
+            "metadata.name may have at most 63 characters",
+            a_binding,
+            vec![named(&random_name(&"b".repeat(50)))],
+            vec![named(&"b".repeat(64))],
+        ),
+        rule(
+            "spec.connection in body should match",
+            a_binding,
+            vec![id("a.b"), id(&long)],
+            [
+                "mail",
+                "team-a.",
+                ".mail",
+                "team-a.mail.x",
+                "Team.mail",
+                "team-a/mail",
+                "*.*",
+                "team-a.*",
+                "..mail",
+                "../team-a.mail",
+                "team-a.mail/",
+                "team-a .mail",
+                "team-а.mail",
+                "team-a.mаil",
+                "team-a.mail\n",
+                "-.a",
+                "a-.b",
+            ]
+            .map(id)
+            .to_vec(),
+        ),
+        rule("should be at least 3 chars long", a_binding, vec![], vec![id(""), id("."), id("a.")]),
+        rule("may not be more than 127", a_binding, vec![], vec![id(&format!("{long}b"))]),
+        rule(
+            "spec.connection",
+            a_binding,
+            vec![],
+            vec![
+                spec(json!({"connection": null})),
+                spec(json!({"connection": ["team-a.mail"]})),
+                spec(json!({"connection": {"name": "mail"}})),
+                spec(json!({"connection": 1})),
+            ],
+        ),
+        rule(
+            "must have at most 64 items",
+            a_binding,
+            vec![
+                config(many(64)),
+                config(json!({"channel": "#launch", "labels": ["a", 1, true, null], "map": {"a": "b"}})),
+            ],
+            vec![config(many(65))],
+        ),
+        rule(
+            "must have at most 64 items",
+            a_connection,
+            vec![config(many(64)), config(json!({"repository": "acme/app", "labels": ["bug"]}))],
+            vec![config(many(65))],
+        ),
+        rule(
+            "spec.config in body must be of type object",
+            a_binding,
+            vec![],
+            vec![config(json!("text")), config(json!(["a"]))],
+        ),
+        rule(
+            "spec.workload",
+            a_binding,
+            vec![workload(json!({"apiVersion": "batch/v1", "kind": "CronJob", "name": "post"}))],
+            vec![
+                workload(json!({"kind": "CronJob", "name": "post"})),
+                workload(json!({"apiVersion": "batch/v1", "kind": "", "name": "post"})),
+            ],
+        ),
+        rule(
+            "spec.accept",
+            a_binding,
+            vec![
+                accept(json!({"uid": "1", "owner": "bob"})),
+                accept(json!({"uid": "1", "owner": "bob", "accountId": "7"})),
+            ],
+            vec![accept(json!({"uid": "1"})), accept(json!({"uid": "1", "owner": "", "accountId": "7"}))],
+        ),
+        rule(
+            "template.data replaces format: set one of them",
+            a_binding,
+            vec![secret(json!({"format": "Env"}))],
+            vec![secret(json!({"format": "Env", "template": {"data": {"a": "{{ token }}"}}}))],
+        ),
+    ]
+}
+
 fn network_rules() -> Vec<Rule> {
     let network = |network: Value| spec(json!({"network": network}));
     let cidrs = |cidrs: &[&str]| network(json!({"allowedCIDRs": cidrs}));
@@ -512,6 +626,7 @@ fn network_rules() -> Vec<Rule> {
 fn collection(team: &Team, object: &Value) -> String {
     match object["kind"].as_str().unwrap() {
         "IntegrationConnection" => team.connections(),
+        "ConnectionBinding" => team.bindings(),
         "IntegrationProvider" => "/apis/bowline.dev/v1alpha1/integrationproviders".to_owned(),
         "Workspace" => "/apis/bowline.dev/v1alpha1/workspaces".to_owned(),
         kind => panic!("no rows for {kind}"),

@@ -72,9 +72,14 @@ impl<'a> ProviderDraft<'a> {
     }
 
     /// With this registration.
-    pub fn app(mut self, client_id: &str, client_secret: &str) -> Self {
+    pub fn app(self, client_id: &str, client_secret: &str) -> Self {
         let keys = [("client_id", client_id), ("client_secret", client_secret)];
-        self.app = Some(keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        self.registration(keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into())
+    }
+
+    /// With a registration that has these keys.
+    pub fn registration(mut self, keys: BTreeMap<String, String>) -> Self {
+        self.app = Some(keys);
         let name = self.scene.name.clone();
         self.spec(json!({"app": {"secretName": name}}))
     }

@@ -116,25 +116,33 @@ async fn what_the_operator_has_not_seen_yet_is_in_progress() {
     assert_eq!(verdicts[0].argo.message, refused);
 }
 
-/// An object of a kind that has only Ready, with this reason.
+/// An object of a kind that has only Ready, and where it applies Stalled, with this reason.
 fn ready_by(kind: &str, reason: Reason) -> Value {
     let ready = json!({"type": "Ready", "status": reason.row().status.as_str(), "reason": reason.as_str(), "message": "m",
         "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let mut stalled = ready.clone();
+    stalled["type"] = json!("Stalled");
+    stalled["status"] = json!("True");
+    let says_so = kind == "ConnectionBinding" && reason.row().stalled;
+    let conditions: Vec<_> = [ready].into_iter().chain(says_so.then_some(stalled)).collect();
     json!({"apiVersion": "bowline.dev/v1alpha1", "kind": kind, "metadata": {"name": "a", "generation": 1},
-        "status": {"observedGeneration": 1, "conditions": [ready]}})
+        "status": {"observedGeneration": 1, "conditions": conditions}})
 }
 
 #[tokio::test]
 #[ignore = "needs Go: make test"]
-async fn every_reason_of_a_workspace_or_share_has_its_health() {
+async fn every_reason_of_a_workspace_share_or_binding_has_its_health() {
     let mut objects = Vec::new();
     let mut expected = Vec::new();
     for reason in Reason::ALL {
         let row = reason.row();
         let broken = if row.stalled { ("Degraded", "Failed") } else { ("Progressing", "InProgress") };
         let health = if row.status == Truth::True { ("Healthy", "Current") } else { broken };
-        for (place, kind) in [(ReasonPlace::Workspace, "Workspace"), (ReasonPlace::Share, "ConnectionShare")]
-        {
+        for (place, kind) in [
+            (ReasonPlace::Workspace, "Workspace"),
+            (ReasonPlace::Share, "ConnectionShare"),
+            (ReasonPlace::Binding, "ConnectionBinding"),
+        ] {
             if row.places.contains(&place) {
                 objects.push(ready_by(kind, *reason));
                 expected.push((format!("{kind} {reason}"), health));

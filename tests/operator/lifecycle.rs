@@ -265,6 +265,60 @@ async fn a_key_that_may_not_read_its_account_is_alive_all_the_same() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
+async fn values_that_belong_to_a_key_come_with_it_and_are_published_with_it() {
+    let it = scene("key-values").await;
+    key_provider(&it, "generic-api-key").await;
+    let values = json!({"token": {"label": "API token", "pattern": "t-[0-9]+", "looks": "begins with t-"},
+        "hook": {"label": "signing secret", "optional": true}});
+    it.change_provider(json!({"spec": {"overlay": {"key": {"values": values}}}})).await;
+    let template = json!({"data": {"both": "{{ token }}:{{ extras.token }}", "mine": "{{ extras.hook }}"}});
+    it.connection("boards").apply().await;
+    let key = ("api_key", "good-key-0123456789");
+    let rows: [(&str, &[(&str, &str)]); 4] = [
+        ("token is missing, the API token", &[key]),
+        ("It needs the key api_key, ", &[key, ("token", "t-1"), ("tokn", "t-1")]),
+        ("which begins with t-", &[key, ("token", "canary")]),
+        (
+            "contradict each other",
+            &[key, ("token", "t-1"), ("expires_in", "60"), ("expires_at", "2040-01-01T00:00:00Z")],
+        ),
+    ];
+    for (said, pairs) in rows {
+        it.import_keys("boards", pairs).await;
+        let refused =
+            it.until_status("boards", said, |status| words(status, "Authorized").contains(said)).await;
+        assert!(is(&refused, "Authorized", "IntakeRefused") && !format!("{refused:?}").contains("canary"));
+    }
+    it.import_keys("boards", &[key, ("token", "t-1"), ("hook", "whsec")]).await;
+    it.until_phase("boards", "Active").await;
+    let keys = it.secret("boards").await;
+    assert_eq!([&keys["api_key"], &keys["token"], &keys["hook"]], ["good-key-0123456789", "t-1", "whsec"]);
+    it.change("boards", json!({"spec": {"secret": {"template": template}}})).await;
+    let rendered = it.until_secret("boards", "the template's keys", |keys| keys.contains_key("both")).await;
+    assert_eq!([&rendered["both"], &rendered["mine"]], ["good-key-0123456789:t-1", "whsec"]);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_key_is_over_at_the_time_that_came_with_it() {
+    let it = scene("key-end").await;
+    key_provider(&it, "generic-api-key").await;
+    it.connection("weather").apply().await;
+    let end = Timestamp::now() + std::time::Duration::from_secs(40);
+    let end = Timestamp::from_second(end.as_second()).expect("whole seconds").to_string();
+    it.import_keys("weather", &[("api_key", "good-key-0123456789"), ("expires_at", &end)]).await;
+    let active = it.until_phase("weather", "Active").await;
+    assert!(is(&active, "TokenFresh", "ValidUntilExpiry"), "{active:?}");
+    assert_eq!(it.secret("weather").await["expires_at"], end);
+    let over = it.until_reason("weather", "Authorized", "GrantExpired").await;
+    assert!(words(&over, "Authorized").contains(&end) && !holds(&over, "Ready"), "{over:?}");
+    it.import_keys("weather", &[("api_key", "good-key-0123456789")]).await;
+    let again = it.until_phase("weather", "Active").await;
+    assert!(is(&again, "TokenFresh", "NeverExpires"), "{again:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
 async fn user_and_password_are_checked_and_published() {
     let it = scene("basic").await;
     key_provider(&it, "generic-basic-auth").await;

@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bowline_api::reason::Reason;
 use bowline_testbed::oidc::{OidcAuth, OidcServer};
 use bowline_testbed::sandbox::{MintRequest, fingerprint};
 use serde_json::json;
 
-use crate::looking::until;
+use crate::looking::{holds, is, until, until_within};
 use crate::scene::scene;
+
+/// Several checks ten seconds apart, and the doubt between them.
+const PROBED_WITHIN: Duration = Duration::from_mins(3);
 
 async fn lives(name: &str, type_: &str, auth: OidcAuth) {
     let server = OidcServer::start(Duration::from_secs(8)).await.expect("oidc-provider");
@@ -92,4 +96,67 @@ async fn a_grant_that_its_person_removes_at_the_provider_is_no_longer_used() {
     })
     .await;
     it.until_phase("mail", "Expired").await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server and Node: make test"]
+async fn after_a_disconnect_the_servers_own_introspection_says_that_both_tokens_are_dead() {
+    let server = OidcServer::start(Duration::from_hours(1)).await.expect("oidc-provider");
+    let client = server.client(OidcAuth::Basic).expect("a client");
+    let it = scene("oidc-both").await;
+    it.provider_of_type("generic-oauth2")
+        .app(&client.id, &client.secret)
+        .spec(json!({"endpoints": {"issuer": server.issuer()}}))
+        .apply()
+        .await;
+    it.connection("mail").apply().await;
+    let minted = server.mint("alice").await.expect("a grant");
+    it.import("mail", &minted).await;
+    it.until_phase("mail", "Active").await;
+    let tokens = [&minted.refresh_token, &minted.access_token];
+    for token in tokens {
+        assert!(server.is_active(token).await.expect("introspected"), "it lives before");
+    }
+    it.change("mail", json!({"spec": {"disconnect": true}})).await;
+    let told = it.until_status("mail", "revoked", |status| {
+        status.revocation.as_ref().is_some_and(|it| it.reason.is(Reason::Revoked))
+    });
+    let told = told.await.revocation.unwrap().message;
+    assert!(told.contains("not accepted there any more"), "{told}");
+    for token in tokens {
+        assert!(!server.is_active(token).await.expect("introspected"));
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server and Node: make test"]
+async fn a_token_that_the_server_has_ended_is_noticed_long_before_its_nominal_end() {
+    let server = OidcServer::start(Duration::from_hours(1)).await.expect("oidc-provider");
+    let client = server.client(OidcAuth::Basic).expect("a client");
+    let it = scene("oidc-ended").await;
+    it.provider_of_type("generic-oauth2")
+        .app(&client.id, &client.secret)
+        .spec(json!({"endpoints": {"issuer": server.issuer()}, "overlay": {"probe": {"every": "10s"}}}))
+        .apply()
+        .await;
+    it.connection("mail").apply().await;
+    let minted = server.mint("alice").await.expect("a grant");
+    it.import("mail", &minted).await;
+    it.until_phase("mail", "Active").await;
+    let record = format!("record-{}", it.get("mail").await.metadata.uid.unwrap());
+    // A refusal counts only where the same call has worked before.
+    until_within(PROBED_WITHIN, "a check that worked", async || {
+        let data = it.secret_now("bowline-system", &record).await?.data?;
+        let clear = String::from_utf8_lossy(&data["record.json"].0).into_owned();
+        clear.contains("provenProbe").then_some(())
+    })
+    .await;
+    server.revoke_grant(&minted.grant_id).await.expect("removed");
+    let over = it
+        .until_status_within(PROBED_WITHIN, "mail", "noticed", |status| {
+            is(status, "Authorized", "GrantExpired")
+        })
+        .await;
+    assert!(!holds(&over, "Ready"), "{over:?}");
+    assert!(over.token.unwrap().expires_at.unwrap().0 > k8s_openapi::jiff::Timestamp::now());
 }

@@ -8,16 +8,17 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use serde_with::skip_serializing_none;
 
 pub use self::secret::{Format, PublishedSecret, SecretTemplate, SecretType, TemplateMetadata};
 pub use self::status::{
     AccountStatus, AttemptMethod, AttemptResult, AuthorizationStatus, FailureStatus, GrantStatus,
     HISTORY_ENTRIES, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus, LastAttempt, Phase,
-    ReminderStatus, RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
+    ReminderStatus, RevocationStatus, RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
 };
-use super::SecretRef;
 use super::open::Open;
+use super::{ConsumerConfig, SecretRef};
 
 /// One person's authorized link to one account at one provider.
 ///
@@ -60,8 +61,11 @@ use super::open::Open;
     validation = Rule::new("!(has(self.suspend) && self.suspend && has(self.disconnect) && self.disconnect)")
         .message("suspend and disconnect exclude each other: a disconnected connection sends nothing, so set disconnect alone")
         .field_path(".suspend"),
-    validation = Rule::new("!self.owner.startsWith('system:serviceaccount:') || has(self.credentials) || has(self.method) && self.method == 'ClientCredentials'")
-        .message("a ServiceAccount owns only connections that no person consents to: set method to ClientCredentials, or set credentials")
+    validation = Rule::new("!self.owner.startsWith('system:serviceaccount:') || has(self.credentials) || has(self.method) && self.method in ['ClientCredentials', 'JwtBearer', 'TokenExchange']")
+        .message("a ServiceAccount owns only connections that no person consents to: set method to ClientCredentials, JwtBearer or TokenExchange, or set credentials")
+        .field_path(".owner"),
+    validation = Rule::new("!has(self.method) || self.method != 'TokenExchange' || self.owner.startsWith('system:serviceaccount:')")
+        .message("with method TokenExchange the token of a ServiceAccount is exchanged: owner must be system:serviceaccount:NAMESPACE:NAME, of this namespace")
         .field_path(".owner"),
     validation = Rule::new("!has(self.credentials) || !has(self.method) || self.method in ['RefreshToken', 'ApiKey', 'BasicAuth']")
         .message("credentials hold a refresh token, a key or a password: set method to RefreshToken, ApiKey or BasicAuth, or leave it out")
@@ -84,7 +88,7 @@ pub struct IntegrationConnectionSpec {
 
     /// Kubernetes user name of the owner, as this API server spells it: the one who consents. Required. Changing it needs the
     /// verb `assign-owner`. A `ServiceAccount` (`system:serviceaccount:NAMESPACE:NAME`) may own a connection that no person
-    /// consents to: one with method `ClientCredentials`, or with `credentials`. No other `system:` user owns anything.
+    /// consents to: one with method `ClientCredentials`, `JwtBearer` or `TokenExchange`, or with `credentials`. No other `system:` user owns anything.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
         validation = Rule::new("!self.startsWith('system:') || self.matches('^system:serviceaccount:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
@@ -125,7 +129,8 @@ pub struct IntegrationConnectionSpec {
 
     /// How the grant is obtained. `AuthorizationCode`: a person consents in a browser. `DeviceCode`: a person consents on another
     /// device; the provider must allow it (`allow.deviceFlow`). `RefreshToken`: a refresh token obtained elsewhere.
-    /// `ClientCredentials`: the app registration itself is the grant. `ApiKey`: a key. `BasicAuth`: user name and password.
+    /// `ClientCredentials`: the app registration itself is the grant. `JwtBearer`: an assertion that the app's private key signs
+    /// is the grant. `TokenExchange`: a token of the owner, which is a `ServiceAccount` of this namespace, is exchanged. `ApiKey`: a key. `BasicAuth`: user name and password.
     /// `IssuedKey`: keys that Bowline issues, of which it keeps the digests; others use them to reach an application of yours.
     /// Absent means the first method of the provider.
     #[schemars(with = "Option<Method>")]
@@ -153,6 +158,13 @@ pub struct IntegrationConnectionSpec {
     /// `bowline.dev/for`. Immutable. Setting it needs the right to `get` that Secret. The provider must allow it
     /// (`allow.ownApp`). Absent means the provider's registration.
     pub app: Option<SecretRef>,
+
+    /// Settings for those who use the connection, up to 64 and up to 16 KiB as JSON: a repository, a channel, a database. They are
+    /// published as `config.json` in this namespace, and a binding may override each of them; shares publish none. They are not
+    /// secret. Where the provider's entry names settings, there are no others. Absent means none.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"x-kubernetes-preserve-unknown-fields": true}))]
+    pub config: ConsumerConfig,
 
     /// The account at the provider that is expected. Any other is refused, whoever consents. Absent means the account of the
     /// first consent.
@@ -182,6 +194,10 @@ pub enum Method {
     RefreshToken,
     /// The app registration itself is the grant (RFC 6749 §4.4). No person consents.
     ClientCredentials,
+    /// An assertion that the private key of the app registration signs (RFC 7523 §2.1). No person consents.
+    JwtBearer,
+    /// A token of the `ServiceAccount` that owns the connection is exchanged (RFC 8693). No person consents.
+    TokenExchange,
     /// A key that the provider issued.
     ApiKey,
     /// User name and password (RFC 7617).
@@ -195,7 +211,7 @@ impl Method {
     /// whoever registered the app.
     pub const fn is_a_persons(self) -> bool {
         match self {
-            Self::ClientCredentials => false,
+            Self::ClientCredentials | Self::JwtBearer | Self::TokenExchange => false,
             Self::AuthorizationCode
             | Self::DeviceCode
             | Self::RefreshToken
@@ -209,7 +225,12 @@ impl Method {
     pub const fn needs_app(self) -> bool {
         match self {
             Self::ApiKey | Self::BasicAuth | Self::IssuedKey => false,
-            Self::AuthorizationCode | Self::DeviceCode | Self::RefreshToken | Self::ClientCredentials => true,
+            Self::AuthorizationCode
+            | Self::DeviceCode
+            | Self::RefreshToken
+            | Self::ClientCredentials
+            | Self::JwtBearer
+            | Self::TokenExchange => true,
         }
     }
 }

@@ -6,6 +6,8 @@
 #![cfg_attr(not(test), warn(unreachable_pub))]
 
 pub mod attempt;
+#[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
+pub mod binding;
 pub mod condition;
 mod condition_type;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
@@ -29,6 +31,7 @@ pub mod view;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod workspace;
 
+pub use binding::{ConnectionBinding, ConnectionBindingSpec, ConnectionBindingStatus};
 pub use connection::{IntegrationConnection, IntegrationConnectionSpec, IntegrationConnectionStatus};
 pub use provider::{IntegrationProvider, IntegrationProviderSpec, IntegrationProviderStatus};
 pub use share::{ConnectionShare, ConnectionShareSpec, ConnectionShareStatus};
@@ -38,6 +41,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Settings of a consumer: the names and values of one JSON object. Not secret.
+pub type ConsumerConfig = serde_json::Map<String, serde_json::Value>;
 
 /// A Secret in a namespace that the field's owner fixes: only the name can be chosen.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
@@ -57,6 +63,7 @@ macro_rules! kinds {
             providers: $crate::provider::IntegrationProvider,
             workspaces: $crate::workspace::Workspace,
             shares: $crate::share::ConnectionShare,
+            bindings: $crate::binding::ConnectionBinding,
         }
     };
 }

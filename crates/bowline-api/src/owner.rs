@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::Method;
 
+/// What the user names of `ServiceAccount`s begin with.
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+
 /// What a Kubernetes user name refers to.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[schemars(transform = crate::schema::undescribed)]
@@ -19,7 +22,7 @@ pub enum SubjectKind {
 impl SubjectKind {
     /// The kind of a user. `None`: nobody, or another `system:` user, which can own nothing and be a member of nothing.
     pub fn of(user: &str) -> Option<Self> {
-        if let Some(account) = user.strip_prefix("system:serviceaccount:") {
+        if let Some(account) = user.strip_prefix(SERVICE_ACCOUNT) {
             let (namespace, name) = account.split_once(':')?;
             return (is_dns(namespace, b"-") && is_dns(name, b"-.")).then_some(Self::ServiceAccount);
         }
@@ -27,15 +30,21 @@ impl SubjectKind {
     }
 }
 
+/// Namespace and name of a `ServiceAccount`; `None` for every other user.
+pub fn service_account(user: &str) -> Option<(&str, &str)> {
+    let is_one = SubjectKind::of(user) == Some(SubjectKind::ServiceAccount);
+    user.strip_prefix(SERVICE_ACCOUNT).filter(|_| is_one)?.split_once(':')
+}
+
 /// Whether `user` may own a connection with this `spec.method`, and with or without `spec.credentials`.
 ///
-/// A `ServiceAccount` owns only what needs no person's consent: a token that is minted from the app registration, or a grant
-/// or key that somebody else manages in a Secret.
+/// With method `TokenExchange` only a `ServiceAccount` does, whose token is exchanged. It owns only what needs no person's consent: a token that is minted, or a grant or key that somebody else
+/// manages in a Secret.
 pub fn may_own(user: &str, method: Option<Method>, has_credentials: bool) -> bool {
     match SubjectKind::of(user) {
-        Some(SubjectKind::User) => true,
+        Some(SubjectKind::User) => method != Some(Method::TokenExchange),
         Some(SubjectKind::ServiceAccount) => match method {
-            Some(Method::ClientCredentials) => true,
+            Some(Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange) => true,
             Some(Method::AuthorizationCode | Method::DeviceCode | Method::IssuedKey) => false,
             Some(Method::RefreshToken | Method::ApiKey | Method::BasicAuth) | None => has_credentials,
         },
@@ -92,12 +101,19 @@ mod tests {
             (Some(Method::DeviceCode), false, false),
             (Some(Method::RefreshToken), false, true),
             (Some(Method::ClientCredentials), true, true),
+            (Some(Method::JwtBearer), true, true),
             (Some(Method::ApiKey), false, true),
             (Some(Method::BasicAuth), false, true),
         ];
         for (method, alone, with_credentials) in methods {
             assert_eq!(may_own(ROBOT, method, false), alone, "{method:?}");
             assert_eq!(may_own(ROBOT, method, true), with_credentials, "{method:?} with credentials");
+            assert!(!may_own("alice", Some(Method::TokenExchange), false), "she has no token to exchange");
+            assert_eq!(service_account(ROBOT), Some(("team-a", "billing")));
+            assert_eq!(
+                (service_account("alice"), service_account("system:serviceaccount:a:b:c")),
+                (None, None)
+            );
             for has_credentials in [false, true] {
                 assert!(may_own("alice", method, has_credentials), "{method:?}");
                 assert!(!may_own("system:admin", method, has_credentials), "{method:?}");

@@ -47,6 +47,11 @@ const SECTIONS: &[(ReasonPlace, &str, &str)] = &[
     (ReasonPlace::Workspace, "Workspace: Ready", "Whether all its namespaces can be shared into."),
     (ReasonPlace::Share, "ConnectionShare: Ready", "The Secret in the share's namespace."),
     (
+        ReasonPlace::Binding,
+        "ConnectionBinding: Ready",
+        "The binding's own Secret. Whoever maintains the binding is told what to do, also where somebody else has to do it.",
+    ),
+    (
         ReasonPlace::Event,
         "Events only",
         "Each reason marked with an Event below or above is also an Event on its object.",

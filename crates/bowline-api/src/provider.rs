@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -87,7 +87,7 @@ pub struct IntegrationProviderSpec {
     pub overlay: Option<Overlay>,
 
     /// Who may use the provider, and how. Absent means every connection, with the provider's own app and without device flow;
-    /// for methods without a person (`ClientCredentials`) it means no connection.
+    /// for methods without a person (`ClientCredentials`, `JwtBearer`, `TokenExchange`) it means no connection.
     pub allow: Option<Allow>,
 
     /// When to refresh, and how many requests may run at once. Absent means the defaults of its fields.
@@ -219,7 +219,7 @@ pub struct ScopePolicy {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub required: Option<Vec<String>>,
     /// Scopes that connections may request, up to 128. Empty means no limit, and for methods without a person
-    /// (`ClientCredentials`), which need this field, none. Absent means the catalogue entry's.
+    /// (`ClientCredentials`, `JwtBearer`, `TokenExchange`), which need this field, none. Absent means the catalogue entry's.
     #[schemars(length(max = 128), inner(length(min = 1, max = 256), regex(pattern = r"^[^ ]+$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub allowed: Option<Vec<String>>,
@@ -274,6 +274,8 @@ pub struct IntegrationProviderStatus {
     pub methods: Vec<Open<Method>>,
     /// What a refresh does to the refresh token.
     pub rotation: Option<Open<Rotation>>,
+    /// When the TLS client certificate of the app Secret, or the first of its chain, ends. Absent where there is none.
+    pub certificate_expires_at: Option<Time>,
     /// The generation that this status is about.
     pub observed_generation: Option<i64>,
     /// Ready.

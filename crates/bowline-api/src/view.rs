@@ -6,7 +6,8 @@ use kube::ResourceExt;
 use super::IntegrationConnection;
 use super::condition::{ConditionType, Conditioned, Truth};
 use super::connection::{
-    AccountStatus, AttemptResult, GrantStatus, IssuedKeyStatus, LastAttempt, Phase, ScopesStatus, TokenStatus,
+    AccountStatus, AttemptResult, GrantStatus, IssuedKeyStatus, LastAttempt, Phase, RevocationStatus,
+    ScopesStatus, TokenStatus,
 };
 use super::open::Open;
 use super::reason::{Effect, Fixer, MessageFacts, Reason, Remedy};
@@ -114,6 +115,11 @@ impl IntegrationConnection {
 
     pub fn last_attempt(&self) -> Option<&LastAttempt> {
         self.status.as_ref()?.last_attempt.as_ref()
+    }
+
+    /// What became at the provider of the grant that ended here last.
+    pub fn revocation(&self) -> Option<&RevocationStatus> {
+        self.status.as_ref()?.revocation.as_ref()
     }
 
     pub fn account(&self) -> Option<&AccountStatus> {

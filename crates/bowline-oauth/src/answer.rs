@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::claims::{self, ClaimsFlaw};
@@ -17,9 +17,10 @@ use super::http::Received;
 use super::limits::{Allowance, AnswerPart, Oversized};
 use crate::catalog::Description;
 use crate::catalog::calls::IdentitySource;
-use crate::catalog::entry::PublishedFrom;
 use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::{ProviderAccount, TokenResponse};
+use crate::catalog::publish::PublishedFrom;
+use crate::catalog::scope_part;
 
 /// The longest lifetime that is accepted: ten years.
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
@@ -215,9 +216,9 @@ pub(crate) fn read(
     let claims = text(&paths.id_token).map(|token| claims::read(token, description, client_id, nonce, now));
     let claims = claims.transpose().inspect_err(|flaw| flaws.push(AnswerFlaw::IdToken(*flaw)));
     let claims = claims.ok().flatten().unwrap_or_default();
-    let account = account(document, &claims, description);
+    let account = account(document, &claims, description, client_id);
     let account = account.map_err(|oversized| allowance.note(oversized)).ok().flatten();
-    let (expires_in, refresh_expires_in) = lifetimes(root, paths, &mut flaws);
+    let (expires_in, refresh_expires_in) = lifetimes(root, paths, now, &mut flaws);
     let needs_proof = needs_proof(text(&paths.token_type));
     if needs_proof {
         flaws.push(AnswerFlaw::TokenType);
@@ -246,6 +247,10 @@ fn text<'a>(root: &'a Value, path: Option<&Pointer>) -> Option<&'a str> {
 
 fn granted_scopes(root: &Value, description: &Description, allowance: &mut Allowance) -> Option<Vec<String>> {
     let (paths, rules) = (&description.token_response, &description.scopes);
+    if !rules.parts.is_empty() {
+        let named = Value::from(scope_part::granted(&rules.parts, root)?);
+        return allowance.scopes(&named, "", |scope| rules.required.iter().any(|required| required == scope));
+    }
     let listed = paths.scope.as_ref()?.get(root)?;
     let required: HashSet<_> = rules.required.iter().map(|scope| rules.comparable(scope)).collect();
     allowance.scopes(listed, &paths.scope_separators, |scope| required.contains(&rules.comparable(scope)))
@@ -268,7 +273,8 @@ fn extras(
         let value = path.text(document).filter(|value| allowance.keep(AnswerPart::Extra, value).is_some());
         value.map(|value| (key.to_owned(), value))
     });
-    found.collect()
+    let known = description.publish_text.iter().filter(|_| from == PublishedFrom::Answer);
+    found.chain(known.map(|(key, text)| (key.clone(), text.clone()))).collect()
 }
 
 /// Values to publish that a callback's parameters have.
@@ -299,10 +305,12 @@ fn access_token<'a>(document: &'a Value, paths: &TokenResponse) -> Option<(&'a V
     paths.roots.iter().filter_map(|path| path.get(document)).find_map(with_token)
 }
 
-/// Whether presenting the token takes a key that we do not have (RFC 9449, and the drafts of HTTP MAC). Whatever else a server
+/// Whether presenting the token takes a key that we do not have (RFC 9449, and the drafts of HTTP MAC), or it is no access token
+/// at all (`N_A`, RFC 8693 §2.2.1). Whatever else a server
 /// writes there is a bearer token: many write their own word.
 fn needs_proof(token_type: Option<&str>) -> bool {
-    token_type.is_some_and(|given| ["dpop", "mac"].iter().any(|known| given.eq_ignore_ascii_case(known)))
+    token_type
+        .is_some_and(|given| ["dpop", "mac", "n_a"].iter().any(|known| given.eq_ignore_ascii_case(known)))
 }
 
 /// Seconds as number or text, with or without a fraction.
@@ -319,16 +327,26 @@ pub(crate) fn seconds(value: &Value) -> Option<Duration> {
 fn lifetimes(
     root: &Value,
     paths: &TokenResponse,
+    now: Timestamp,
     flaws: &mut Vec<AnswerFlaw>,
 ) -> (Option<Duration>, Option<Duration>) {
-    let mut read = |path: &Option<Pointer>, flaw| {
+    let mut read = |path: &Option<Pointer>, read: &dyn Fn(&Value) -> Result<Option<Duration>, ()>, flaw| {
         let found = path.as_ref()?.get(root)?;
-        lifetime(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()
+        read(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()
     };
+    let told = read(&paths.expires_in, &lifetime, AnswerFlaw::Lifetime);
+    let until = |found: &Value| remaining(found, now).map(Some).ok_or(());
     (
-        read(&paths.expires_in, AnswerFlaw::Lifetime),
-        read(&paths.refresh_expires_in, AnswerFlaw::RefreshLifetime),
+        told.or_else(|| read(&paths.expires_at, &until, AnswerFlaw::Lifetime)),
+        read(&paths.refresh_expires_in, &lifetime, AnswerFlaw::RefreshLifetime),
     )
+}
+
+/// How long it is until a time that an answer states.
+fn remaining(value: &Value, now: Timestamp) -> Option<Duration> {
+    let until: Timestamp = value.as_str()?.parse().ok()?;
+    let left = Duration::try_from(until.duration_since(now)).ok()?;
+    (left <= MAX_LIFETIME).then(|| Duration::from_secs(left.as_secs()))
 }
 
 /// Whole seconds. An empty text is absent.
@@ -344,6 +362,7 @@ fn account(
     document: &Value,
     claims: &BTreeMap<String, String>,
     description: &Description,
+    client_id: &str,
 ) -> Result<Option<ProviderAccount>, Oversized> {
     let Some(identity) = description.identity.as_ref() else { return Ok(None) };
     // What stands behind a call counts only if that names nobody.
@@ -352,6 +371,7 @@ fn account(
         let found = match source {
             IdentitySource::TokenResponse => identity.account.read(document)?,
             IdentitySource::IdToken => identity.account.read(&claims::document(claims))?,
+            IdentitySource::App => identity.account.read(&json!({ "client_id": client_id }))?,
             IdentitySource::Call => None,
         };
         if found.is_some() {
@@ -367,7 +387,6 @@ mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode};
     use proptest::prelude::*;
     use secrecy::ExposeSecret;
-    use serde_json::json;
 
     use super::*;
     use crate::fixtures::{description, pointer};

@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bowline_api::names::TYPE_APP;
+use http::Extensions;
 use k8s_openapi::ByteString;
+use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use url::Url;
 
-use crate::assertion::SigningKey;
+use crate::assertion::{NotASigningKey, SigningKey};
 use crate::catalog::Description;
 use crate::catalog::login::is_of_logins;
-use crate::catalog::protocol::Proofs;
+use crate::catalog::protocol::{ClientAuth, Proofs};
+use crate::certificate::{CERTIFICATE, CERTIFICATE_KEY, CertificateFlaw, ClientCertificate};
+use crate::request::RequestError;
 
 /// Key of the client id in an app Secret.
 pub const CLIENT_ID: &str = "client_id";
@@ -23,6 +28,10 @@ pub(crate) const CLIENT_SECRET_PREVIOUS: &str = "client_secret_previous";
 pub const PRIVATE_KEY: &str = "private_key";
 /// Key of the id under which the provider knows that key.
 pub(crate) const KEY_ID: &str = "key_id";
+/// Key of the certificate of that key, in PEM, for providers that know it by that.
+pub const KEY_CERTIFICATE: &str = "certificate";
+/// Key of a file with client id, private key and key id, as Google hands it out for a service account.
+pub const KEY_FILE: &str = "key.json";
 
 /// Key of the names of the `IntegrationProvider`s that it is for.
 pub const PROVIDERS: &str = "providers";
@@ -32,6 +41,8 @@ pub const HOSTS: &str = "hosts";
 /// How many providers or hosts a registration may name, and how long a name may be.
 const MOST_WORDS: usize = 64;
 const LONGEST_WORD: usize = 253;
+/// Bytes of a key file.
+const LARGEST_FILE: usize = 64 * 1024;
 
 /// Client id and secrets. Its `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -44,6 +55,8 @@ pub struct App {
     pub client_secret_previous: Option<SecretString>,
     /// Signs assertions in place of a secret (RFC 7523 §2.2).
     pub private_key: Option<SigningKey>,
+    /// Proves the client in TLS (RFC 8705).
+    pub certificate: Option<ClientCertificate>,
     /// What it may be used for.
     pub purpose: AppPurpose,
     /// Which version of which Secret it was read from first: `<uid>/<resourceVersion>`. Distinguishes registrations without
@@ -90,10 +103,18 @@ pub enum AppError {
     NoPurpose,
     #[error("the key {0} is missing")]
     Missing(&'static str),
+    #[error("the value of {PRIVATE_KEY} cannot sign: {0}")]
+    NoKey(#[from] NotASigningKey),
+    #[error(transparent)]
+    Certificate(#[from] CertificateFlaw),
+    #[error("the value of {KEY_CERTIFICATE} is not the certificate, in PEM, of the key in {PRIVATE_KEY}")]
+    OtherCertificate,
     #[error(
-        "the value of {PRIVATE_KEY} cannot sign: it must be a private key in PEM (PKCS #8, or PKCS #1 for RSA) of RSA with 2048 to 4096 bits, P-256 or Ed25519"
+        "the value of {KEY_FILE} is not the key file of a service account: it must be JSON with type service_account, client_email and private_key, and have at most 64 KiB"
     )]
-    NoKey,
+    NoKeyFile,
+    #[error("the value of {KEY_FILE} names another client or key than {0}: leave {0} out")]
+    TwoSources(&'static str),
     /// The value is not text of printable characters.
     #[error("the value of {0} is not plain text")]
     NotText(&'static str),
@@ -115,11 +136,17 @@ impl App {
         if purpose == AppPurpose::default() {
             return Err(AppError::NoPurpose);
         }
+        let file = KeyFile::read(data)?;
+        let client_id = match &file {
+            Some(file) => file.client_email.clone(),
+            None => value(data, CLIENT_ID)?.ok_or(AppError::Missing(CLIENT_ID))?.to_owned(),
+        };
         Ok(Self {
-            client_id: value(data, CLIENT_ID)?.ok_or(AppError::Missing(CLIENT_ID))?.to_owned(),
+            client_id,
             client_secret: value(data, CLIENT_SECRET)?.map(SecretString::from),
             client_secret_previous: value(data, CLIENT_SECRET_PREVIOUS)?.map(SecretString::from),
-            private_key: private_key(data)?,
+            private_key: file.map_or_else(|| private_key(data), |file| file.signing_key().map(Some))?,
+            certificate: certificate(data)?,
             purpose,
             version: None,
         })
@@ -134,7 +161,55 @@ impl App {
 
     /// How the client can prove itself.
     pub fn proofs(&self) -> Proofs {
-        Proofs { secret: self.client_secret.is_some(), private_key: self.private_key.is_some() }
+        Proofs {
+            secret: self.client_secret.is_some(),
+            private_key: self.private_key.is_some(),
+            certificate: self.certificate.is_some(),
+        }
+    }
+
+    /// The keys of the app Secret that are missing for the client to prove itself as described, in words; `None` if it can.
+    pub fn missing_proof(&self, description: &Description) -> Option<String> {
+        if description.needs_certificate() && self.certificate.is_none() {
+            return Some(format!("the keys {CERTIFICATE} and {CERTIFICATE_KEY} are missing"));
+        }
+        if description.only_signs() && self.private_key.is_none() {
+            return Some(format!("the key {PRIVATE_KEY}, or {KEY_FILE}, is missing"));
+        }
+        if description.client_auth(self.proofs()).is_some() {
+            return None;
+        }
+        let mut keys: Vec<&str> = description.client_auth.iter().filter_map(|way| proof_of(*way)).collect();
+        keys.dedup();
+        Some(format!("the key {} is missing", keys.join(", or ")))
+    }
+
+    /// Has the connection of a request to an endpoint where the client proves itself present the certificate, if there is one.
+    pub(crate) fn present(
+        &self,
+        description: &Description,
+        request: &mut Extensions,
+        now: Timestamp,
+    ) -> Result<(), RequestError> {
+        match &self.certificate {
+            Some(certificate) => Ok(certificate.present(request, now)?),
+            None if description.needs_certificate() => Err(RequestError::NoCertificate),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a call with an access token, as far as described.
+    pub(crate) fn present_in_call(
+        app: Option<&Self>,
+        description: &Description,
+        request: &mut Extensions,
+        now: Timestamp,
+    ) -> Result<(), RequestError> {
+        match app {
+            _ if !description.calls_with_certificate() => Ok(()),
+            Some(app) => app.present(description, request, now),
+            None => Err(RequestError::NoCertificate),
+        }
     }
 
     /// The secrets to try, the current one first; one `None` for a public client.
@@ -149,13 +224,81 @@ impl App {
     }
 }
 
+/// The key file of a service account. What else is in it, such as the address of a token endpoint, is not believed.
+#[derive(Deserialize)]
+struct KeyFile {
+    #[serde(rename = "type")]
+    type_: String,
+    client_email: String,
+    private_key: SecretString,
+    private_key_id: Option<String>,
+}
+
+impl KeyFile {
+    /// `None`: the Secret has none. What it names must not be in the Secret otherwise.
+    fn read(data: &BTreeMap<String, ByteString>) -> Result<Option<Self>, AppError> {
+        let Some(ByteString(bytes)) = data.get(KEY_FILE).filter(|value| !value.0.is_empty()) else {
+            return Ok(None);
+        };
+        let read = Some(bytes).filter(|bytes| bytes.len() <= LARGEST_FILE);
+        let file: Self =
+            read.and_then(|bytes| serde_json::from_slice(bytes).ok()).ok_or(AppError::NoKeyFile)?;
+        let is_plain = |text: &str| !text.is_empty() && !text.contains(char::is_control);
+        if file.type_ != "service_account" || !is_plain(&file.client_email) {
+            return Err(AppError::NoKeyFile);
+        }
+        if value(data, CLIENT_ID)?.is_some_and(|named| named != file.client_email) {
+            return Err(AppError::TwoSources(CLIENT_ID));
+        }
+        let other = [PRIVATE_KEY, KEY_ID].into_iter().find(|key| data.contains_key(*key));
+        other.map_or(Ok(Some(file)), |key| Err(AppError::TwoSources(key)))
+    }
+
+    fn signing_key(self) -> Result<SigningKey, AppError> {
+        Ok(SigningKey::read(self.private_key.expose_secret(), self.private_key_id)?)
+    }
+}
+
 fn private_key(data: &BTreeMap<String, ByteString>) -> Result<Option<SigningKey>, AppError> {
     let Some(ByteString(bytes)) = data.get(PRIVATE_KEY).filter(|value| !value.0.is_empty()) else {
         return Ok(None);
     };
     let pem = std::str::from_utf8(bytes).map_err(|_| AppError::NotText(PRIVATE_KEY))?;
     let key_id = value(data, KEY_ID)?.map(str::to_owned);
-    SigningKey::read(pem, key_id).map(Some).map_err(|_| AppError::NoKey)
+    let key = SigningKey::read(pem, key_id)?;
+    match data.get(KEY_CERTIFICATE).filter(|value| !value.0.is_empty()) {
+        Some(ByteString(certificate)) => {
+            let certificate =
+                std::str::from_utf8(certificate).map_err(|_| AppError::NotText(KEY_CERTIFICATE))?;
+            key.certified(certificate).map(Some).ok_or(AppError::OtherCertificate)
+        }
+        None => Ok(Some(key)),
+    }
+}
+
+fn certificate(data: &BTreeMap<String, ByteString>) -> Result<Option<ClientCertificate>, AppError> {
+    let text = |key: &'static str| {
+        let value = data.get(key).filter(|value| !value.0.is_empty());
+        value
+            .map(|ByteString(bytes)| std::str::from_utf8(bytes).map_err(|_| AppError::NotText(key)))
+            .transpose()
+    };
+    match (text(CERTIFICATE)?, text(CERTIFICATE_KEY)?) {
+        (Some(certificate), Some(key)) => Ok(Some(ClientCertificate::read(certificate, key)?)),
+        (Some(_), None) => Err(CertificateFlaw::NoKey.into()),
+        (None, Some(_)) => Err(CertificateFlaw::NoCertificate.into()),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The key of the app Secret with which a client proves itself.
+const fn proof_of(way: ClientAuth) -> Option<&'static str> {
+    match way {
+        ClientAuth::Basic | ClientAuth::Post => Some(CLIENT_SECRET),
+        ClientAuth::PrivateKeyJwt | ClientAuth::BearerJwt => Some(PRIVATE_KEY),
+        ClientAuth::TlsClientAuth | ClientAuth::SelfSignedTlsClientAuth => Some(CERTIFICATE),
+        ClientAuth::None | ClientAuth::Omitted => None,
+    }
 }
 
 fn value<'a>(data: &'a BTreeMap<String, ByteString>, key: &'static str) -> Result<Option<&'a str>, AppError> {
@@ -236,8 +379,12 @@ pub enum WhichSecret {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::catalog;
+    use crate::catalog::protocol::CertificateUse;
+    use crate::certificate::tests::Authority;
 
     fn read(type_: Option<&str>, data: &[(&str, &[u8])]) -> Result<App, AppError> {
         let entry = |(key, value): &(&str, &[u8])| ((*key).to_owned(), ByteString(value.to_vec()));
@@ -285,8 +432,48 @@ mod tests {
     }
 
     #[test]
+    fn the_key_file_of_a_service_account_is_read_as_it_is_downloaded() {
+        let file = |type_: &str| {
+            let key = crate::assertion::tests::pem();
+            json!({"type": type_, "project_id": "p", "private_key_id": "key-7", "private_key": key,
+                "client_email": "robot@p.iam.gserviceaccount.com", "client_id": "1000001",
+                "token_uri": "https://evil.example.com/token"})
+            .to_string()
+        };
+        let good = file("service_account");
+        let app = read(Some(TYPE_APP), &[("key.json", good.as_bytes()), ("providers", b"p")]).unwrap();
+        assert_eq!(app.client_id, "robot@p.iam.gserviceaccount.com");
+        assert!(app.client_secret.is_none() && app.private_key.is_some());
+        assert!(!format!("{app:?}").contains("PRIVATE"));
+        let same = b"robot@p.iam.gserviceaccount.com\n";
+        assert!(
+            read(Some(TYPE_APP), &[("key.json", good.as_bytes()), ("hosts", b"h"), ("client_id", same)])
+                .is_ok()
+        );
+
+        let (user, large) = (file("authorized_user"), format!("{good}{}", " ".repeat(LARGEST_FILE)));
+        let keyless = good.replace("PRIVATE", "PUBLIC");
+        let rows: [(&str, Option<&str>, AppError); 7] = [
+            (&user, None, AppError::NoKeyFile),
+            (&large, None, AppError::NoKeyFile),
+            (&good[..good.len() - 1], None, AppError::NoKeyFile),
+            ("[]", None, AppError::NoKeyFile),
+            (&good, Some("client_id"), AppError::TwoSources("client_id")),
+            (&good, Some("private_key"), AppError::TwoSources("private_key")),
+            (&good, Some("key_id"), AppError::TwoSources("key_id")),
+        ];
+        let keyless: &[(&str, &[u8])] = &[("key.json", keyless.as_bytes()), ("providers", b"p")];
+        assert!(matches!(read(Some(TYPE_APP), keyless), Err(AppError::NoKey(_))));
+        for (file, beside, want) in rows {
+            let mut data: Vec<(&str, &[u8])> = vec![("key.json", file.as_bytes()), ("providers", b"p")];
+            data.extend(beside.map(|key| (key, b"other".as_slice())));
+            assert_eq!(read(Some(TYPE_APP), &data).unwrap_err(), want, "{beside:?}");
+        }
+    }
+
+    #[test]
     fn a_registration_is_used_only_for_what_it_names() {
-        let spec = serde_json::json!({"type": "generic-oauth2", "endpoints": {
+        let spec = json!({"type": "generic-oauth2", "endpoints": {
             "authorization": "https://login.example.org/authorize", "token": "https://id.example.com/token",
             "userinfo": "https://acme.example.com/me", "revocation": "https://id.example.com:8443/revoke"}});
         let spec = serde_json::from_value(spec).unwrap();
@@ -307,5 +494,32 @@ mod tests {
             let hosts = format!("{all} {hosts}");
             assert_eq!(refused("", &hosts), "its key hosts does not name acme.example.com", "{hosts}");
         }
+    }
+    #[test]
+    fn a_certificate_is_read_with_its_key_and_what_is_missing_is_named() {
+        let (certificate, key) = Authority::new("authority").issues("bowline", 2020, 2060);
+        let basics: [(&str, &[u8]); 2] = [("client_id", b"id"), ("providers", b"p")];
+        let with = |more: &[(&str, &[u8])]| read(Some(TYPE_APP), &[&basics[..], more].concat());
+        let pair = [("tls.crt", certificate.as_bytes()), ("tls.key", key.as_bytes())];
+        let app = with(&pair).unwrap();
+        assert!(app.proofs().certificate && !format!("{app:?}").contains("BEGIN"));
+        let refused = |more: &[(&str, &[u8])]| with(more).unwrap_err();
+        assert_eq!(refused(&pair[..1]), AppError::Certificate(CertificateFlaw::NoKey));
+        assert_eq!(refused(&pair[1..]), AppError::Certificate(CertificateFlaw::NoCertificate));
+        assert_eq!(refused(&[("tls.crt", b"\xff"), pair[1]]), AppError::NotText("tls.crt"));
+
+        let mut described = crate::fixtures::description();
+        let bare = with(&[]).unwrap();
+        assert_eq!(bare.missing_proof(&described), None, "a public client");
+        let secret = "the key client_secret is missing".to_owned();
+        assert_eq!(app.missing_proof(&described), Some(secret), "a certificate does not prove it there");
+        described.core.client_auth = vec![ClientAuth::TlsClientAuth];
+        assert_eq!(app.missing_proof(&described), None);
+        let missing = "the keys tls.crt and tls.key are missing".to_owned();
+        assert_eq!(bare.missing_proof(&described), Some(missing.clone()));
+        described.core.client_auth = vec![ClientAuth::Basic];
+        assert_eq!(app.missing_proof(&described).unwrap(), "the key client_secret is missing");
+        described.core.client_certificate = CertificateUse::AllRequests;
+        assert_eq!(bare.missing_proof(&described), Some(missing));
     }
 }

@@ -41,7 +41,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(class: Class, sent: Sent, summary: &str) -> Self {
+    /// `summary` is shown: it has no text of the provider.
+    pub fn new(class: Class, sent: Sent, summary: &str) -> Self {
         Self {
             class,
             code: None,
@@ -123,6 +124,11 @@ impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         let server_fault = error.status().is_some_and(|status| status.is_server_error());
         let (class, summary) = match error {
+            SendError::CertificateRefused { .. } | SendError::CertificateRequired { .. } => {
+                let failure = Self::new(Class::Config, error.sent(), &error.to_string());
+                return Self { client_refused: true, ..failure };
+            }
+            SendError::UnusableCertificate(_) => (Class::Config, "the TLS client certificate cannot be used"),
             SendError::Refused(_) | SendError::BadUrl => {
                 (Class::Config, "the provider's address may not be called")
             }
@@ -232,7 +238,7 @@ fn read(
         Class::Reauth if operation.begins_a_grant() => {
             "the provider does not accept the attempt to connect: begin again"
         }
-        class => words(class),
+        class => finding.as_ref().and_then(|found| found.says.as_deref()).unwrap_or(words(class)),
     };
     let mut failure = Failure::new(class, effect(class, status), summary);
     let named = finding.as_ref().and_then(|found| found.code.clone()).or(code);
@@ -265,8 +271,7 @@ fn class(
         (_, Some(class)) if operation.begins_a_grant() => class,
         // Without a grant, none can be gone.
         (Some(found), _)
-            if matches!(found.class, Class::Reauth | Class::Ambiguous)
-                && operation == Operation::ClientCredentials =>
+            if matches!(found.class, Class::Reauth | Class::Ambiguous) && operation == Operation::Mint =>
         {
             Class::Config
         }
@@ -325,7 +330,7 @@ fn standard(operation: Operation, code: &str) -> Option<Class> {
     if !operation.is_token_request() {
         return None;
     }
-    let minted = operation == Operation::ClientCredentials;
+    let minted = operation == Operation::Mint;
     let exchange = operation.begins_a_grant();
     Some(match code {
         "invalid_grant" if minted => Class::Config,
@@ -505,11 +510,11 @@ mod tests {
 
     #[test]
     fn the_same_code_means_something_else_to_other_operations() {
-        use Operation::{ClientCredentials, Exchange, Identity, Key, Revoke};
+        use Operation::{Exchange, Identity, Key, Mint, Revoke};
         let rows = [
-            (ClientCredentials, 400, "invalid_grant", Class::Config),
-            (ClientCredentials, 400, "interaction_required", Class::Policy),
-            (ClientCredentials, 400, "access_denied", Class::Policy),
+            (Mint, 400, "invalid_grant", Class::Config),
+            (Mint, 400, "interaction_required", Class::Policy),
+            (Mint, 400, "access_denied", Class::Policy),
             (Exchange, 400, "invalid_grant", Class::Reauth),
             (Exchange, 400, "access_denied", Class::Cancelled),
             (Exchange, 400, "login_required", Class::Reauth),
@@ -551,7 +556,7 @@ mod tests {
             (revoked.class, revoked.proves_revoked, revoked.sent),
             (Class::Reauth, true, Sent::Refused)
         );
-        let minted = judge(Operation::ClientCredentials, r#"{"ok":false,"error":"token_revoked"}"#).unwrap();
+        let minted = judge(Operation::Mint, r#"{"ok":false,"error":"token_revoked"}"#).unwrap();
         assert_eq!((minted.class, minted.proves_revoked), (Class::Config, false));
         assert_eq!(judge(Operation::Refresh, r#"{"error":"invalid_request"}"#).unwrap().class, Class::Reauth);
         assert_eq!(judge(Operation::Refresh, r#"{"ok":false}"#).unwrap().class, Class::Bug);
@@ -608,8 +613,8 @@ mod tests {
         fn no_answer_panics_and_no_page_is_ever_a_lost_grant(
             status in 200u16..600, body in "\\PC{0,60}", operation in 0usize..6,
         ) {
-            use Operation::{ClientCredentials, Exchange, Identity, Key, Refresh, Revoke};
-            let operation = [Refresh, ClientCredentials, Exchange, Revoke, Identity, Key][operation];
+            use Operation::{Exchange, Identity, Key, Mint, Refresh, Revoke};
+            let operation = [Refresh, Mint, Exchange, Revoke, Identity, Key][operation];
             let _ = judge(operation, status, &[], &body);
             let page = judge(operation, status, &[], &format!("<{body}"));
             prop_assert!(page.is_some_and(|failure| failure.class != Class::Reauth));

@@ -20,6 +20,7 @@ use super::exchange::{Code, exchange};
 use super::http::HttpClient;
 use super::network::Network;
 use crate::catalog::errors::Class;
+use crate::catalog::protocol::Proofs;
 use crate::catalog::{Description, get, resolve};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -49,12 +50,13 @@ async fn bench(change: impl FnOnce(&mut RealmConfig)) -> Bench {
     let spec = serde_json::from_value(spec).unwrap();
     let description = resolve(get("sandbox").unwrap(), &spec, "sandbox", &[].into()).unwrap();
     let metadata = discover(&http, &issuer.parse().unwrap()).await.unwrap();
-    let description = description.with_metadata(&metadata);
+    let description = description.with_metadata(&metadata, Proofs::default());
     let app = App {
         client_id: client.id,
         client_secret: client.secret.map(SecretString::from),
         client_secret_previous: None,
         private_key: None,
+        certificate: None,
         purpose: AppPurpose::default(),
         version: None,
     };

@@ -173,6 +173,9 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
             introspection: endpoint("introspection_endpoint").unwrap_or_default(),
             ..ProviderEndpoints::default()
         },
+        with_certificate: aliases(http, document)?,
+        certificate_bound: document.get("tls_client_certificate_bound_access_tokens")
+            == Some(&Value::Bool(true)),
         registration: endpoint("registration_endpoint")?
             .map(|url| RegistrationEndpoint { url, id_token_signing: id_token_signing(document) }),
         resource_scopes: Vec::new(),
@@ -182,6 +185,23 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
             == Some(&Value::Bool(true)),
         pkce: pkce(document),
         require_pushed: document.get("require_pushed_authorization_requests") == Some(&Value::Bool(true)),
+    })
+}
+
+/// The addresses for clients with a certificate (RFC 8705 §5).
+fn aliases(http: &dyn Http, document: &Value) -> Result<ProviderEndpoints<Option<Url>>, DiscoveryError> {
+    let named = document.get("mtls_endpoint_aliases");
+    let alias = |name: &'static str| {
+        named.and_then(|named| named.get(name)?.as_str()).map(|text| address(http, name, text)).transpose()
+    };
+    Ok(ProviderEndpoints {
+        pushed_authorization_request: alias("pushed_authorization_request_endpoint")?,
+        token: alias("token_endpoint")?,
+        device_authorization: alias("device_authorization_endpoint")?,
+        revocation: alias("revocation_endpoint")?,
+        userinfo: alias("userinfo_endpoint")?,
+        introspection: alias("introspection_endpoint").unwrap_or_default(),
+        ..ProviderEndpoints::default()
     })
 }
 
@@ -206,8 +226,9 @@ fn client_auth(document: &Value) -> (Vec<ClientAuth>, Vec<String>) {
     let Some(listed) = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array) else {
         return (vec![ClientAuth::Basic], Vec::new());
     };
-    let ours = [ClientAuth::Basic, ClientAuth::Post, ClientAuth::PrivateKeyJwt, ClientAuth::None];
-    let known = |method: &Value| ours.into_iter().find(|way| method.as_str() == Some(way.registered_name()));
+    let known = |method: &Value| {
+        ClientAuth::ALL.into_iter().find(|way| method.as_str() == Some(way.registered_name()))
+    };
     let mut methods = Vec::new();
     for method in listed.iter().filter_map(known) {
         if !methods.contains(&method) {

@@ -80,16 +80,20 @@ impl ClientRequest<'_> {
         build: impl Fn(&Client<'_>) -> Result<Request, RequestError>,
         judge: impl Fn(Received) -> Result<T, Failure>,
     ) -> Result<(T, WhichSecret), Failure> {
-        let mut refused: Option<Failure> = None;
+        let (mut refused, mut presented): (Option<Failure>, _) = (None, http::Extensions::new());
+        self.app.present(self.description, &mut presented, self.now)?;
         for (which, secret) in self.app.secrets() {
             let client = Client {
                 description: self.description,
                 id: &self.app.client_id,
                 secret,
                 private_key: self.app.private_key.as_ref(),
+                has_certificate: self.app.certificate.is_some(),
                 now: self.now,
             };
-            let received = self.http.send(build(&client)?).await?;
+            let mut request = build(&client)?;
+            request.extensions_mut().extend(presented.clone());
+            let received = self.http.send(request).await?;
             let echo = secret.map_or("", |secret| secret.expose_secret());
             match judge(received).map_err(|failure| failure.without_echo(echo)) {
                 Ok(answer) => return Ok((answer, which)),

@@ -58,6 +58,7 @@ pub(crate) fn description() -> Description {
         },
         own_issuer: false,
         discovered: false,
+        certificate_bound: false,
     }
 }
 
@@ -68,6 +69,7 @@ pub(crate) fn app() -> App {
         client_secret: Some(SecretString::from("s:e+c%r t")),
         client_secret_previous: None,
         private_key: None,
+        certificate: None,
         purpose: AppPurpose::default(),
         version: None,
     }

@@ -4,7 +4,7 @@
 //! idle connection that is being closed has an unknown outcome, which a one-time token cannot afford), a deadline, a limit
 //! on the body, guarded addresses, and a last question as the body leaves: may this process still act?
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,22 +17,14 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use url::Url;
 
-use super::guard::{self, AddressRefused, DnsError, DnsLookup, Resolver};
+use super::certificate::ClientCertificate;
+use super::guard::{self, AddressRefused, DnsLookup, Resolver};
 use super::network::{Network, NetworkBounds, OutOfBounds};
+use super::unanswered::{Halted, failed};
+pub use super::unanswered::{SendError, Sent};
 
 /// A request with its whole body.
 pub type Request = http::Request<Vec<u8>>;
-
-/// Whether a failed request may have had an effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// No byte of the request was sent: the token was certainly not spent.
-    NotSent,
-    /// Bytes may have reached the provider and its answer is missing or unreadable: the token may be spent.
-    MaybeSent,
-    /// The provider answered, and the answer says that it did nothing.
-    Refused,
-}
 
 /// A complete answer. Its `Debug` shows no content.
 pub struct Received {
@@ -45,58 +37,6 @@ pub struct Received {
 impl fmt::Debug for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Received({}, {} bytes)", self.status, self.body.len())
-    }
-}
-
-/// A request without a complete answer. Messages name the host, never the path or query.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    #[error(transparent)]
-    Refused(#[from] AddressRefused),
-    #[error("the address is not a URL")]
-    BadUrl,
-    #[error("{host} was not found")]
-    NotFound { host: String },
-    /// The connection stood, but [`MaySend`] said no before the body was sent.
-    #[error("this replica of the operator does not lead now")]
-    NotLeading,
-    /// No connection, or no TLS session, within [`RequestLimits::connect`].
-    #[error("no connection to {host}")]
-    Connect { host: String, source: reqwest::Error },
-    /// No complete answer within [`RequestLimits::total`]; with the `status`, if at least that was received.
-    #[error("{host} did not answer within {}s", .after.as_secs_f32())]
-    Deadline { host: String, after: Duration, status: Option<StatusCode> },
-    #[error("{host} closed the connection without an answer")]
-    Broken { host: String, source: reqwest::Error },
-    /// The connection broke while the body was read.
-    #[error("the answer of {host} broke off")]
-    Truncated { host: String, status: StatusCode, source: reqwest::Error },
-    #[error("the answer of {host} is larger than {limit} bytes")]
-    TooLarge { host: String, status: StatusCode, limit: usize },
-}
-
-impl SendError {
-    /// Whether bytes of the request may have reached the provider.
-    pub(crate) fn sent(&self) -> Sent {
-        match self {
-            Self::Refused(_)
-            | Self::BadUrl
-            | Self::NotFound { .. }
-            | Self::NotLeading
-            | Self::Connect { .. } => Sent::NotSent,
-            Self::Deadline { .. } | Self::Broken { .. } | Self::Truncated { .. } | Self::TooLarge { .. } => {
-                Sent::MaybeSent
-            }
-        }
-    }
-
-    /// The status, if one was received.
-    pub(crate) fn status(&self) -> Option<StatusCode> {
-        match self {
-            Self::Truncated { status, .. } | Self::TooLarge { status, .. } => Some(*status),
-            Self::Deadline { status, .. } => *status,
-            _ => None,
-        }
     }
 }
 
@@ -146,11 +86,6 @@ impl fmt::Debug for MaySend {
     }
 }
 
-/// Why a body was not written.
-#[derive(Debug, thiserror::Error)]
-#[error("this process may not act any more")]
-struct Halted;
-
 /// A body in one piece that leaves only while it may.
 struct GuardedBody {
     bytes: Option<Bytes>,
@@ -180,12 +115,24 @@ impl Body for GuardedBody {
 }
 
 /// The client for one provider's network, over `reqwest`. Cloning shares it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpClient {
     inner: reqwest::Client,
+    /// Clients that present a certificate: a new one replaces the oldest.
+    presenting: Arc<Mutex<VecDeque<(ClientCertificate, reqwest::Client)>>>,
     network: Arc<Network>,
+    resolver: Resolver,
     limits: RequestLimits,
     may_send: MaySend,
+}
+
+/// How many clients with a certificate are kept. A provider has one, and those of the connections that have an app of their own.
+const KEPT_PRESENTING: usize = 16;
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").field("network", &self.network).finish_non_exhaustive()
+    }
 }
 
 impl HttpClient {
@@ -209,6 +156,17 @@ impl HttpClient {
         limits: RequestLimits,
     ) -> Result<Self, HttpClientError> {
         let network = Arc::new(network);
+        let resolver = Resolver::new(Arc::clone(&network), lookup);
+        let inner = Self::builder(&network, &resolver, limits)?.build()?;
+        let (presenting, may_send) = (Arc::default(), MaySend::when(|| true));
+        Ok(Self { inner, presenting, network, resolver, limits, may_send })
+    }
+
+    fn builder(
+        network: &Network,
+        resolver: &Resolver,
+        limits: RequestLimits,
+    ) -> Result<reqwest::ClientBuilder, HttpClientError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -218,7 +176,7 @@ impl HttpClient {
             .https_only(!network.allow_http)
             .connect_timeout(limits.connect)
             .pool_max_idle_per_host(0)
-            .dns_resolver(Resolver::new(Arc::clone(&network), lookup));
+            .dns_resolver(resolver.clone());
         if let Some(proxy) = &network.proxy {
             guard::check_proxy(proxy)?;
             builder = builder.proxy(reqwest::Proxy::all(proxy.clone())?);
@@ -230,7 +188,24 @@ impl HttpClient {
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        Ok(Self { inner: builder.build()?, network, limits, may_send: MaySend::when(|| true) })
+        Ok(builder)
+    }
+
+    /// The client that presents this certificate.
+    fn presenting(&self, certificate: &ClientCertificate) -> Result<reqwest::Client, SendError> {
+        let mut kept = self.presenting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = kept.iter().find(|(known, _)| known == certificate) {
+            return Ok(client.clone());
+        }
+        let builder =
+            Self::builder(&self.network, &self.resolver, self.limits).map_err(|_| SendError::BadUrl)?;
+        let built = certificate.identity().and_then(|identity| builder.identity(identity).build());
+        let client = built.map_err(SendError::UnusableCertificate)?;
+        if kept.len() >= KEPT_PRESENTING {
+            kept.pop_front();
+        }
+        kept.push_back((certificate.clone(), client.clone()));
+        Ok(client)
     }
 
     async fn exchange(&self, request: Request) -> Result<Received, SendError> {
@@ -252,6 +227,8 @@ impl HttpClient {
         host: &str,
         seen: &mut Option<StatusCode>,
     ) -> Result<Received, SendError> {
+        let certificate = ClientCertificate::of(request.extensions());
+        let client = certificate.map_or(Ok(self.inner.clone()), |it| self.presenting(it))?;
         let guarded = |body: Vec<u8>| {
             if body.is_empty() {
                 return reqwest::Body::default();
@@ -264,7 +241,7 @@ impl HttpClient {
         // Some servers compress all the same, so that is understood.
         let plain = http::HeaderValue::from_static("identity");
         request.headers_mut().insert(http::header::ACCEPT_ENCODING, plain);
-        let sent = self.inner.execute(request).await;
+        let sent = client.execute(request).await;
         let mut response = sent.map_err(|error| failed(error.without_url(), host))?;
         let status = response.status();
         *seen = Some(status);
@@ -293,31 +270,6 @@ impl Http for HttpClient {
     fn network(&self) -> &Network {
         &self.network
     }
-}
-
-/// Classifies the cases without an answer. `is_connect` covers lookup, TCP, TLS and the connect timeout: in `reqwest` all of
-/// them happen in the connector, before the request is written.
-fn failed(error: reqwest::Error, host: &str) -> SendError {
-    let host = host.to_owned();
-    match cause::<DnsError>(&error) {
-        Some(DnsError::Refused(refused)) => return SendError::Refused(refused.clone()),
-        Some(DnsError::Failed(_)) => return SendError::NotFound { host },
-        None => {}
-    }
-    if cause::<Halted>(&error).is_some() {
-        SendError::NotLeading
-    } else if error.is_builder() {
-        SendError::BadUrl
-    } else if error.is_connect() {
-        SendError::Connect { host, source: error }
-    } else {
-        SendError::Broken { host, source: error }
-    }
-}
-
-fn cause<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
-    let first = std::error::Error::source(error);
-    std::iter::successors(first, |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// No HTTP client could be built.

@@ -8,14 +8,15 @@ use serde_json::Value;
 use url::Url;
 
 use super::answer::{self, Document};
+use super::app::App;
 use super::claims;
 use super::classify::{self, Failure, Operation};
 use super::http::{Http, Received};
 use super::request;
 use crate::catalog::Description;
 use crate::catalog::calls::ApiCall;
-use crate::catalog::entry::PublishedFrom;
 use crate::catalog::protocol::ProviderAccount;
+use crate::catalog::publish::PublishedFrom;
 
 /// What the user info says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,14 +28,15 @@ pub struct UserInfo {
 }
 
 /// What calls say of the account that an access token is for: the user info, and the description's call for further values
-/// to publish. Empty: the description has no such calls.
+/// to publish. Empty: the description has no such calls. `app` is needed where such calls present its certificate.
 pub async fn user_info(
     http: &dyn Http,
     description: &Description,
+    app: Option<&App>,
     access_token: &SecretString,
     now: Timestamp,
 ) -> Result<UserInfo, Failure> {
-    let asked = Asked { http, description, access_token, now };
+    let asked = Asked { http, description, app, access_token, now };
     let mut info = asked.account().await?;
     info.extras.extend(asked.further_values().await?);
     Ok(info)
@@ -44,6 +46,7 @@ pub async fn user_info(
 pub(crate) struct Asked<'a> {
     pub(crate) http: &'a dyn Http,
     pub(crate) description: &'a Description,
+    pub(crate) app: Option<&'a App>,
     pub(crate) access_token: &'a SecretString,
     pub(crate) now: Timestamp,
 }
@@ -75,9 +78,10 @@ impl Asked<'_> {
     }
 
     async fn send(&self, call: &ApiCall<Option<Url>>, url: &Url) -> Result<(Received, Value), Failure> {
-        let Self { http, description, access_token, now } = *self;
+        let Self { http, description, app, access_token, now } = *self;
         let mut request = request::api_call(call.method, url, &call.headers, call.json.as_ref())?;
         request::bear(&mut request, access_token)?;
+        App::present_in_call(app, description, request.extensions_mut(), now)?;
         let received = http.send(request).await?;
         let document = read(&received);
         classify::answered(Operation::Identity, description, &received, &document, now)?;
@@ -118,7 +122,7 @@ mod tests {
     }
 
     async fn asked(script: &Script, from: IdentitySource) -> Result<Option<ProviderAccount>, Failure> {
-        let asked = user_info(script, &told_by(from), &SecretString::from("at"), NOW).await;
+        let asked = user_info(script, &told_by(from), None, &SecretString::from("at"), NOW).await;
         asked.map(|info| info.account)
     }
 
@@ -141,7 +145,7 @@ mod tests {
         let entry = crate::catalog::get("sandbox").unwrap();
         let description = crate::catalog::resolve(entry, &spec, "sandbox", &[].into()).unwrap();
         let script = Script::of(200, r#"{"sub":"8","name":"Ann"}"#);
-        let found = user_info(&script, &description, &SecretString::from("at"), NOW).await.unwrap();
+        let found = user_info(&script, &description, None, &SecretString::from("at"), NOW).await.unwrap();
         assert_eq!(found.account.unwrap().id, "8");
         assert_eq!(script.requests()[0].uri(), "https://id.example.com/me");
     }
@@ -191,7 +195,7 @@ mod tests {
         ];
         for (status, body, want) in rows {
             let script = Script::new([told(), answer(status, body)]);
-            let info = user_info(&script, &description, &SecretString::from("at"), NOW).await;
+            let info = user_info(&script, &description, None, &SecretString::from("at"), NOW).await;
             let found = info.map(|info| {
                 assert_eq!(info.account.unwrap().id, "8");
                 info.extras.get("site").cloned()
@@ -217,7 +221,7 @@ mod tests {
             ("application/json", claims.to_string()),
         ] {
             let script = Script::new([Ok(crate::fixtures::answer(200, &[("content-type", kind)], &body))]);
-            let info = user_info(&script, &description, &SecretString::from("at"), NOW).await.unwrap();
+            let info = user_info(&script, &description, None, &SecretString::from("at"), NOW).await.unwrap();
             assert_eq!(info.account.unwrap().id, "8");
             assert_eq!(info.extras, [("site".to_owned(), "https://a.example.com".to_owned())].into());
         }
@@ -225,7 +229,7 @@ mod tests {
         let forged = json!({"sub": "8", "name": crate::fixtures::id_token(&json!({"sub": "9"}))}).to_string();
         for kind in ["application/json", "application/jwt"] {
             let script = Script::new([Ok(crate::fixtures::answer(200, &[("content-type", kind)], &forged))]);
-            let info = user_info(&script, &description, &SecretString::from("at"), NOW).await;
+            let info = user_info(&script, &description, None, &SecretString::from("at"), NOW).await;
             assert!(info.is_err() || info.unwrap().account.unwrap().id == "8", "{kind}");
         }
     }

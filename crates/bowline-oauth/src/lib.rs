@@ -12,6 +12,7 @@ pub mod assertion;
 pub mod authorize;
 pub mod callback;
 pub mod catalog;
+pub mod certificate;
 pub mod claims;
 pub mod classify;
 pub mod device;
@@ -25,7 +26,9 @@ pub mod identity;
 mod issuer;
 pub mod key;
 pub mod limits;
+pub mod mint;
 pub mod network;
+pub mod pem;
 pub mod probe;
 pub mod refresh;
 pub mod registration;
@@ -33,7 +36,12 @@ pub mod rehearsal;
 pub mod request;
 pub mod resource;
 pub mod revoke;
+mod unanswered;
 pub mod webhook;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod certificate_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

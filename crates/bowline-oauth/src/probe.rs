@@ -58,7 +58,7 @@ pub fn refuses(failure: &Failure) -> bool {
     failure.class == Class::Reauth && failure.sent == Sent::Refused
 }
 
-/// Checks a live access token. `app` is needed for introspection.
+/// Checks a live access token. `app` is needed for introspection, and where calls present its certificate.
 pub async fn token(
     http: &dyn Http,
     description: &Description,
@@ -71,6 +71,7 @@ pub async fn token(
         Some(call) => {
             let mut request = request::api_call(call.method, probe.url, &call.headers, call.json.as_ref())?;
             request::bear(&mut request, token)?;
+            App::present_in_call(app, description, request.extensions_mut(), now)?;
             accepted(description, &http.send(request).await?, now)
         }
         None => introspect(http, description, app, probe.url, token, now).await,
@@ -124,8 +125,8 @@ pub async fn credential(
     credential: &KeyOrPassword,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    match key::verify(http, description, credential, now).await? {
-        KeyVerdict::Good(_) | KeyVerdict::Alive | KeyVerdict::Unverified => Ok(()),
+    match key::check(http, description, credential, now).await? {
+        KeyVerdict::Good(_) | KeyVerdict::Alive(_) | KeyVerdict::Unverified => Ok(()),
         KeyVerdict::Bad => Err(classify::key_not_honored()),
     }
 }
@@ -229,7 +230,7 @@ mod tests {
         let entry = crate::catalog::get("generic-api-key").unwrap();
         let description = crate::catalog::resolve(entry, &spec, "p", &[].into()).unwrap();
         assert_eq!(key_probe(&description).unwrap().1.as_str(), "https://api.example.com/me");
-        let key = KeyOrPassword::key("k", None).unwrap();
+        let key = KeyOrPassword::key("k", &key::KeyValues::new(), description.key.as_ref()).unwrap();
         for (status, expected) in [(200, None), (403, None), (401, Some(true)), (500, Some(false))] {
             let script = Script::of(status, "{}");
             let checked = credential(&script, &description, &key, NOW).await;

@@ -1,4 +1,4 @@
-//! Requests access tokens: with a refresh token (RFC 6749 §6), or with the app registration alone (§4.4).
+//! Requests access tokens with a refresh token (RFC 6749 §6).
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -28,20 +28,6 @@ pub async fn refresh(
     asked.tokens(&grant, scopes, None).await.map_err(|failure| failure.without_echo(token))
 }
 
-/// Mints an access token with the app registration alone. There is no grant to lose, so you may repeat the request.
-///
-/// Like a refresh it is sent once more with the previous client secret if the current one is refused.
-pub async fn client_credentials(
-    http: &dyn Http,
-    description: &Description,
-    app: &App,
-    scopes: &[String],
-    now: Timestamp,
-) -> Result<Granted, Failure> {
-    let asked = ClientRequest { http, description, app, operation: Operation::ClientCredentials, now };
-    asked.tokens(&[("grant_type", "client_credentials")], scopes, None).await
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -52,8 +38,9 @@ mod tests {
 
     use super::*;
     use crate::app::WhichSecret;
+    use crate::catalog::assertion::AssertionAudience;
     use crate::catalog::errors::Class;
-    use crate::catalog::protocol::{AssertionAudience, ClientAuth, Encoding};
+    use crate::catalog::protocol::{ClientAuth, Encoding};
     use crate::fixtures::{Script, answer, app, description};
     use crate::http::Sent;
 
@@ -141,7 +128,7 @@ mod tests {
         let script = Script::of(200, ANSWER);
         spend(&script, &jwt, &keyed).await.unwrap();
         assert_eq!(audience(&script), "https://id.example.com/realm");
-        jwt.core.token_request.assertion_audience = AssertionAudience::TokenEndpoint;
+        jwt.core.token_request.assertion.audience = AssertionAudience::TokenEndpoint;
         let script = Script::of(200, ANSWER);
         spend(&script, &jwt, &keyed).await.unwrap();
         assert_eq!(audience(&script), "https://provider.example.com/token");
@@ -234,20 +221,5 @@ mod tests {
         let script = Script::of(400, r#"{"error":"rt-canary"}"#);
         let failure = spend(&script, &description(), &app()).await.unwrap_err();
         assert!(!format!("{failure} {failure:?}").contains("canary"));
-    }
-
-    #[tokio::test]
-    async fn client_credentials_ask_with_the_app_alone() {
-        let script = Script::of(200, r#"{"access_token":"at","expires_in":"60"}"#);
-        let scopes = ["read".to_owned()];
-        let granted =
-            client_credentials(&script, &description(), &app(), &scopes, Timestamp::UNIX_EPOCH).await;
-        assert!(granted.unwrap().answer.refresh_token.is_none());
-        let want = [("grant_type", "client_credentials"), ("scope", "read")];
-        assert_eq!(fields(&script.body()), want.map(|(name, value)| (name.to_owned(), value.to_owned())));
-
-        let script = Script::of(400, r#"{"error":"invalid_grant"}"#);
-        let failure = client_credentials(&script, &description(), &app(), &[], Timestamp::UNIX_EPOCH).await;
-        assert_eq!(failure.unwrap_err().class, Class::Config);
     }
 }

@@ -15,15 +15,19 @@ use url::form_urlencoded;
 
 use super::answer::{self, Lifetime, TokenAnswer};
 use super::app::{App, AppPurpose};
+use super::assertion::SigningKey;
 use super::authorize::{self, AuthorizationRequest};
+use super::claims;
 use super::classify::Failure;
 use super::exchange::{self, Code};
 use super::http::{Http, Received, Request, SendError};
 use super::identity;
+use super::mint::{self, MintedWith};
 use super::network::Network;
 use super::refresh;
 use crate::catalog::Description;
 use crate::catalog::pointer::Pointer;
+use crate::catalog::protocol::{CertificateUse, ClientAuth, Proofs};
 
 /// What the provider is taken to have said.
 #[derive(Clone, Debug, Default)]
@@ -42,8 +46,12 @@ const REDIRECT_URI: &str = "https://PORTAL/callback/PROVIDER";
 
 /// Runs the description's usual method; returns the text to show. Ends with a line break.
 pub async fn rehearse(description: &Description, recorded: &Recorded, now: Timestamp) -> String {
-    let (mut text, stage, app) = (String::new(), Stage::new(description, recorded), app());
-    let granted = match description.methods.first() {
+    let description = &without_handshake(description.clone());
+    let method = description.methods.first();
+    let (mut text, stage) = (String::new(), Stage::new(description, recorded));
+    let with_secret = description.client_auth(Proofs { secret: true, ..Proofs::default() });
+    let app = app(method == Some(&Method::JwtBearer) || with_secret.is_none());
+    let granted = match method {
         Some(Method::AuthorizationCode | Method::DeviceCode) => {
             consent(&stage, description, &app, &mut text, now).await
         }
@@ -51,10 +59,8 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
             let token = SecretString::from("REFRESH-TOKEN");
             refresh::refresh(&stage, description, &app, &token, &[], now).await.map(|granted| granted.answer)
         }
-        Some(Method::ClientCredentials) => {
-            let scopes = &description.scopes.default;
-            let minted = refresh::client_credentials(&stage, description, &app, scopes, now).await;
-            minted.map(|granted| granted.answer)
+        Some(method @ (Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange)) => {
+            mint(&stage, description, &app, *method, now).await
         }
         Some(Method::IssuedKey) => {
             return "There are no tokens to request: keys are issued here.\n".to_owned();
@@ -76,16 +82,43 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
     text
 }
 
-/// Our registration, with values that anybody sees are none.
-fn app() -> App {
+/// The same without a certificate, which is presented in TLS: a request with it is that of a public client.
+fn without_handshake(mut description: Description) -> Description {
+    for way in description.core.client_auth.iter_mut().filter(|way| way.takes_certificate()) {
+        *way = ClientAuth::None;
+    }
+    description.core.client_certificate = CertificateUse::default();
+    description
+}
+
+/// Our registration, with values that anybody sees are none, and a secret or a key that nobody knows.
+fn app(signs: bool) -> App {
     App {
         client_id: CLIENT_ID.to_owned(),
-        client_secret: Some(SecretString::from(CLIENT_SECRET)),
+        client_secret: Some(SecretString::from(CLIENT_SECRET)).filter(|_| !signs),
         client_secret_previous: None,
-        private_key: None,
+        private_key: SigningKey::generate().ok().filter(|_| signs),
+        certificate: None,
         purpose: AppPurpose::default(),
         version: None,
     }
+}
+
+async fn mint(
+    stage: &Stage,
+    description: &Description,
+    app: &App,
+    method: Method,
+    now: Timestamp,
+) -> Result<TokenAnswer, Failure> {
+    let subject = SecretString::from("SERVICE-ACCOUNT-TOKEN");
+    let with = match method {
+        Method::JwtBearer => MintedWith::Assertion,
+        Method::TokenExchange => MintedWith::Subject(&subject),
+        _ => MintedWith::App,
+    };
+    let scopes = &description.scopes.default;
+    mint::mint(stage, description, app, with, scopes, now).await.map(|granted| granted.answer)
 }
 
 async fn consent(
@@ -163,7 +196,8 @@ async fn show_account(
         (None, None) => None,
         (None, Some(_)) => {
             let access_token = &SecretString::from("ACCESS-TOKEN");
-            match (identity::Asked { http: stage, description, access_token, now }).account().await {
+            match (identity::Asked { http: stage, description, app: None, access_token, now }).account().await
+            {
                 Ok(info) => {
                     stage.show("Account request", text);
                     info.account
@@ -214,7 +248,11 @@ impl Stage {
                 _ = writeln!(text, "    {body}");
             } else {
                 for (name, value) in form_urlencoded::parse(body.as_bytes()) {
-                    _ = writeln!(text, "    {name}={value}");
+                    let claims = claims::payload(&value).filter(|_| name == "assertion");
+                    match claims {
+                        Some(claims) => _ = writeln!(text, "    {name}=a signed JWT with {claims}"),
+                        None => _ = writeln!(text, "    {name}={value}"),
+                    }
                 }
             }
         }

@@ -7,15 +7,19 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
 use super::assertion::{AssertionError, SigningKey};
+use super::certificate::CertificateFlaw;
 use super::headers;
 use super::http::Request;
 use crate::catalog::Description;
+use crate::catalog::assertion::AssertionAudience;
 use crate::catalog::calls::Verb;
 use crate::catalog::entry::DeviceFlow;
 use crate::catalog::protocol::{ClientAuth, Encoding, Proofs};
+use crate::catalog::scope_part;
 
 /// A request that cannot be built. No variant holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,9 +28,17 @@ pub enum RequestError {
     NoTokenEndpoint,
     /// The provider requires a client secret and the app Secret has none, or the reverse.
     #[error(
-        "the provider takes no client authentication that fits the app Secret: check client_secret there"
+        "the provider takes no client authentication that fits the app Secret: check client_secret, private_key or tls.crt there"
     )]
     NoClientAuth,
+    #[error(
+        "the provider takes no request without a TLS client certificate: put tls.crt and tls.key into the app Secret"
+    )]
+    NoCertificate,
+    #[error(transparent)]
+    Certificate(#[from] CertificateFlaw),
+    #[error("the app Secret has no key to sign the assertion with: it needs private_key, or key.json")]
+    NoSigningKey,
     /// A parameter of the description is one that the standard sets.
     #[error("the parameter {0} would be sent twice")]
     RepeatedParameter(String),
@@ -56,6 +68,8 @@ pub(crate) struct Client<'a> {
     pub(crate) secret: Option<&'a SecretString>,
     /// Signs an assertion instead, where the provider takes that.
     pub(crate) private_key: Option<&'a SigningKey>,
+    /// The connection presents a certificate, which proves the client where the provider takes that.
+    pub(crate) has_certificate: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -67,9 +81,10 @@ impl Client<'_> {
         let url = endpoints.refresh.as_ref().filter(|_| is_refresh).or(endpoints.token.as_ref());
         let url = url.ok_or(RequestError::NoTokenEndpoint)?;
         let request = &self.description.token_request;
+        let parts = scope_part::requested(&self.description.scopes.parts, scopes);
         let scopes = self.description.scopes.joined(scopes);
         let fields = [grant, &own_fields(&request.params, scopes.as_deref())?].concat();
-        let mut asked = self.proven(url, &fields, request.encoding)?;
+        let mut asked = self.proven_with(url, &fields, parts, request.encoding)?;
         add_headers(&mut asked, &request.headers)?;
         Ok(asked)
     }
@@ -97,23 +112,41 @@ impl Client<'_> {
         fields: &[(&str, &str)],
         encoding: Encoding,
     ) -> Result<Request, RequestError> {
+        self.proven_with(url, fields, Map::new(), encoding)
+    }
+
+    /// The same with members that only JSON can have.
+    fn proven_with(
+        &self,
+        url: &Url,
+        fields: &[(&str, &str)],
+        members: Map<String, Value>,
+        encoding: Encoding,
+    ) -> Result<Request, RequestError> {
         let way = self.way().ok_or(RequestError::NoClientAuth)?;
-        let assertion = if way == ClientAuth::PrivateKeyJwt { Some(self.assertion()?) } else { None };
+        let signs = matches!(way, ClientAuth::PrivateKeyJwt | ClientAuth::BearerJwt);
+        let assertion = if signs { Some(self.assertion(way)?) } else { None };
         let mut fields = fields.to_vec();
-        if way != ClientAuth::Basic {
+        if !matches!(way, ClientAuth::Basic | ClientAuth::BearerJwt | ClientAuth::Omitted) {
             fields.push(("client_id", self.id));
         }
         if way == ClientAuth::Post {
             fields.push(("client_secret", self.secret.ok_or(RequestError::NoClientAuth)?.expose_secret()));
         }
-        if let Some(assertion) = &assertion {
+        if let Some(assertion) = assertion.as_ref().filter(|_| way == ClientAuth::PrivateKeyJwt) {
             fields.push(("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
             fields.push(("client_assertion", assertion.expose_secret()));
         }
         let mut request = match encoding {
             Encoding::Form => form(url, &fields)?,
-            Encoding::Json => json(http::Method::POST, url, &fields.into_iter().collect())?,
+            Encoding::Json => {
+                let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
+                json(http::Method::POST, url, &fields.chain(members).collect())?
+            }
         };
+        if let Some(assertion) = assertion.as_ref().filter(|_| way == ClientAuth::BearerJwt) {
+            bear(&mut request, assertion)?;
+        }
         if way == ClientAuth::Basic {
             self.prove_by_header(&mut request)?;
         }
@@ -122,14 +155,23 @@ impl Client<'_> {
 
     /// How the client proves itself.
     pub(crate) fn way(&self) -> Option<ClientAuth> {
-        let proofs = Proofs { secret: self.secret.is_some(), private_key: self.private_key.is_some() };
+        let proofs = Proofs {
+            secret: self.secret.is_some(),
+            private_key: self.private_key.is_some(),
+            certificate: self.has_certificate,
+        };
         self.description.client_auth(proofs)
     }
 
-    fn assertion(&self) -> Result<SecretString, RequestError> {
-        let audience = self.description.assertion_audience().ok_or(RequestError::NoTokenEndpoint)?;
+    fn assertion(&self, way: ClientAuth) -> Result<SecretString, RequestError> {
+        let rules = &self.description.token_request.assertion;
         let key = self.private_key.ok_or(RequestError::NoClientAuth)?;
-        Ok(key.of_client(self.id, audience, self.now)?)
+        if way == ClientAuth::BearerJwt && rules.audience == AssertionAudience::Unsaid {
+            return Ok(key.assertion(rules, [("iss", self.id)].into_iter(), self.now)?);
+        }
+        let audience = self.description.assertion_audience().ok_or(RequestError::NoTokenEndpoint)?;
+        let claims = [("iss", self.id), ("sub", self.id), ("aud", audience)];
+        Ok(key.assertion(rules, claims.into_iter(), self.now)?)
     }
 
     /// Whether encoding changes what Basic authentication sends.
@@ -151,13 +193,16 @@ fn own_fields<'a>(
     params: &'a BTreeMap<String, String>,
     scopes: Option<&'a str>,
 ) -> Result<Vec<(&'a str, &'a str)>, RequestError> {
-    const STANDARD: [&str; 10] = [
+    const STANDARD: [&str; 13] = [
         "grant_type",
         "refresh_token",
         "client_id",
         "client_secret",
         "client_assertion",
         "client_assertion_type",
+        "assertion",
+        "subject_token",
+        "subject_token_type",
         "code",
         "redirect_uri",
         "code_verifier",
@@ -236,6 +281,18 @@ pub(crate) fn sensitive(value: &str, name: &str) -> Result<HeaderValue, RequestE
     let mut value = HeaderValue::from_str(value).map_err(|_| RequestError::BadHeader(name.to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Adds a parameter with a secret to the address of a request. Nothing shows that address.
+pub(crate) fn add_to_query(
+    request: &mut Request,
+    name: &str,
+    value: &SecretString,
+) -> Result<(), RequestError> {
+    let mut url = Url::parse(&request.uri().to_string()).map_err(|_| RequestError::Unbuildable)?;
+    url.query_pairs_mut().append_pair(name, value.expose_secret());
+    *request.uri_mut() = url.as_str().parse().map_err(|_| RequestError::Unbuildable)?;
+    Ok(())
 }
 
 /// Puts a bearer token on a request (RFC 6750 §2.1).

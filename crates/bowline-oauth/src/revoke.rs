@@ -65,9 +65,10 @@ pub async fn revoke(
     let access = tokens.access.map(|token| ("access_token", token));
     let usable = match description.revoke.style {
         // These take only access tokens.
-        RevokeStyle::BearerCall | RevokeStyle::GithubDelete | RevokeStyle::GithubDeleteGrant => {
-            [access, None]
-        }
+        RevokeStyle::BearerCall
+        | RevokeStyle::BearerDelete
+        | RevokeStyle::GithubDelete
+        | RevokeStyle::GithubDeleteGrant => [access, None],
         _ if description.revoke.scope == RevokeScope::Token => [refresh, access],
         RevokeStyle::JsonBasic => [access.or(refresh), None],
         _ => [refresh.or(access), None],
@@ -113,8 +114,9 @@ fn request(
         RevokeStyle::GithubDelete | RevokeStyle::GithubDeleteGrant => {
             with_basic(request::json(Method::DELETE, url, &json!({ "access_token": text }))?)
         }
-        RevokeStyle::BearerCall => {
-            let mut request = request::bare(Method::POST, url)?;
+        style @ (RevokeStyle::BearerCall | RevokeStyle::BearerDelete) => {
+            let method = if style == RevokeStyle::BearerCall { Method::POST } else { Method::DELETE };
+            let mut request = request::bare(method, url)?;
             request::bear(&mut request, token)?;
             Ok(request)
         }

@@ -15,7 +15,7 @@ use crate::{Screen, UserSession};
 use bowline_api::condition::ConditionType;
 use bowline_api::connection::{
     AuthorizationStatus, GrantStatus, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus,
-    LastAttempt, RulingStatus, ScopesStatus, TokenStatus,
+    LastAttempt, RevocationStatus, RulingStatus, ScopesStatus, TokenStatus,
 };
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
@@ -69,6 +69,7 @@ impl DescribePage {
             status.scopes.as_ref().map(scopes).unwrap_or_default(),
             lines([
                 ("Ruling", status.ruling.as_ref().map(|ruling| self.ruling(ruling))),
+                ("Revocation", status.revocation.as_ref().map(|it| self.revocation(it))),
                 ("Last attempt", status.last_attempt.as_ref().map(|last| self.attempt(last))),
             ]),
             self.conditions(&status.conditions),
@@ -153,6 +154,12 @@ impl DescribePage {
         let RulingStatus { reason, since, is_final, message, .. } = ruling;
         let tried = if *is_final { "final" } else { "tried again" };
         format!("{reason} {}, {tried}{}", relative(since, self.now), after_colon(message))
+    }
+
+    /// What became at the provider of the grant that ended last.
+    fn revocation(&self, revocation: &RevocationStatus) -> String {
+        let RevocationStatus { reason, since, message } = revocation;
+        format!("{reason} {}{}", relative(since, self.now), after_colon(message))
     }
 
     fn attempt(&self, last: &LastAttempt) -> String {

@@ -25,12 +25,15 @@ const EXAMPLES: &str = "Examples:
   kubectl bowline import github-work --from-file answer.json
   # a key, from stdin
   printf 'api_key=%s' \"$KEY\" | kubectl bowline import openai
+  # a key with a value that belongs to it
+  printf 'api_key=%s\\ntoken=%s' \"$KEY\" \"$TOKEN\" | kubectl bowline import trello
   # lines: username=... and password=...
   pass show ci/basic | kubectl bowline import registry
 
 Keys: refresh_token, access_token, expires_in (seconds from now) or expires_at
-(RFC 3339), scope; or api_key; or username and password. Secrets are never
-taken from arguments, and never typed: a terminal keeps what it shows.
+(RFC 3339), scope; or api_key, with the values that belong to it and
+expires_at if you know it; or username and password. Secrets are never taken
+from arguments, and never typed: a terminal keeps what it shows.
 
 Only the connection's owner may do this (or whoever has the verb assign-owner):
 the grant decides which account everybody uses. It goes into a Secret of type

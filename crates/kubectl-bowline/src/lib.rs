@@ -99,7 +99,7 @@ async fn run_in(session: &UserSession, command: Command, screen: &mut Screen) ->
         Command::Import(args) => args.run(session, screen).await,
         Command::Issue(args) => args.run(session, screen).await,
         Command::Revoke(args) => args.run(session, screen).await,
-        Command::Connect(args) => args.run(session, screen).await,
+        Command::Connect(args) => Box::pin(args.run(session, screen)).await,
         Command::Disconnect(args) => args.run(session, screen).await,
         Command::Impact(args) => args.run(session, screen).await,
         Command::Share(args) => args.run(session, screen).await,

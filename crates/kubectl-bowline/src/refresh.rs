@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn what_came_of_it_is_said_in_one_sentence() {
         let first = failed("2026-01-01T00:00:00Z");
-        let rows = [
+        let rows = vec![
             (
                 connection(Some(3), &json!({})),
                 connection(Some(4), &json!({"expiresAt": "2026-01-01T01:00:00Z"})),

@@ -34,7 +34,13 @@ impl ProviderFacts {
             Some(Method::ApiKey | Method::BasicAuth | Method::RefreshToken) => Entrance::Import,
             Some(Method::IssuedKey) => Entrance::Key,
             None if connection.key_prefix().is_some() => Entrance::Key,
-            Some(Method::AuthorizationCode | Method::ClientCredentials) | None => Entrance::Browser,
+            Some(
+                Method::AuthorizationCode
+                | Method::ClientCredentials
+                | Method::JwtBearer
+                | Method::TokenExchange,
+            )
+            | None => Entrance::Browser,
         }
     }
 }

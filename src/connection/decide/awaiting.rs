@@ -11,6 +11,7 @@ use super::input::Input;
 use super::verdict::ConditionVerdict;
 use crate::connection::observed::RecordState;
 use crate::grant::target::Target;
+use crate::vault::GrantId;
 
 /// The verdict while no grant is in use; `None` where one is.
 pub(super) fn awaiting(input: &Input) -> Option<ConditionVerdict> {
@@ -57,12 +58,19 @@ fn on_record(input: &Input) -> Option<ConditionVerdict> {
             (Reason::AuthorizationInProgress, "The grant is being checked with the provider.")
         }
         // A grant that is being ended is not missed.
-        RecordState::Missing if input.connection.was_connected() && input.observed.endings.is_empty() => {
+        RecordState::Missing if input.connection.was_connected() && !is_ending(input) => {
             (Reason::RecordMissing, "")
         }
         _ => return None,
     };
     Some(input.verdict(reason, detail))
+}
+
+/// Whether the grant that status shows is being ended.
+fn is_ending(input: &Input) -> bool {
+    let shown = input.connection.grant();
+    let is_it = |id: GrantId| shown.is_none_or(|shown| shown.id == id.to_string());
+    input.observed.endings.iter().filter_map(|ending| ending.grant).any(is_it)
 }
 
 fn awaiting_first(input: &Input, target: &Target) -> ConditionVerdict {

@@ -2,18 +2,20 @@
 
 use std::borrow::Borrow;
 
+use bowline_api::connection::Method;
 use bowline_api::open::Open;
-use bowline_api::owner::may_own;
+use bowline_api::owner::{may_own, service_account};
 use bowline_api::reason::{Effect, MessageFacts, Reason};
 use kube::ResourceExt;
 
+use super::ended::revocation;
 use super::input::Input;
 use super::lifespan::{self, Reminder};
 use super::verdict::ConditionVerdict;
 use super::{awaiting, consent};
-use crate::connection::observed::{EndingView, ObservedConnection, RecordState};
+use crate::connection::observed::RecordState;
 use crate::grant::target::{ScopeComparison, Target};
-use crate::vault::{Grant, Mismatch};
+use crate::vault::{Credential, Grant, Mismatch};
 use crate::world::{ProviderUse, UnusableProvider};
 
 type Check = fn(&Input) -> Option<ConditionVerdict>;
@@ -29,6 +31,7 @@ const CHECKS: &[Check] = &[
     answer_unstored,
     record_unusable,
     ruled_out,
+    key_expired,
     consent_outdated,
     unconfirmed,
     scopes_missing,
@@ -46,31 +49,34 @@ pub(crate) fn authorized(input: &Input) -> ConditionVerdict {
 fn owner_unverified(input: &Input) -> Option<ConditionVerdict> {
     let spec = &input.connection.spec;
     let method = spec.method.as_ref().and_then(Open::known);
+    let exchanges = method == Some(Method::TokenExchange);
+    let namespace = input.connection.namespace();
+    let is_foreign = service_account(&spec.owner).is_none_or(|(its, _)| Some(its) != namespace.as_deref());
+    if exchanges && is_foreign {
+        let detail =
+            "With the method TokenExchange it must be a ServiceAccount of the connection's own namespace.";
+        return Some(input.verdict(Reason::OwnerUnverified, detail));
+    }
     (!may_own(&spec.owner, method, spec.credentials.is_some())).then(|| {
-        let detail = "A ServiceAccount needs the method ClientCredentials or spec.credentials.";
+        let detail = "A ServiceAccount needs a method without a person's consent, such as ClientCredentials, or spec.credentials.";
         input.verdict(Reason::OwnerUnverified, detail)
     })
 }
 
 fn disconnected(input: &Input) -> Option<ConditionVerdict> {
-    input.connection.is_disconnected().then(|| input.verdict(Reason::Disconnected, how_far(input.observed)))
+    input.connection.is_disconnected().then(|| input.verdict(Reason::Disconnected, how_far(input)))
 }
 
 /// How far the end of a disconnected grant is. Nothing is called done before it is.
-fn how_far(observed: &ObservedConnection) -> String {
-    let told = match (&observed.record, observed.endings.iter().max_by_key(|ending| ending.failures)) {
+fn how_far(input: &Input) -> String {
+    let observed = input.observed;
+    let told = match (&observed.record, revocation(input)) {
         (RecordState::Unreadable | RecordState::Tampered, _) => {
             "The sealed record cannot be read, so the grant is not revoked at the provider.".to_owned()
         }
-        (RecordState::Missing, None) => {
-            "The grant is erased here; it was revoked at the provider if that offers it.".to_owned()
-        }
-        (RecordState::Missing, Some(ending)) if ending.is_given_up => format!(
-            "The grant could not be revoked at the provider, and that is not tried any more: {}. Revoke it there by hand.",
-            ending.last_error.as_deref().unwrap_or("the reason is not known")
-        ),
-        (RecordState::Missing, Some(EndingView { last_error: Some(why), .. })) => {
-            format!("The grant is not revoked at the provider yet: {why}. It is tried again.")
+        (RecordState::Missing, Some(known)) => known.message,
+        (RecordState::Missing, None) if observed.endings.is_empty() => {
+            "No grant is on record, so there is none to revoke.".to_owned()
         }
         (_, _) => "The grant is being revoked at the provider.".to_owned(),
     };
@@ -125,6 +131,14 @@ fn answer_unstored(input: &Input) -> Option<ConditionVerdict> {
 fn ruled_out(input: &Input) -> Option<ConditionVerdict> {
     let ruling = input.history.ruling.as_ref()?;
     Some(input.verdict(ruling.reason.known()?, ruling.message.as_str()))
+}
+
+/// Whoever provided a key knew when it expires, or the provider said so: nobody has to be asked again.
+fn key_expired(input: &Input) -> Option<ConditionVerdict> {
+    let grant = input.observed.record.grant()?;
+    let is_key = matches!(grant.credential, Credential::ApiKey { .. } | Credential::Basic { .. });
+    let at = grant.expires_at.filter(|at| is_key && *at <= input.now)?;
+    Some(input.verdict(Reason::GrantExpired, format!("It expired at {at}.")))
 }
 
 fn outcome_unknown(input: &Input) -> Option<ConditionVerdict> {

@@ -4,6 +4,7 @@ mod attempt;
 mod awaiting;
 mod checks;
 pub(super) mod consent;
+mod ended;
 mod fresh;
 mod history;
 mod input;
@@ -17,7 +18,7 @@ use std::collections::BTreeSet;
 
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
-use bowline_api::connection::LastAttempt;
+use bowline_api::connection::{LastAttempt, RevocationStatus};
 use bowline_api::reason::{Effect, Reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -54,6 +55,10 @@ pub(crate) struct ConnectionPlan {
     pub(crate) take_back_shares: bool,
     /// Whether the grant is to be moved from the record into an ending.
     pub(crate) end: bool,
+    /// Whether nothing of the grant in use works any more.
+    pub(crate) is_dead: bool,
+    /// What became of the grant that ended last.
+    pub(crate) revocation: Option<RevocationStatus>,
     pub(crate) next_attempt: Option<Timestamp>,
     /// When the token in use is checked next.
     pub(crate) probe_at: Option<Timestamp>,
@@ -81,8 +86,7 @@ pub(crate) fn decide(
     let mut input = Input { connection, observed, history: &history, policy, jitter, attempt: None, now };
     input.attempt = attempt::last_attempt(&input);
     let authorized = checks::authorized(&input);
-    let next_attempt = next_attempt(&input, &authorized);
-    let probe_at = probe::next(&input, &authorized);
+    let (next_attempt, probe_at) = (next_attempt(&input, &authorized), probe::next(&input, &authorized));
     let task = target.and_then(|_| task::task(&input, &authorized, next_attempt, probe_at));
     let waiting = input.pending_refresh().filter(|_| matches!(task, None | Some(Task::Probe)));
     let (unaskable, answerable) = (consent::unaskable(&input, &authorized), answerable(&input, &authorized));
@@ -93,6 +97,8 @@ pub(crate) fn decide(
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         secret: secret_plan(&input, &authorized),
         end: ends(observed, &authorized),
+        is_dead: ended::is_dead(&input),
+        revocation: ended::revocation(&input),
         fresh: fresh::fresh(&input, next_attempt),
         task,
         dismissals: consent::dismissals(&input, &authorized),

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod consent;
+mod ended;
 mod lifespan;
 mod probe;
 mod refresh;

@@ -91,6 +91,7 @@ mod tests {
             client_secret: Some(SecretString::from("s")),
             client_secret_previous: None,
             private_key: None,
+            certificate: None,
             purpose: AppPurpose::default(),
             version: None,
         };

@@ -1,7 +1,6 @@
 //! From the provider's answer to the grant in use: on record first, then judged, then promoted.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use bowline_api::attempt::{AttemptEnding, EndResult};
 use bowline_api::reason::Reason;
@@ -12,15 +11,15 @@ use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 
 use super::terms::{Pledge, person_behind};
+use crate::grant::Engine;
 use crate::grant::intake::{from_catalog, judge_candidate, refuse_oversized, whose};
 use crate::grant::outcome::{Outcome, WorkResult};
 use crate::grant::presence::write_wanted;
 use crate::grant::records::{NotWritten, Patience};
 use crate::grant::refusal::ConsentError;
-use crate::grant::revoke::{give_back, is_revoked_after, revoke_replaced};
+use crate::grant::revoke::{give_back, make_way};
 use crate::grant::slot::{is_same, renewed};
 use crate::grant::work::Job;
-use crate::grant::{Engine, lock};
 use crate::vault::{Consent, Grant, GrantType, Record, Slot, TransitionError};
 
 /// The origin of an answer.
@@ -52,25 +51,19 @@ pub(super) async fn arrived(
     let extras = extras_of_callback(description, &parameters);
     grant.published_extras.extend(extras.into_iter().map(|(key, value)| (key, value.into())));
     grant.bound_to.account = account;
-    let erased = match put_on_record(engine, job, &grant).await {
-        Ok(erased) => erased,
-        Err(error) => {
-            // What is being ended is revoked as an ending.
-            if !matches!(error, NotWritten::Ended) {
-                give_back_unkept(engine, job, app, grant).await;
-            }
-            return Err(engine.consents.failed(kept, why_not_kept(&error)).await);
+    make_way(engine, job, &grant).await;
+    if let Err(error) = put_on_record(engine, job, &grant).await {
+        // What is being ended is revoked as an ending.
+        if !matches!(error, NotWritten::Ended) {
+            give_back_unkept(engine, job, app, grant).await;
         }
-    };
+        return Err(engine.consents.failed(kept, why_not_kept(&error)).await);
+    }
     let judged = match oversized {
-        Some(oversized) => refuse_oversized(engine, job, app, &grant, oversized).await,
+        Some(oversized) => refuse_oversized(engine, job, &grant, oversized).await,
         None => judge_candidate(engine, job).await,
     };
     engine.consents.conclude(kept, ending(&judged)).await;
-    // It was published nowhere, so there is no need to wait.
-    if let Some(erased) = erased.filter(|erased| is_revoked_after(job, &grant, erased)) {
-        revoke_replaced(engine, job, &erased).await;
-    }
     judged
 }
 
@@ -91,21 +84,18 @@ fn why_not_kept(error: &NotWritten) -> ConsentError {
     ConsentError::NotKept
 }
 
-/// Stores what may be the only copy of a grant, unless the connection is gone. Returns the candidate it replaced.
-async fn put_on_record(engine: &Engine, job: &Job, grant: &Grant) -> Result<Option<Grant>, NotWritten> {
+/// Stores what may be the only copy of a grant, unless the connection is gone.
+async fn put_on_record(engine: &Engine, job: &Job, grant: &Grant) -> Result<(), NotWritten> {
     let records = &engine.records;
-    let erased = Mutex::new(None);
     let change = |record: Record| {
         let standing = records.opened(&record, Slot::Candidate).map(|standing| standing.grant);
         if standing.as_ref().is_some_and(|standing| is_same(standing, grant)) {
             return Ok(record);
         }
-        *lock(&erased) = standing;
         let free = if record.candidate().is_some() { record.candidate_refused()? } else { record };
         Ok(free.with_candidate(&records.sealer, grant)?.with_candidate_after(job.newest_known))
     };
-    write_wanted(engine, job, Patience::Endless(&job.place), change).await?;
-    Ok(lock(&erased).take())
+    write_wanted(engine, job, Patience::Endless(&job.place), change).await.map(drop)
 }
 
 /// What the attempt's page says about it; the connection's status says the rest.

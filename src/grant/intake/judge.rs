@@ -2,6 +2,7 @@
 //! grant in use, else erased.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_api::connection::Method;
@@ -22,7 +23,7 @@ use secrecy::ExposeSecret;
 use crate::grant::Engine;
 use crate::grant::outcome::{Outcome, WorkResult};
 use crate::grant::refusal::{ConsentError, IntakeError};
-use crate::grant::revoke::discard;
+use crate::grant::revoke::{discard, replace};
 use crate::grant::slot::{NotSpent, access_token, refresh_token, spend};
 use crate::grant::target::ScopeComparison;
 use crate::grant::work::Job;
@@ -39,25 +40,20 @@ pub(crate) async fn judge_candidate(engine: &Engine, job: &Job) -> WorkResult {
     let Some(mut candidate) = candidate else { return Ok(Outcome::Committed { accepted: true }) };
     match judge(engine, job, app.as_deref(), &mut candidate).await {
         Ok(()) => promote(engine, job, &candidate).await,
-        Err(Outcome::IntakeRefused { why }) => {
-            Err(discard(engine, job, app.as_deref(), &candidate.grant, why).await.into())
-        }
+        Err(Outcome::IntakeRefused { why }) => Err(discard(engine, job, &candidate.grant, why).await.into()),
         Err(outcome) => Err(outcome),
     }
 }
 
 async fn promote(engine: &Engine, job: &Job, candidate: &Opened) -> WorkResult {
     let records = &engine.records;
-    let old = records.in_use(&job.place.uid);
+    replace(engine, job, &candidate.grant).await;
     let known = job.newest_known;
     let change = |record: Record| record.promoted(&records.sealer, candidate, known);
     let promoted = records.settle(&job.place.uid, change).await;
     let Ok(Some(_)) = promoted else {
         return Err(Outcome::delayed("The judged grant could not be put in place now."));
     };
-    if let Some(old) = old {
-        engine.replaced.remember(job, &candidate.grant, old);
-    }
     Ok(Outcome::Committed { accepted: true })
 }
 
@@ -84,28 +80,40 @@ async fn judge(engine: &Engine, job: &Job, app: Option<&App>, candidate: &mut Op
 async fn try_key(engine: &Engine, job: &Job, candidate: &mut Opened) -> Judgement {
     let Engine { records, gate, .. } = engine;
     let _permit = gate.admit(job).await.map_err(|_| not_admitted())?;
-    let Some(credential) = key_credential(job, &candidate.grant.credential)? else { return Ok(()) };
+    let Some(credential) = key_credential(job, &candidate.grant)? else { return Ok(()) };
     let verify = key::verify(job.target.http(), job.target.description(), &credential, records.clock.now());
     match gate.timed(Operation::Key, verify).await {
-        Ok(key::KeyVerdict::Good(account)) => {
-            account_fits(engine, job, &mut candidate.grant, account.map(from_catalog))
+        Ok(key::KeyVerdict::Good(facts)) => {
+            let account = learn(&mut candidate.grant, facts);
+            account_fits(engine, job, &mut candidate.grant, account)
         }
         // Keys are rotated by their owners, and few providers say whose a key is: no account does not mean another account.
-        Ok(key::KeyVerdict::Alive | key::KeyVerdict::Unverified) => Ok(()),
+        Ok(key::KeyVerdict::Alive(facts)) => {
+            learn(&mut candidate.grant, facts);
+            Ok(())
+        }
+        Ok(key::KeyVerdict::Unverified) => Ok(()),
         Ok(key::KeyVerdict::Bad) => Err(refused("it is not valid there.")),
         Err(failure) => refused_or_later(&gate.failed(job, failure, None)),
     }
+}
+
+/// Keeps what the provider says of a key; returns its account. A time that the provider says counts more than one that was
+/// imported with the key.
+fn learn(grant: &mut Grant, facts: key::KeyFacts) -> Option<Account> {
+    grant.expires_at = facts.expires_at.or(grant.expires_at);
+    publish(grant, facts.extras);
+    facts.account.map(from_catalog)
 }
 
 /// Refuses the present candidate: a part of the answer is too large to be kept.
 pub(crate) async fn refuse_oversized(
     engine: &Engine,
     job: &Job,
-    app: &App,
     candidate: &Grant,
     oversized: Oversized,
 ) -> WorkResult {
-    Err(discard(engine, job, Some(app), candidate, oversized.into()).await.into())
+    Err(discard(engine, job, candidate, oversized.into()).await.into())
 }
 
 /// The provider issued it to us a moment ago: only its account is still unknown.
@@ -240,7 +248,14 @@ pub(crate) async fn whose(engine: &Engine, job: &Job, grant: &Grant) -> Result<U
 async fn asked(engine: &Engine, job: &Job, grant: &Grant) -> Result<UserInfo, Failure> {
     let Some(token) = access_token(grant) else { return Ok(UserInfo::default()) };
     let (gate, now) = (&engine.gate, engine.records.clock.now());
-    let info = identity::user_info(job.target.http(), job.target.description(), token, now);
+    let description = job.target.description();
+    // Without one, the call says that it needs one.
+    let app = if description.calls_with_certificate() {
+        engine.secrets.app(job).await.ok().flatten()
+    } else {
+        None
+    };
+    let info = identity::user_info(job.target.http(), description, app.as_deref(), token, now);
     gate.timed(Operation::Identity, info).await
 }
 
@@ -292,7 +307,8 @@ fn account_fits(engine: &Engine, job: &Job, grant: &mut Grant, account: Option<A
     }
     let only_chain = job.target.description().grant.chain == protocol::Chain::Account;
     let key = SiblingKey::of(&grant.bound_to).filter(|_| only_chain);
-    if key.is_some_and(|key| engine.records.store.has_siblings(&key, Some(&job.place.uid))) {
+    let is_another = |record: &Arc<Record>| record.uid() != job.place.uid;
+    if key.is_some_and(|key| engine.records.store.siblings(&key).iter().any(is_another)) {
         return Err(IntakeError::AccountTaken.into());
     }
     Ok(())
@@ -329,13 +345,12 @@ fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
 }
 
 /// A key or password as it is sent, checked as far as that needs no request. `None` for tokens.
-pub(crate) fn key_credential(
-    job: &Job,
-    credential: &Credential,
-) -> Result<Option<key::KeyOrPassword>, IntakeError> {
-    let pattern = job.target.description().key.as_ref().and_then(|key| key.pattern.as_ref());
-    Ok(match credential {
-        Credential::ApiKey { api_key } => Some(key::KeyOrPassword::key(api_key.expose_secret(), pattern)?),
+pub(crate) fn key_credential(job: &Job, grant: &Grant) -> Result<Option<key::KeyOrPassword>, IntakeError> {
+    let usage = job.target.description().key.as_ref();
+    Ok(match &grant.credential {
+        Credential::ApiKey { api_key } => {
+            Some(key::KeyOrPassword::key(api_key.expose_secret(), &grant.published_extras, usage)?)
+        }
         Credential::Basic { username, password } => {
             Some(key::KeyOrPassword::password(username, password.expose_secret())?)
         }

@@ -20,6 +20,7 @@ use super::presence::write_wanted;
 use super::records::{NotWritten, Patience};
 use super::refusal::ConsentError;
 pub(crate) use super::refusal::IntakeError;
+use super::revoke::make_way;
 use super::secrets::UserSecret;
 pub(crate) use super::work::Announcement;
 use super::work::Job;
@@ -106,14 +107,14 @@ fn has_taken(engine: &Engine, job: &Job, announcement: &Announcement) -> bool {
 async fn put_on_record(engine: &Engine, job: &Job, secret: &UserSecret) -> Result<(), Outcome> {
     let records = &engine.records;
     let now = records.clock.now();
-    let assumed = job.target.description().grant.assumed_lifetime();
-    let provided = content::read(&secret.data, job.method, assumed, now)?;
+    let provided = content::read(&secret.data, job.method, job.target.description(), now)?;
     let app = engine.secrets.app(job).await?;
-    let Provided { credential, scopes, expires_at } = provided;
-    key_credential(job, &credential)?;
+    let Provided { credential, scopes, expires_at, extras } = provided;
     // Only what the provider answers counts as claims: whoever imports a grant could name any account.
     let nothing = Grant::empty(job.binding(app.as_deref()), Consent::default(), now);
-    let grant = Grant { credential, scopes, expires_at, source: Some(secret.source.clone()), ..nothing };
+    let (source, published_extras) = (Some(secret.source.clone()), extras);
+    let grant = Grant { credential, scopes, expires_at, source, published_extras, ..nothing };
+    key_credential(job, &grant)?;
     let change = |record: Record| {
         let standing = records.opened(&record, Slot::Candidate);
         if standing.is_some_and(|standing| standing.grant.source == grant.source) {
@@ -122,6 +123,7 @@ async fn put_on_record(engine: &Engine, job: &Job, secret: &UserSecret) -> Resul
         let record = if record.candidate().is_some() { record.candidate_refused()? } else { record };
         Ok(record.with_candidate(&records.sealer, &grant)?.with_candidate_after(job.newest_known))
     };
+    make_way(engine, job, &grant).await;
     match write_wanted(engine, job, Patience::Brief, change).await {
         Ok(_) => Ok(()),
         Err(NotWritten::TooLarge) => Err(ConsentError::NotKept.into()),

@@ -1,11 +1,17 @@
 //! Records whose grant ends: what they hold moves into endings.
 
+use std::time::Duration;
+
+use bowline_runtime::clock::later;
 use bowline_runtime::telemetry::chain;
 use tokio::time::sleep;
 
 use super::{FIRST_PAUSE, LONGEST_PAUSE, Records, WRITES};
-use crate::vault::record::{Debt, EndTerms, Ending, Withdrawal};
-use crate::vault::{LiveReadError, Loaded, Record, TransitionError, Version, WriteError};
+use crate::vault::record::{Debt, EndTerms, Ending, SealedField, Withdrawal};
+use crate::vault::{Grant, LiveReadError, Loaded, Record, Slot, TransitionError, Version, WriteError};
+
+/// So many former grants of a connection wait to be revoked.
+const WAITING_KEPT: usize = 10;
 
 impl Records {
     /// Moves what a connection's record holds into an ending; returns whether no record is left. The ending is written first,
@@ -62,12 +68,64 @@ impl Records {
         }
     }
 
-    /// Whether the record that an ending came from exists still: then its grant has not moved, and may be in use.
-    pub(crate) fn is_unmoved(&self, ending: &Ending) -> bool {
-        self.store.has_object(ending.record().uid(), ending.record_object())
+    /// Puts a grant that its record is about to lose, while the connection goes on, into an ending of its own: the grant in use
+    /// for another one, or the candidate, with what judging has found out about it. Like every ending it counts only once the
+    /// record has lost it. It is left alone for a time, in which pods get the next token.
+    pub(in crate::grant) async fn retire(
+        &self,
+        uid: &str,
+        slot: Slot,
+        judged: Option<&Grant>,
+        after: Duration,
+        terms: EndTerms,
+    ) {
+        let Some(Loaded { record, version }) = self.get(uid) else { return };
+        let Some(sealed_at) = record.sealed(slot).map(SealedField::revision) else { return };
+        let record = Record::clone(&record);
+        let record = match judged {
+            Some(grant) => record.with_judged(&self.sealer, grant),
+            None => Ok(record),
+        };
+        let not_before = later(self.clock.now(), after);
+        let ending = record
+            .map(|record| Ending::beside(record, (slot, sealed_at), &version.read().uid, not_before, terms));
+        let put = match ending {
+            Ok(ending) => self.endings.put(ending).await.map(drop).map_err(|error| chain(&error).to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = put {
+            tracing::warn!(uid, error, "a grant of no use is not on record: it is not revoked");
+        }
+        self.limit_waiting(uid).await;
     }
 
-    /// Drops endings whose record was not erased, for a connection that wants its grant: nothing was done about them.
+    /// Forgets the oldest of a connection's grants that wait for another to end: whoever consents again and again must not fill
+    /// the cluster.
+    async fn limit_waiting(&self, uid: &str) {
+        let mut waiting = self.endings.of(uid);
+        waiting.retain(|it| it.record.progress().waits.is_some());
+        waiting.sort_by_key(|it| it.record.progress().since);
+        let surplus = waiting.len().saturating_sub(WAITING_KEPT);
+        for oldest in waiting.into_iter().take(surplus) {
+            tracing::warn!(
+                uid,
+                "too many former grants wait to be revoked: the oldest is forgotten, and lives on"
+            );
+            self.erase_ending(oldest.version).await;
+        }
+    }
+
+    /// Whether the record that an ending came from still has its grant: then it has not moved, and may be in use.
+    pub(crate) fn is_unmoved(&self, ending: &Ending) -> bool {
+        let uid = ending.record().uid();
+        self.store.has_object(uid, ending.record_object())
+            // What cannot be read is unknown, not gone.
+            && self.store.get(uid).map_or(true, |found| {
+                found.is_some_and(|loaded| ending.is_still_in(&loaded.record))
+            })
+    }
+
+    /// Drops endings whose grant did not leave its record, for a connection that wants its grant: nothing was done about them.
     pub(crate) async fn drop_unmoved(&self, uid: &str) {
         for begun in self.endings.of(uid) {
             if self.is_unmoved(&begun.record)
@@ -91,7 +149,7 @@ impl Records {
             else {
                 return true;
             };
-            let key = ending.record.record_object().to_owned();
+            let key = ending.record.key().to_owned();
             let withdrawal = Withdrawal { debts: debts.to_vec(), ..Withdrawal::default() };
             let next = Ending::clone(&ending.record).with_withdrawal(withdrawal);
             if self.replace_ending(ending, next).await.is_some() {
@@ -108,6 +166,15 @@ impl Records {
     pub(in crate::grant) async fn erase_ending(&self, version: Version) {
         if let Err(error) = self.endings.erase(version).await {
             tracing::warn!(error = %chain(&error), "an ending could not be erased now");
+        }
+    }
+
+    /// Forgets an ending whose result is reported now, unless something of it is left.
+    pub(crate) async fn reported(&self, key: &str) {
+        let ending = self.endings.get(key).ok().flatten();
+        let is_done = |it: &Loaded<Ending>| !it.record.has_grant() && it.record.withdrawal().is_settled();
+        if let Some(done) = ending.filter(is_done) {
+            self.erase_ending(done.version).await;
         }
     }
 
@@ -139,7 +206,7 @@ impl Records {
                 Some((read, next))
             });
             let Some((read, next)) = fits else { return false };
-            let key = read.record.record_object().to_owned();
+            let key = read.record.key().to_owned();
             if *read.record == next || self.replace_ending(read, next).await.is_some() {
                 return true;
             }
@@ -148,5 +215,60 @@ impl Records {
             // A read that fails is repeated by the next write.
             let _ = self.endings.reread(&key).await;
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::grant::fixtures::{Bench, oauth_grant};
+    use crate::vault::Credential;
+
+    fn token(ending: &Ending, records: &Records, slot: Slot) -> Option<String> {
+        let opened = ending.record().open(&records.sealer, slot).unwrap()?;
+        let Credential::OAuth { refresh_token, .. } = opened.grant.credential else { return None };
+        refresh_token.map(|token| token.expose_secret().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_former_grant_ends_only_once_another_one_has_replaced_it() {
+        let bench = Bench::start().await;
+        let records = &bench.engine().records;
+        bench.keep(bench.holding("u1", &oauth_grant("sandbox", "former"))).await;
+        records.retire("u1", Slot::InUse, None, Duration::ZERO, EndTerms::default()).await;
+        let ending = records.endings.of("u1").remove(0).record;
+        assert!(records.is_unmoved(&ending), "a crash before the other one is in place ends nothing");
+        let replaced = |record: Record| {
+            let next = record.with_candidate(&records.sealer, &oauth_grant("sandbox", "next"))?;
+            let judged = next.open(&records.sealer, Slot::Candidate).unwrap().unwrap();
+            next.promoted(&records.sealer, &judged, None)
+        };
+        records.settle("u1", replaced).await.unwrap();
+        assert!(!records.is_unmoved(&ending));
+        records.drop_unmoved("u1").await;
+        let kept = records.endings.of("u1").remove(0).record;
+        assert_eq!(token(&kept, records, Slot::InUse).as_deref(), Some("former"));
+        assert_eq!(token(&kept, records, Slot::Candidate), None);
+    }
+
+    #[tokio::test]
+    async fn a_refused_candidate_ends_with_what_judging_has_found_out() {
+        let bench = Bench::start().await;
+        let records = &bench.engine().records;
+        let record = bench.holding("u1", &oauth_grant("sandbox", "in use"));
+        let mut candidate = oauth_grant("sandbox", "refused");
+        bench.keep(record.with_candidate(&records.sealer, &candidate).unwrap()).await;
+        candidate.bound_to.owner = "found out".to_owned();
+        records.retire("u1", Slot::Candidate, Some(&candidate), Duration::ZERO, EndTerms::default()).await;
+        let ending = records.endings.of("u1").remove(0).record;
+        assert!(records.is_unmoved(&ending), "it may be judged again");
+        records.note("u1", "the refusal of a candidate", Record::candidate_refused).await;
+        assert!(!records.is_unmoved(&ending));
+        let opened = ending.record().open(&records.sealer, Slot::Candidate).unwrap().unwrap();
+        assert_eq!(opened.grant.bound_to.owner, "found out");
+        assert_eq!(token(&ending, records, Slot::InUse), None, "the one in use is not touched");
     }
 }

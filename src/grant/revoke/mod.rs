@@ -1,12 +1,12 @@
-//! Revoking grants at their provider: which ones may be revoked, and how.
+//! Revoking grants at their provider: which ones may be revoked, how, and what came of it.
 
+mod after;
 mod ending;
 mod request;
 mod rule;
 mod unused;
 
-pub(crate) use ending::is_given_up;
-pub(super) use ending::{end, pause, postpone};
+pub(crate) use ending::standing;
+pub(super) use ending::{end, is_given_up, pause, postpone};
 pub(super) use rule::ends_token_alone;
-pub(crate) use unused::Replaced;
-pub(super) use unused::{discard, give_back, is_revoked_after, revoke_all_replaced, revoke_replaced};
+pub(super) use unused::{discard, give_back, make_way, replace};

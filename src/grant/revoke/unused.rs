@@ -1,109 +1,91 @@
-//! Revoking useless grants: one that was refused or has no place here at once, one that was replaced after pods had time to
-//! get the new token.
+//! Grants of no use that were consented to through us: one that another replaced, one that was refused, one that has no place
+//! here. Imported ones are left alone: whoever imported one still has it, and it may be another connection's only one.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use bowline_oauth::app::App;
-use tokio::time::sleep;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::request::revoke;
-use super::rule::{ends_token_alone, may_be_discarded, reach};
+use super::rule::{Reach, reach};
+use crate::grant::Engine;
 use crate::grant::refusal::IntakeError;
-use crate::grant::slot::is_same;
+use crate::grant::slot::{access_token, refresh_token};
 use crate::grant::work::Job;
-use crate::grant::{Engine, lock};
-use crate::vault::{Grant, Record};
+use crate::vault::{Credential, Grant, Record, Slot};
 
-/// Revokes the refused candidate if we may, and erases it. What could not be revoked is reported together with `why`.
-pub(crate) async fn discard(
-    engine: &Engine,
-    job: &Job,
-    app: Option<&App>,
-    candidate: &Grant,
-    why: IntakeError,
-) -> IntakeError {
-    let why = match revoke_if_unused(engine, job, app, candidate).await {
-        Ok(_) => why,
-        Err(error) => {
-            tracing::warn!(error, "a refused grant could not be revoked at the provider");
-            let by_hand = job.target.description().revoke.by_hand.clone();
-            IntakeError::NotRevoked { why: Box::new(why), by_hand }
-        }
-    };
+/// Erases the refused candidate, and has it revoked.
+pub(crate) async fn discard(engine: &Engine, job: &Job, candidate: &Grant, why: IntakeError) -> IntakeError {
+    if is_ours(candidate) {
+        let (uid, terms) = (&job.place.uid, job.end_terms());
+        engine.records.retire(uid, Slot::Candidate, Some(candidate), Duration::ZERO, terms).await;
+    }
     engine.records.note(&job.place.uid, "the refusal of a candidate", Record::candidate_refused).await;
     why
 }
 
+/// Has the candidate revoked that `next` is about to overwrite: it was never judged.
+pub(crate) async fn make_way(engine: &Engine, job: &Job, next: &Grant) {
+    let standing = engine.records.open(&job.place.uid, Slot::Candidate);
+    if standing.is_some_and(|standing| is_ours(&standing.grant) && !share_a_token(&standing.grant, next)) {
+        let (uid, terms) = (&job.place.uid, job.end_terms());
+        engine.records.retire(uid, Slot::Candidate, None, Duration::ZERO, terms).await;
+    }
+}
+
+/// Has the grant in use revoked that `next` is about to replace, after pods had time to get the new token.
+pub(crate) async fn replace(engine: &Engine, job: &Job, next: &Grant) {
+    let old = engine.records.open(&job.place.uid, Slot::InUse);
+    // An imported one may be of the very grant that it replaces.
+    if is_ours(next) && old.is_some_and(|old| is_ours(&old.grant) && !share_a_token(&old.grant, next)) {
+        let (uid, after) = (&job.place.uid, engine.revoke_former_after);
+        engine.records.retire(uid, Slot::InUse, None, after, job.end_terms()).await;
+    }
+}
+
 /// Revokes a grant that has no place here, if that affects no other grant. Its account must be known for that.
 pub(crate) async fn give_back(engine: &Engine, job: &Job, app: &App, grant: &Grant) {
-    let why = match revoke_if_unused(engine, job, Some(app), grant).await {
-        Ok(true) => return,
-        Ok(false) => "that could end another's".to_owned(),
-        Err(why) => why,
+    let reach = reach(&engine.records, job.target.description(), grant);
+    let why = if is_ours(grant) && matches!(reach, Reach::TokenAlone | Reach::OnlyOne) {
+        match revoke(engine, job, Some(app), grant).await {
+            Ok(_) => return,
+            Err(why) => why,
+        }
+    } else {
+        "that could end another's".to_owned()
     };
     tracing::warn!(why, "a grant that has no place here is not revoked");
 }
 
-/// Whether it was revoked.
-async fn revoke_if_unused(
-    engine: &Engine,
-    job: &Job,
-    app: Option<&App>,
-    grant: &Grant,
-) -> Result<bool, String> {
-    let reach = reach(&engine.records.store, job.target.description(), grant);
-    if !may_be_discarded(grant.consent.is_ours(), reach) {
-        return Ok(false);
-    }
-    revoke(engine, job, app, grant).await.map(|()| true)
+fn is_ours(grant: &Grant) -> bool {
+    grant.consent.is_ours() && matches!(grant.credential, Credential::OAuth { .. })
 }
 
-/// Replaced grants that are still to be revoked, by the connection's UID. A process that ends revokes them at once; those of
-/// a process that is killed are left to the provider's own clean-up.
-pub(crate) struct Replaced {
-    grace: Duration,
-    waiting: Mutex<HashMap<String, Vec<Grant>>>,
+/// Some servers issue the same token again: revoking the one would end the other.
+fn share_a_token(one: &Grant, other: &Grant) -> bool {
+    let same = |one: Option<&SecretString>, other: Option<&SecretString>| {
+        one.zip(other).is_some_and(|(one, other)| one.expose_secret() == other.expose_secret())
+    };
+    same(refresh_token(one), refresh_token(other)) || same(access_token(one), access_token(other))
 }
 
-impl Replaced {
-    pub(crate) fn new(grace: Duration) -> Self {
-        Self { grace, waiting: Mutex::default() }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::fixtures::oauth_grant;
 
-    /// Schedules the revocation of a grant that `new` has replaced.
-    pub(in crate::grant) fn remember(&self, job: &Job, new: &Grant, old: Grant) {
-        if is_revoked_after(job, new, &old) {
-            lock(&self.waiting).entry(job.place.uid.clone()).or_default().push(old);
-        }
+    #[test]
+    fn a_token_that_is_issued_again_is_not_revoked() {
+        let with = |refresh: &str, access: &str| Grant {
+            credential: Credential::OAuth {
+                refresh_token: Some(refresh.into()),
+                access_token: Some(access.into()),
+                token_type: "Bearer".to_owned(),
+            },
+            ..oauth_grant("sandbox", refresh)
+        };
+        assert!(share_a_token(&with("r1", "a1"), &with("r1", "a2")));
+        assert!(share_a_token(&with("r1", "a1"), &with("r2", "a1")));
+        assert!(!share_a_token(&with("r1", "a1"), &with("r2", "a2")));
     }
-}
-
-/// Revokes what this job has replaced: pods use the old token until their node has fetched the new Secret.
-pub(crate) async fn revoke_all_replaced(engine: &Engine, job: &Job) {
-    let Some(waiting) = lock(&engine.replaced.waiting).remove(&job.place.uid) else { return };
-    tokio::select! {
-        () = sleep(engine.replaced.grace) => {}
-        () = engine.gate.draining.cancelled() => {}
-    }
-    for old in waiting {
-        revoke_replaced(engine, job, &old).await;
-    }
-}
-
-/// Revokes a replaced grant. If that fails now, it is left to the provider.
-pub(crate) async fn revoke_replaced(engine: &Engine, job: &Job, old: &Grant) {
-    if engine.records.in_use(&job.place.uid).is_some_and(|in_use| is_same(&in_use, old)) {
-        return;
-    }
-    let app = engine.secrets.app(job).await.ok().flatten();
-    if let Err(why) = revoke(engine, job, app.as_deref(), old).await {
-        tracing::info!(why, "the former grant could not be revoked; it is not used any more");
-    }
-}
-
-/// Whether a grant is revoked after `new` has replaced it: only if that does not end the new one too.
-pub(crate) fn is_revoked_after(job: &Job, new: &Grant, old: &Grant) -> bool {
-    ends_token_alone(job.target.description()) && new.consent.is_ours() && old.consent.is_ours()
 }

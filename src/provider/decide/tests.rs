@@ -29,6 +29,41 @@ fn generic(endpoints: &Value) -> Value {
     json!({"type": "generic-oauth2", "app": {"secretName": "app"}, "endpoints": endpoints})
 }
 
+/// Certificate and key in PEM, of their own issuer, valid until the given year.
+fn pair(last: i32) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["bowline".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(last, 1, 1);
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[test]
+fn a_certificate_is_needed_where_described_and_judged_by_its_dates() {
+    let (certificate, key) = pair(2030);
+    let app = [("client_id", "id"), ("providers", "p"), ("tls.crt", &certificate), ("tls.key", &key)];
+    let mutual = json!({"type": "generic-oauth2", "app": {"secretName": "app"},
+        "endpoints": {"token": "https://id.example.com/t"}, "overlay": {"clientAuth": ["TLSClientAuth"]}});
+    let judged = |keys: &[(&str, &str)], now: &str| {
+        let observed = ObservedProvider { now: now.parse().unwrap(), ..observed(keys) };
+        decide(&provider(&mutual), &observed).map(drop).map_err(|refusal| (refusal.reason, refusal.message))
+    };
+    assert_eq!(judged(&app, "2029-12-31T00:00:00Z"), Ok(()));
+    let (reason, message) = judged(&app, "2030-01-01T00:00:01Z").unwrap_err();
+    assert_eq!(reason, Reason::CertificateInvalid);
+    assert!(
+        message.contains("expired at 2030-01-01T00:00:00Z") && message.contains("Secret app"),
+        "{message}"
+    );
+    let (reason, message) = judged(APP, "2029-01-01T00:00:00Z").unwrap_err();
+    assert_eq!(reason, Reason::AppSecretIncomplete);
+    assert!(message.contains("the keys tls.crt and tls.key are missing"), "{message}");
+    let (_, other_key) = pair(2030);
+    let mismatched = [app[0], app[1], app[2], ("tls.key", &other_key)];
+    let (reason, message) = judged(&mismatched, "2029-01-01T00:00:00Z").unwrap_err();
+    assert_eq!(reason, Reason::AppSecretIncomplete);
+    assert!(message.contains("tls.key is not the key of the certificate"), "{message}");
+}
+
 #[test]
 fn the_first_question_that_fails_is_what_status_says() {
     let github = json!({"type": "github", "app": {"secretName": "app"}});

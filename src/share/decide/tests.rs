@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::vault::Grant;
+use crate::vault::record::GrantVersion;
 
 fn grant_of(owner: &str) -> Arc<Grant> {
     Arc::new(
@@ -40,7 +41,8 @@ fn observed(connection: IntegrationConnection) -> ObservedShare {
     let shared = Shared::In { workspace: "w".into(), namespaces: BTreeSet::from(["x".to_owned()]) };
     let grant = Some(GrantInUse { grant: grant_of("alice"), version: version(5) });
     let source = Some(ShareSource { connection: Arc::new(connection), shared, grant });
-    ObservedShare { source, secret: None, written: None }
+    let [uid, namespace, name] = ["s", "x", "team-a.c"].map(ToOwned::to_owned);
+    ObservedShare { uid, namespace, name, source, secret: None, written: None }
 }
 
 fn share(namespace: &str) -> ConnectionShare {

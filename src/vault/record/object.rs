@@ -167,7 +167,7 @@ impl Kept for Ending {
     const BOUND_TO_OBJECT: bool = true;
 
     fn key(&self) -> &str {
-        self.record_object()
+        self.key()
     }
 
     fn place(&self) -> &Place {
@@ -187,10 +187,11 @@ impl Kept for Ending {
         let ending = clear.ending.take().ok_or(RecordError::ClearPartUnreadable)?;
         let ending: EndingPart =
             serde_json::from_value(ending).map_err(|_| RecordError::ClearPartUnreadable)?;
-        if name != format!("{}{}", Self::PREFIX, ending.record_object) {
+        let ending = Self::read(ending, Record::put_together(clear, data)?);
+        if name != format!("{}{}", Self::PREFIX, ending.key()) {
             return Err(RecordError::WrongName);
         }
-        Ok(Self::read(ending, Record::put_together(clear, data)?))
+        Ok(ending)
     }
 }
 

@@ -148,7 +148,8 @@ fn a_disconnect_between_request_and_answer_leaves_the_answer_to_be_revoked() {
     assert_eq!(token_in(ending.record(), Slot::Candidate).as_deref(), Some("r3"));
     assert_eq!(token_in(ending.record(), Slot::InUse).as_deref(), Some("r4"));
     assert_eq!(ending_round_trip(&ending), ending);
-    assert!(!ending.revoked().has_grant());
+    let revoked = ending.settled(Slot::Candidate, None).settled(Slot::InUse, None);
+    assert!(!revoked.has_grant());
 }
 
 fn ending_round_trip(ending: &Ending) -> Ending {
@@ -338,11 +339,12 @@ fn changes_in_an_illegal_order_are_refused() {
 #[test]
 fn an_ending_counts_its_failures_and_keeps_a_bounded_error() {
     let ending = Ending::of(authorized(), "s1", march(), EndTerms::default());
-    let ending = ending.postponed(minutes(1), &"é".repeat(1000)).postponed(minutes(3), "no answer");
+    let ending =
+        ending.postponed(minutes(1), &"é".repeat(1000), None).postponed(minutes(3), "no answer", None);
     let progress = ending.progress();
     assert_eq!((progress.failures, progress.since, progress.not_before), (2, march(), minutes(3)));
 
-    let ending = ending.postponed(minutes(3), &"é".repeat(1000));
+    let ending = ending.postponed(minutes(3), &"é".repeat(1000), None);
     assert_eq!(ending.progress().last_error.as_ref().unwrap().chars().count(), 256);
     assert_eq!(ending_round_trip(&ending), ending);
 }

@@ -207,6 +207,13 @@ impl Record {
         Ok(self)
     }
 
+    /// Stores the candidate with what judging has found out about it; revision + 1. An intent stays.
+    pub(crate) fn with_judged(mut self, sealer: &Sealer, grant: &Grant) -> Result<Self, TransitionError> {
+        let content = self.resealed(sealer, Slot::Candidate, grant)?;
+        self.filled(Slot::Candidate)?.sealed = content.sealed;
+        Ok(self)
+    }
+
     /// Erases a candidate that was judged and refused.
     pub(crate) fn candidate_refused(mut self) -> Result<Self, TransitionError> {
         self.candidate.take().map(|_| self).ok_or(TransitionError::Empty(Slot::Candidate))
@@ -253,13 +260,13 @@ impl Record {
         self.intent(slot).filter(|intent| intent.id == id).ok_or(TransitionError::IntentLost)
     }
 
-    /// Puts a grant where tokens are published from. Removes the predecessor and a pause.
+    /// Puts a grant where tokens are published from. Removes the predecessor, a pause, and the note that nothing works.
     fn put_in_use(&mut self, content: SlotContent, version: Option<GrantVersion>, grant: &Grant) {
         self.grant = Some(content);
         self.grant_version = version;
         self.sibling_key = SiblingKey::of(&grant.bound_to);
         self.previous = None;
-        self.bookkeeping.pause = None;
+        (self.bookkeeping.pause, self.bookkeeping.dead) = (None, None);
     }
 
     /// Increments the revision and seals the new content of a slot, without an intent.

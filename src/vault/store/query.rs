@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bowline_runtime::follow::LookupKey;
 
 use super::{Cached, Loaded, Store};
-use crate::vault::record::{Ending, Kept, SiblingKey};
+use crate::vault::record::{Ending, Kept, Record, SiblingKey};
 
 /// How many Secrets are in which state, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,12 +62,12 @@ impl<T: Kept> Store<T> {
 }
 
 impl Store {
-    /// Whether connections hold a grant of the same account, client and authority, besides the connection `except`. What is
-    /// being ended does not count: of two that end together, neither must wait for the other.
-    pub(crate) fn has_siblings(&self, key: &SiblingKey, except: Option<&str>) -> bool {
+    /// The records of connections that live on a grant of the same account, client and authority. One of which nothing works
+    /// any more does not count, nor what is being ended: of two that end together, neither must wait for the other.
+    pub(crate) fn siblings(&self, key: &SiblingKey) -> Vec<Arc<Record>> {
         let (records, key) = (self.read(), siblings(key));
-        let mut found = records.having(&key).filter_map(|(_, held)| self.believed(&held.content).ok());
-        found.any(|record| Some(record.uid()) != except)
+        let found = records.having(&key).filter_map(|(_, held)| self.believed(&held.content).ok());
+        found.filter(|record| record.is_alive()).collect()
     }
 
     /// Records of connections that are not among `known`. Call it only when all connections are listed.
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::vault::keyring::fixtures::march;
-    use crate::vault::record::Record;
+    use crate::vault::record::Bookkeeping;
     use crate::vault::record::fixtures::{authorized_as, binding, minutes, sealer};
     use crate::vault::record::{EndTerms, RecordError};
     use crate::vault::signature::Proof;
@@ -127,7 +127,7 @@ mod tests {
 
     fn due_at(uid: &str, minute: i64) -> Ending {
         let ending = Ending::of(authorized_as(uid), uid, march(), EndTerms::default());
-        ending.postponed(minutes(minute), "no answer")
+        ending.postponed(minutes(minute), "no answer", None)
     }
 
     #[tokio::test]
@@ -140,13 +140,18 @@ mod tests {
     #[tokio::test]
     async fn siblings_are_the_others_that_hold_the_same_grant() {
         let key = SiblingKey::of(&binding()).unwrap();
-        let store = holding([authorized_as("a")]);
-        assert!(!store.has_siblings(&key, Some("a")));
-        assert!(store.has_siblings(&key, Some("c")) && store.has_siblings(&key, None));
+        let dead = authorized_as("b");
+        let bookkeeping =
+            Bookkeeping { dead: dead.grant_version().map(|version| version.id), ..Bookkeeping::default() };
+        let store = holding([authorized_as("a"), dead.with_bookkeeping(bookkeeping)]);
+        let uids = |key: &SiblingKey| -> Vec<_> {
+            store.siblings(key).iter().map(|record| record.uid().to_owned()).collect()
+        };
+        assert_eq!(uids(&key), ["a"], "the dead one holds nothing");
 
         let mut stranger = binding();
         stranger.client_id = None;
-        assert!(!store.has_siblings(&SiblingKey::of(&stranger).unwrap(), None));
+        assert!(uids(&SiblingKey::of(&stranger).unwrap()).is_empty());
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ pub mod deploy;
 pub mod emulator;
 pub mod error;
 pub mod health;
+pub mod jws;
 pub mod npm;
 pub mod objects;
 pub mod oidc;

@@ -174,6 +174,16 @@ impl OidcServer {
         }
     }
 
+    /// Whether a token works, as the server's introspection tells the client that uses Basic (RFC 7662).
+    pub async fn is_active(&self, token: &str) -> Result<bool, OidcError> {
+        let client = self.client(OidcAuth::Basic).ok_or(OidcError::Start)?;
+        let form = url::form_urlencoded::Serializer::new(String::new()).append_pair("token", token).finish();
+        let asked = self.http.post(self.url("token/introspection"));
+        let asked = asked.header("content-type", "application/x-www-form-urlencoded").body(form);
+        let answer: Value = self.read(asked.basic_auth(&client.id, Some(&client.secret))).await?;
+        Ok(answer["active"] == Value::Bool(true))
+    }
+
     /// The events of grants and tokens, in order.
     pub async fn events(&self) -> Result<Vec<OidcEvent>, OidcError> {
         self.read(self.http.get(self.url("admin/events"))).await

@@ -17,16 +17,16 @@ use crate::open::Open;
         .message("template.data replaces format: set one of them")
 )]
 pub struct PublishedSecret {
-    /// Name of the Secret. Absent means the name of the connection.
+    /// Name of the Secret. Absent means the name of this object.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: Option<String>,
 
     /// Which keys the Secret has. Raw: `access_token`, `token_type`, `expires_at`, `scopes`, `account_id` and `account_name`; or
-    /// `api_key`; or `username` and `password`. Env: the same keys in upper case, for `envFrom`. The others hold a file that a tool
-    /// reads, and `expires_at`. Netrc: `.netrc`, for curl and others. GitCredentials: `.git-credentials`, for git's credential store.
-    /// DockerConfigJson: `.dockerconfigjson`, for `imagePullSecrets`. EnvoySds: `sds-authorization.json` (the whole value of the
-    /// header) and `sds-token.json`, for Envoy. Where the first three sign in, and as whom, is `logins` of the provider's
-    /// description. Absent means Raw.
+    /// `api_key`; or `username` and `password`; and with `config` also `config.json`. Env: the same keys in upper case, for
+    /// `envFrom`, with `CONFIG_JSON`. The others hold a file that a tool reads, and `expires_at`. Netrc: `.netrc`, for curl and
+    /// others. `GitCredentials`: `.git-credentials`, for git's credential store. `DockerConfigJson`: `.dockerconfigjson`, for
+    /// `imagePullSecrets`. `EnvoySds`: `sds-authorization.json` (the whole value of the header) and `sds-token.json`, for Envoy.
+    /// Where the first three sign in, and as whom, is `logins` of the provider's description. Absent means Raw.
     pub format: Option<Format>,
 
     /// Type, labels and annotations of the Secret, and keys of your own instead of those of `format`. Absent means type and keys of
@@ -59,7 +59,8 @@ pub struct SecretTemplate {
     /// Labels and annotations of the Secret. Absent means Bowline's alone.
     pub metadata: Option<TemplateMetadata>,
 
-    /// Key of the Secret to minijinja template over `token`, `username`, `account`, `scopes` and `expiresAt`. Replaces `format`.
+    /// Key of the Secret to minijinja template over `token`, `username`, `account`, `scopes`, `expiresAt` and `config`. Replaces
+    /// `format`.
     /// Rendering has a step limit, fails on names that do not exist, and yields at most 256 KiB in total.
     /// A template may have 8192 characters, all of them together 32768. Absent means the keys of `format`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -41,6 +41,9 @@ pub struct IntegrationConnectionStatus {
     pub issued_keys: Vec<IssuedKeyStatus>,
     /// What the provider decided about the grant in use; absent while it honors it.
     pub ruling: Option<RulingStatus>,
+    /// What became at the provider of the grant that ended here last: by a disconnect, or because another one replaced it.
+    /// Absent before one has ended, and while the first request to revoke it is under way.
+    pub revocation: Option<RevocationStatus>,
     /// The last attempt to connect, whatever became of it.
     pub last_attempt: Option<LastAttempt>,
     /// What happened to it, the newest first: each change that is worth a look, up to ten. Unlike Events, which anybody in
@@ -241,6 +244,18 @@ pub struct RulingStatus {
     /// The grant it is about: `status.grant.id`.
     pub grant: Option<String>,
     /// What the provider said, in our words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RevocationStatus {
+    /// `Revoked`, `AlreadyRevoked`, `RevocationWaits`, `RevocationFailed`, `RevocationGivenUp` or `RevocationUnsupported`.
+    pub reason: Open<Reason>,
+    /// Since when that is so.
+    pub since: Time,
+    /// What happened, what still works, what to do.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }

@@ -47,6 +47,8 @@ pub enum ReasonPlace {
     Workspace,
     /// `Ready` of a `ConnectionShare`.
     Share,
+    /// `Ready` of a `ConnectionBinding`.
+    Binding,
     /// Only an Event.
     Event,
 }

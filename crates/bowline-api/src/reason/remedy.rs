@@ -130,6 +130,8 @@ remedies! {
         "kubectl get iprov";
     FixProvider: "fix the provider; then it continues by itself",
         "kubectl describe iprov {provider}";
+    ReplaceCertificate: "put a new certificate and its key into tls.crt and tls.key of the app Secret; it is picked up by itself",
+        "kubectl describe iprov {provider}";
     AllowUse: "let this connection use the provider (spec.allow)",
         "kubectl edit iprov {provider}";
     CreateCredentials: "create the Secret {secret}, of type bowline.dev/credential or for an app bowline.dev/app; then it continues by itself",
@@ -140,7 +142,7 @@ remedies! {
         "kubectl bowline doctor";
     AcceptOwner: "accept {owner} as its owner (spec.acceptedOwners)",
         "kubectl patch workspaces.bowline.dev {workspace} --type merge -p {acceptance}";
-    FreeName: "delete the Secret that has the name, or choose another spec.secret.name of the connection",
+    FreeName: "delete the Secret that has the name, or choose another spec.secret.name",
         "kubectl get secret {secret} -n {here} -o yaml";
     RaiseQuota: "make room in the namespace's quota",
         "kubectl describe quota -n {here}";
@@ -150,7 +152,13 @@ remedies! {
         "kubectl get workspaces.bowline.dev";
     AddMember: "make {owner} a member; then it is shared by itself", EDIT_WORKSPACE;
     FixWorkspace: "change spec.namespaces, or create what is missing", EDIT_WORKSPACE;
-    FixConnection: "fix the connection; then the share follows by itself", DESCRIBE;
+    FixConnection: "fix the connection; then its Secret here follows by itself", DESCRIBE;
+    ChooseConnection: "correct spec.connection, or ask the connection's owner to share it with this namespace's workspace; then it continues by itself",
+        LIST_USABLE;
+    AskToShare: "ask the connection's owner to share it again, or choose another in spec.connection", LIST_USABLE;
+    AcceptConnection: "check whose it is now, and accept it in spec.accept or choose another in spec.connection",
+        "kubectl get cb -n {here} -o yaml";
+    EditConfig: "change spec.config", "kubectl get cb -n {here} -o yaml";
     RevokeByHand: "revoke it at the provider by hand", DESCRIBE;
     CorrectObject: "correct the object; all others are served meanwhile", DESCRIBE;
 }
@@ -158,7 +166,7 @@ remedies! {
 impl Remedy {
     /// Whether the `IntegrationProvider` or its app registration has to change.
     pub(super) const fn is_about_the_provider(self) -> bool {
-        matches!(self, Self::CreateProvider | Self::FixProvider | Self::AllowUse)
+        matches!(self, Self::CreateProvider | Self::FixProvider | Self::ReplaceCertificate | Self::AllowUse)
     }
 
     /// The command for the remedy, in a sentence.

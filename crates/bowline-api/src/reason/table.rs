@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EventType::{Normal, Warning};
 use super::Fixer::{Author, Nobody, Owner, PlatformTeam, ProviderAdministrator, WorkspaceKeeper};
-use super::ReasonPlace::{Connection, Event, Provider, Share, Workspace};
+use super::ReasonPlace::{Binding, Connection, Event, Provider, Share, Workspace};
 use super::{Effect, ReasonPlace, Remedy, Row};
 use crate::condition_type::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
 use crate::condition_type::Truth::{False, True, Unknown};
@@ -168,28 +168,28 @@ rows! {
     Suspended: [FRESH], False, Coast, Nobody, Resume, moving, silent,
         "Suspended: nothing is sent to the provider, and what is published stays until it expires.";
 
-    // SecretPublished, and Ready of a share: the Secret.
+    // SecretPublished, and Ready of a share or binding: the Secret.
     Published: [PUBLISHED, Share], True, Serve, Nobody, None, moving, normal,
         "The Secret {secret} holds the token.";
-    NotYet: [PUBLISHED, Share], False, Serve, Nobody, Wait, moving, silent,
+    NotYet: [PUBLISHED, Share, Binding], False, Serve, Nobody, Wait, moving, silent,
         "Nothing is published yet.";
     Withheld: [PUBLISHED, Share], False, Serve, Nobody, Wait, moving, silent,
         "There is a newer token that is not published: see Authorized.";
     Withdrawn: [PUBLISHED, Share], False, Serve, Nobody, Wait, moving, silent,
         "The Secret {secret} was removed: see Authorized.";
-    NameTaken: [PUBLISHED, Share], False, Serve, Author, FreeName, stalled, warning,
+    NameTaken: [PUBLISHED, Share, Binding], False, Serve, Author, FreeName, stalled, warning,
         "Secret {secret} exists and belongs to somebody else; it was not touched.";
-    NameReserved: [PUBLISHED], False, Serve, Author, EditSecret, stalled, warning,
-        "The name {secret} in spec.secret is the own name or the id of another connection, for whose Secret it is reserved.";
-    QuotaExceeded: [PUBLISHED, Share], False, Serve, PlatformTeam, RaiseQuota, stalled, warning,
+    NameReserved: [PUBLISHED, Binding], False, Serve, Author, EditSecret, stalled, warning,
+        "The name {secret} is the own name or the id of another connection, for whose Secret it is reserved.";
+    QuotaExceeded: [PUBLISHED, Share, Binding], False, Serve, PlatformTeam, RaiseQuota, stalled, warning,
         "The quota of namespace {namespace} leaves no room for Secret {secret}.";
-    Forbidden: [PUBLISHED, Share], False, Serve, PlatformTeam, GrantRights, stalled, warning,
+    Forbidden: [PUBLISHED, Share, Binding], False, Serve, PlatformTeam, GrantRights, stalled, warning,
         "The operator may not write Secret {secret}, or a policy refuses it.";
-    NamespaceUnreadable: [AUTHORIZED, PUBLISHED, Share], Unknown, Serve, PlatformTeam, GrantRights, moving, warning,
+    NamespaceUnreadable: [AUTHORIZED, PUBLISHED, Share, Binding], Unknown, Serve, PlatformTeam, GrantRights, moving, warning,
         "The operator cannot list the Secrets of namespace {namespace}, so it does not know what is there.";
-    TemplateFailed: [PUBLISHED], False, Serve, Author, EditTemplate, stalled, warning,
+    TemplateFailed: [PUBLISHED, Binding], False, Serve, Author, EditTemplate, stalled, warning,
         "The template cannot be rendered.";
-    FormatFailed: [PUBLISHED], False, Serve, Author, EditSecret, stalled, warning,
+    FormatFailed: [PUBLISHED, Binding], False, Serve, Author, EditSecret, stalled, warning,
         "The Secret cannot be written as spec.secret requests.";
     LoginUnknown: [PUBLISHED], False, Serve, PlatformTeam, FixProvider, stalled, warning,
         "The provider's description does not say where, or as whom, the tools that read spec.secret.format sign in.";
@@ -216,6 +216,10 @@ rows! {
         "The app Secret with client_id and client_secret is missing.";
     AppSecretIncomplete: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
         "The app Secret cannot be used.";
+    CertificateExpiringSoon: [Provider], True, Serve, PlatformTeam, ReplaceCertificate, moving, silent,
+        "It can be used. The TLS client certificate in the app Secret expires at {at}, and with it all requests end.";
+    CertificateInvalid: [Provider], False, Serve, PlatformTeam, ReplaceCertificate, stalled, silent,
+        "The TLS client certificate in the app Secret is not valid now: nothing is sent with it.";
     UnknownType: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
         "The catalogue has no such type: run bowline catalog list. spec.type is immutable, so create a new provider.";
     OverlayInvalid: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
@@ -238,8 +242,18 @@ rows! {
         "A namespace belongs to an older Workspace; the others are served.";
     SecretRefused: [Share], False, Serve, PlatformTeam, FixProvider, stalled, warning,
         "The Secret cannot be written.";
-    ConnectionNotReady: [Share], False, Serve, Owner, FixConnection, moving, silent,
-        "The connection behind the share has no valid token.";
+    ConnectionNotReady: [Share, Binding], False, Serve, Owner, FixConnection, moving, silent,
+        "The connection has no valid token that is published here.";
+    Bound: [Binding], True, Serve, Nobody, None, moving, normal,
+        "The Secret {secret} holds the token of the connection.";
+    ConnectionNotFound: [Binding], False, Serve, Author, ChooseConnection, moving, silent,
+        "This namespace has no connection with the id in spec.connection, and none is shared with it under that id.";
+    ShareWithdrawn: [Binding], False, Serve, Author, AskToShare, stalled, warning,
+        "The connection was shared with this namespace, and is not any more.";
+    ConnectionMismatch: [Binding], False, Serve, Author, AcceptConnection, stalled, warning,
+        "It is not the connection, owner or account that this binding was made with.";
+    ConfigInvalid: [PUBLISHED, Binding], False, Serve, Author, EditConfig, stalled, warning,
+        "spec.config cannot be published.";
 
     // Events alone.
     Refreshed: [Event], True, Serve, Nobody, None, moving, normal,
@@ -260,8 +274,18 @@ rows! {
         "The connection left the workspace because its owner did.";
     NotWithdrawn: [Event], True, Serve, PlatformTeam, RemoveByHand, moving, warning,
         "The connection is gone and these Secrets of it could not be removed: {list}. It is tried again.";
+    Revoked: [Event], True, Serve, Nobody, None, moving, normal,
+        "The provider has confirmed that the grant is revoked.";
+    AlreadyRevoked: [Event], True, Serve, Nobody, None, moving, normal,
+        "The provider says that there was nothing left to revoke.";
+    RevocationWaits: [Event], True, Serve, Nobody, Wait, moving, normal,
+        "The grant is not revoked at the provider yet, because that could end another one that is in use.";
+    RevocationUnsupported: [Event], True, Serve, Owner, RevokeByHand, moving, warning,
+        "The grant is erased here, and nothing was sent to revoke it: the provider takes no request for that.";
     RevocationFailed: [Event], True, Serve, Owner, RevokeByHand, moving, warning,
         "The grant could not be revoked at the provider.";
+    RevocationGivenUp: [Event], True, Serve, Owner, RevokeByHand, moving, warning,
+        "The grant was not revoked at the provider, and that is not tried any more.";
     Unreadable: [Event], True, Serve, Author, CorrectObject, moving, warning,
         "The object cannot be read and is set aside.";
     InternalError: [Event], True, Serve, Nobody, Wait, moving, warning,

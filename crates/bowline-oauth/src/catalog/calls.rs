@@ -1,4 +1,4 @@
-//! Calls to a provider besides the token endpoint: identity, revocation, checks of keys.
+//! Calls to a provider besides the token endpoint: identity, probes, revocation.
 //!
 //! `U` is an address that may be absent, as in [`super::entry::ThirdParty`].
 
@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use bowline_api::duration::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::errors::{Class, passes};
-use super::parameter::Pattern;
 use super::pointer::Pointer;
 use super::protocol::AccountPaths;
 
@@ -45,7 +44,7 @@ pub(crate) struct ApiCall<U> {
     /// Headers to send besides Accept and User-Agent.
     pub(crate) headers: BTreeMap<String, String>,
     /// JSON to send. Absent means no body.
-    pub(crate) json: Option<serde_json::Value>,
+    pub(crate) json: Option<Value>,
 }
 
 /// How the account of a grant is found out.
@@ -82,6 +81,8 @@ pub enum IdentitySource {
     Call,
     /// The token answer itself.
     TokenResponse,
+    /// Our app registration, with its client id at `/client_id`: for tokens that are minted, whose account is the app itself.
+    App,
 }
 
 /// How the token or key in use is checked between refreshes, so that a grant that was ended at the provider is noticed before
@@ -143,6 +144,8 @@ pub(crate) enum RevokeStyle {
     FormTokenOnly,
     /// POST without a body, a live access token as bearer (Dropbox). Refresh first if it has expired.
     BearerCall,
+    /// DELETE without a body, the access token as bearer (GitHub App installations).
+    BearerDelete,
     /// DELETE `<url>/<client id>/token`, Basic with client id and secret, JSON with `access_token` (GitHub).
     #[serde(rename = "GitHubDelete")]
     GithubDelete,
@@ -166,87 +169,12 @@ pub(crate) enum RevokeStyle {
 pub enum RevokeScope {
     /// The token alone.
     Token,
-    /// All tokens of that account through that client. Assumed where nothing else is known.
-    #[default]
+    /// All tokens of that account through that client.
     Grant,
     /// The app's installation, for everybody.
     Install,
-}
-
-/// A key or a user name and password: where it goes and how it is checked.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
-#[schemars(bound = "U: Default + JsonSchema")]
-pub struct KeyUsage<U> {
-    /// Name of the header that carries it.
-    #[serde(default = "authorization")]
-    pub(crate) header: String,
-    /// Word before it in the header. Absent means none. `Basic` for a user name and password.
-    pub(crate) scheme: Option<String>,
-    /// What the key looks like, matched as a whole. Absent means anything.
-    #[serde(skip_serializing)]
-    pub pattern: Option<Pattern>,
-    /// Whether it is a user name and password (RFC 7617) instead of one key. The password may be empty.
-    #[serde(default)]
-    pub(crate) password: bool,
-    /// How it is checked. Absent means that it is stored unverified, and status says so.
-    pub(crate) validate: Option<Validate<U>>,
-}
-
-impl<U> KeyUsage<U> {
-    /// The word before a key in its header.
-    pub fn scheme(&self) -> Option<&str> {
-        self.scheme.as_deref()
-    }
-}
-
-fn authorization() -> String {
-    "authorization".to_owned()
-}
-
-/// A cheap request that changes nothing and tells whether a key works.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-#[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
-#[schemars(bound = "U: Default + JsonSchema")]
-pub(crate) struct Validate<U> {
-    /// HTTP method.
-    pub(crate) method: Verb,
-    /// Address. Absent means that an administrator has to set it and keys are not checked until then.
-    pub(crate) url: U,
-    /// Headers to send besides Accept and User-Agent.
-    pub(crate) headers: BTreeMap<String, String>,
-    /// JSON to send. Absent means no body.
-    pub(crate) json: Option<serde_json::Value>,
-    /// Statuses of a key that works. Empty means 200 to 299.
-    pub(crate) ok: Vec<u16>,
-    /// A path that must lead to a value for the key to work.
-    pub(crate) ok_path: Option<Pointer>,
-    /// Statuses of a key that does not work. Empty means 401.
-    pub(crate) invalid: Vec<u16>,
-    /// Statuses of a key that works but may not do this. Empty means 403.
-    pub(crate) alive: Vec<u16>,
-    /// Statuses that say nothing about the key. Empty means 408, 425, 429 and 500 to 599.
-    pub(crate) transient: Vec<u16>,
-    /// Where the account is in the answer.
-    pub(crate) account: AccountPaths,
-}
-
-impl<U> Validate<U> {
-    /// What a status says about the key; `None` if it works.
-    pub(crate) fn class(&self, status: u16) -> Option<Class> {
-        let among = |given: &[u16], usual| if given.is_empty() { usual } else { given.contains(&status) };
-        if among(&self.ok, (200..=299).contains(&status)) {
-            None
-        } else if among(&self.transient, passes(status)) {
-            Some(Class::Transient)
-        } else if among(&self.invalid, status == 401) {
-            Some(Class::Reauth)
-        } else if among(&self.alive, status == 403) {
-            Some(Class::Alive)
-        } else {
-            Some(Class::Transient)
-        }
-    }
+    /// Nobody has stated it: servers differ. It may be as much as `Grant`, so no other connection's grant is put at risk; and as
+    /// little as `Token`, so each token is revoked by itself if the first revocation is not seen to have ended both.
+    #[default]
+    Unknown,
 }

@@ -45,6 +45,9 @@ impl Checked {
         for (place, address) in it.receiving_addresses() {
             _ = writeln!(text, "  {:<40} {address}", place.trim_start_matches('/').replace('/', "."));
         }
+        if it.needs_certificate() {
+            text.push_str("  where each request presents the TLS client certificate of the app Secret\n");
+        }
         if it.needs_discovery() {
             text.push_str("  and to the addresses in the issuer's metadata\n");
         }
@@ -60,7 +63,7 @@ impl Checked {
 fn risks(provider: &IntegrationProvider, it: &Description) -> Vec<String> {
     let spec = &provider.spec;
     let consents = it.methods.contains(&Method::AuthorizationCode);
-    let mints = it.methods.contains(&Method::ClientCredentials);
+    let mints = it.methods.iter().any(|method| !method.is_a_persons());
     let refreshes = it.uses_tokens() && it.grant.rotation != Rotation::PerMint;
     let cannot_revoke =
         it.revoke.style == RevokeStyle::None || it.revocation_url("id").is_none() && !it.needs_discovery();
@@ -90,14 +93,18 @@ fn risks(provider: &IntegrationProvider, it: &Description) -> Vec<String> {
             refreshes && it.grant.access_lifetime.is_none(),
             "grant.accessLifetime is absent: if the provider's answers have no expires_in, tokens are never refreshed.",
         ),
+        (
+            it.needs_certificate(),
+            "a TLS client certificate is needed: keep tls.crt and tls.key of the app Secret valid. If the provider binds access tokens to it (RFC 8705 §3), only pods that have the certificate and its key as well can use the tokens.",
+        ),
         (allow_http, "network.allowHTTP is true: tokens and the client secret may travel unencrypted."),
         (
             mints && !says_whom,
-            "allow names neither namespaces nor workspaces: with ClientCredentials no connection may use this provider.",
+            "allow names neither namespaces nor workspaces: without a person's consent no connection may use this provider.",
         ),
         (
             mints && it.scopes.allowed.is_empty(),
-            "scopes.allowed is empty: with ClientCredentials no scope may be requested.",
+            "scopes.allowed is empty: without a person's consent no scope may be requested.",
         ),
     ];
     rows.into_iter().filter(|(applies, _)| *applies).map(|(_, words)| words.to_owned()).collect()

@@ -8,10 +8,12 @@ use bowline_api::connection::Method;
 use bowline_api::provider::Rotation;
 use url::Url;
 
-use super::calls::{Identity, IdentitySource, KeyUsage, RevokeStyle};
+use super::assertion::AssertionAudience;
+use super::calls::{Identity, IdentitySource, RevokeStyle};
 use super::entry::{Pkce, ProviderEndpoints, ThirdParty};
+use super::key_usage::KeyUsage;
 use super::login::is_of_logins;
-use super::protocol::{AssertionAudience, ClientAuth, Proofs};
+use super::protocol::{CertificateUse, ClientAuth, Proofs};
 use crate::issuer;
 
 /// All that the protocol needs to know of one provider for one connection: a [`CatalogEntry`](super::CatalogEntry) with what
@@ -28,6 +30,8 @@ pub struct Description {
     pub(crate) own_issuer: bool,
     /// The issuer's metadata was applied.
     pub(crate) discovered: bool,
+    /// By the metadata, access tokens are bound to the client's certificate (RFC 8705 §3).
+    pub(crate) certificate_bound: bool,
 }
 
 impl Deref for Description {
@@ -42,6 +46,10 @@ impl Deref for Description {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiscoveredEndpoints {
     pub(crate) endpoints: ProviderEndpoints<Option<Url>>,
+    /// `mtls_endpoint_aliases` (RFC 8705 §5): addresses instead of those, for clients with a certificate.
+    pub(crate) with_certificate: ProviderEndpoints<Option<Url>>,
+    /// `tls_client_certificate_bound_access_tokens` (RFC 8705 §3.3).
+    pub(crate) certificate_bound: bool,
     /// Where clients register themselves (RFC 7591 §3).
     pub registration: Option<RegistrationEndpoint>,
     /// The scopes of the protected resource (RFC 9728 §2), where one was asked.
@@ -76,7 +84,44 @@ pub enum MetadataSource {
     Resource(Url),
 }
 
+impl DiscoveredEndpoints {
+    /// Whether the server takes this client authentication, or would not announce it.
+    fn takes(&self, way: ClientAuth) -> bool {
+        match way {
+            // Not all servers that take secrets announce public clients too.
+            ClientAuth::None if self.client_auth.iter().any(|way| way.takes_secret()) => true,
+            ClientAuth::Omitted => true,
+            way => self.client_auth.contains(&way),
+        }
+    }
+
+    /// The addresses for a client with or without a certificate.
+    fn endpoints_for(&self, with_certificate: bool) -> ProviderEndpoints<Option<Url>> {
+        let plain = self.endpoints.clone();
+        if !with_certificate {
+            return plain;
+        }
+        let other = self.with_certificate.clone();
+        ProviderEndpoints {
+            pushed_authorization_request: other
+                .pushed_authorization_request
+                .or(plain.pushed_authorization_request),
+            token: other.token.or(plain.token),
+            device_authorization: other.device_authorization.or(plain.device_authorization),
+            revocation: other.revocation.or(plain.revocation),
+            introspection: other.introspection.or(plain.introspection),
+            userinfo: other.userinfo.or(plain.userinfo),
+            ..plain
+        }
+    }
+}
+
 impl Description {
+    /// What is wrong with settings in the `spec.config` of a connection or binding. An entry that names none takes any.
+    pub fn config_flaws(&self, config: &bowline_api::ConsumerConfig) -> Vec<super::config::ConfigFlaw> {
+        super::config::flaws(&self.config, config)
+    }
+
     /// Whether addresses must still be read from metadata: an issuer or a resource is given, and the token endpoint is not;
     /// or the issuer is the provider object's own, and an address besides the token endpoint is not given.
     pub fn needs_discovery(&self) -> bool {
@@ -95,11 +140,14 @@ impl Description {
     }
 
     /// The description with missing values taken from metadata. What is set stays. Of several methods of client authentication
-    /// those are dropped that the server does not support; a single one is somebody's choice, and stays.
+    /// those are dropped that the server does not support; a single one is somebody's choice, and stays. `proofs` are those of
+    /// the app registration: a client with a certificate has addresses of its own.
     #[must_use]
-    pub fn with_metadata(mut self, metadata: &DiscoveredEndpoints) -> Self {
+    pub fn with_metadata(mut self, metadata: &DiscoveredEndpoints, proofs: Proofs) -> Self {
         let ours = mem::take(&mut self.core.endpoints);
-        let theirs = metadata.endpoints.clone();
+        let presents = proofs.certificate || self.needs_certificate();
+        let theirs = metadata.endpoints_for(presents);
+        self.certificate_bound = presents && metadata.certificate_bound;
         self.core.endpoints = ProviderEndpoints {
             issuer: ours.issuer.or(theirs.issuer),
             resource: ours.resource,
@@ -122,10 +170,7 @@ impl Description {
         }
         // Without a list the server says nothing about that.
         if self.client_auth.len() > 1 && !metadata.client_auth_announced.is_empty() {
-            // Not all servers that take secrets announce public clients too.
-            let takes_secrets = metadata.client_auth.iter().any(|way| *way != ClientAuth::PrivateKeyJwt);
-            let is_public = |way: &ClientAuth| *way == ClientAuth::None && takes_secrets;
-            self.core.client_auth.retain(|way| is_public(way) || metadata.client_auth.contains(way));
+            self.core.client_auth.retain(|way| metadata.takes(*way));
         }
         if self.scopes.default.is_empty() {
             self.core.scopes.default.clone_from(&metadata.resource_scopes);
@@ -154,21 +199,39 @@ impl Description {
     pub fn client_auth(&self, proofs: Proofs) -> Option<ClientAuth> {
         let is_possible = |way: &&ClientAuth| match way {
             ClientAuth::Basic | ClientAuth::Post => proofs.secret,
-            ClientAuth::PrivateKeyJwt => proofs.private_key,
-            ClientAuth::None => false,
+            ClientAuth::PrivateKeyJwt | ClientAuth::BearerJwt => proofs.private_key,
+            ClientAuth::TlsClientAuth | ClientAuth::SelfSignedTlsClientAuth => proofs.certificate,
+            ClientAuth::None | ClientAuth::Omitted => false,
         };
         let ways = &self.client_auth;
         // A client that could prove itself is not silently a public one.
         let is_public = proofs == Proofs::default() || ways.iter().all(|way| *way == ClientAuth::None);
         let public = || ways.iter().find(|way| is_public && **way == ClientAuth::None);
-        ways.iter().find(is_possible).or_else(public).copied()
+        let omitted = || ways.iter().find(|way| **way == ClientAuth::Omitted);
+        ways.iter().find(is_possible).or_else(public).or_else(omitted).copied()
     }
 
-    /// Whom an assertion that authenticates the client is meant for.
+    /// Whether calls with an access token present the certificate, too.
+    pub fn calls_with_certificate(&self) -> bool {
+        self.client_certificate == CertificateUse::AllRequests || self.certificate_bound
+    }
+
+    /// Whether every method signs an assertion with the app's private key.
+    pub fn only_signs(&self) -> bool {
+        self.methods.iter().all(|method| *method == Method::JwtBearer)
+    }
+
+    /// Whom the token of a `ServiceAccount` is for that is exchanged.
+    pub fn subject_audience(&self) -> Option<&str> {
+        let stated = self.token_request.subject.audience.as_deref();
+        stated.or(self.endpoints.token.as_ref().map(Url::as_str))
+    }
+
+    /// Whom an assertion is meant for.
     pub(crate) fn assertion_audience(&self) -> Option<&str> {
         let ThirdParty { endpoints, token_request, .. } = &self.core;
         let issuer = endpoints.issuer.as_ref().map(issuer::text);
-        let issuer = issuer.filter(|_| token_request.assertion_audience == AssertionAudience::Issuer);
+        let issuer = issuer.filter(|_| token_request.assertion.audience == AssertionAudience::Issuer);
         issuer.or(endpoints.token.as_ref().map(Url::as_str))
     }
 
@@ -231,7 +294,7 @@ impl Description {
     /// What a refresh does to a grant that was obtained with this method.
     pub fn rotation(&self, method: Method) -> Rotation {
         match method {
-            Method::ClientCredentials => Rotation::PerMint,
+            Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange => Rotation::PerMint,
             Method::ApiKey | Method::BasicAuth | Method::IssuedKey => Rotation::None,
             Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => self.grant.rotation,
         }

@@ -3,7 +3,7 @@
 //! A field is added here and nowhere else: to [`ThirdParty`] if resolving needs it, else to [`CatalogEntry`]; an address
 //! also to [`ThirdParty::named_addresses`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use bowline_api::connection::Method;
@@ -12,16 +12,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::calls::{ApiCall, Identity, KeyUsage, Probe, Revoke};
+use super::calls::{ApiCall, Identity, Probe, Revoke};
 use super::errors::ErrorTable;
 use super::issued_key::{IssuedKeyFlaw, IssuedKeyRules};
+use super::key_usage::KeyUsage;
 use super::login::Logins;
 use super::look::{Color, Confidence, Group, Setup};
 use super::merge::merge;
 use super::parameter::Parameter;
 use super::pointer::Pointer;
 use super::protocol::{
-    ClientAuth, ClientRegistration, GrantLifecycle, RefreshPace, ScopeRules, TokenRequest, TokenResponse,
+    CertificateUse, ClientAuth, ClientRegistration, GrantLifecycle, RefreshPace, ScopeRules, TokenRequest,
+    TokenResponse,
 };
 use super::template::Template;
 use super::webhook::Webhook;
@@ -150,6 +152,8 @@ pub struct ThirdParty<U> {
     pub endpoints: ProviderEndpoints<U>,
     /// How the client may prove itself, the preferred way first.
     pub(crate) client_auth: Vec<ClientAuth>,
+    /// Which requests present the certificate of the app Secret.
+    pub(crate) client_certificate: CertificateUse,
     /// Where the app registration comes from.
     pub(crate) client_registration: ClientRegistration,
     /// What the authorization request needs.
@@ -163,10 +167,14 @@ pub struct ThirdParty<U> {
     /// Scopes.
     pub scopes: ScopeRules,
     /// Further values to publish beside the token, key of the Secret → path. A path begins with where the value comes from:
-    /// `/answer` (the token answer), `/callback` (the parameters of the callback), `/userInfo` or `/call` (the answer to
-    /// `publishCall`). None of them may be secret beyond the token. Templates have them as `extras`.
+    /// `/answer` (the token answer), `/callback` (the parameters of the callback), `/userInfo`, `/check` (the answer to a key's
+    /// check) or `/call` (the answer to `publishCall`). None of them may be secret beyond the token. Templates have them as
+    /// `extras`.
     pub(crate) publish: BTreeMap<String, Pointer>,
-    /// A call besides the user info whose answer has values to publish. Absent means none.
+    /// Further values to publish that are known beforehand, key of the Secret → text. One whose placeholder has no value is left
+    /// out.
+    pub(crate) publish_text: BTreeMap<String, String>,
+    /// A call besides the user info, or a key's check, whose answer has values to publish. Absent means none.
     pub(crate) publish_call: Option<ApiCall<U>>,
     /// What a grant is like.
     pub grant: GrantLifecycle,
@@ -184,6 +192,8 @@ pub struct ThirdParty<U> {
     pub issued_key: Option<IssuedKeyRules>,
     /// Where tools sign in with the token, the key or the password.
     pub logins: Logins<U>,
+    /// Settings that consumers may have in `spec.config`, by name. Absent means any.
+    pub config: BTreeMap<String, super::config::ConfigField>,
     /// What failures mean.
     pub(crate) errors: ErrorTable,
     /// Messages that it sends by itself. Absent means none.
@@ -242,62 +252,17 @@ impl<U> ThirdParty<U> {
         self.client_registration == ClientRegistration::Dynamic
     }
 
+    /// Whether nothing can be requested without a certificate.
+    pub fn needs_certificate(&self) -> bool {
+        let everywhere = self.client_certificate == CertificateUse::AllRequests;
+        everywhere || ClientAuth::are_certificates(&self.client_auth)
+    }
+
     /// Whether there are tokens to request, and not only a key or a password.
     pub(super) fn uses_tokens(&self) -> bool {
         self.methods.is_empty() || self.methods.iter().any(|method| method.needs_app())
     }
 }
-
-/// Where a published value comes from: the first name of its path in [`ThirdParty::publish`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PublishedFrom {
-    Answer,
-    Callback,
-    UserInfo,
-    Call,
-}
-
-impl PublishedFrom {
-    pub(crate) fn of(path: &Pointer) -> Option<Self> {
-        match path.first_name()? {
-            "answer" => Some(Self::Answer),
-            "callback" => Some(Self::Callback),
-            "userInfo" => Some(Self::UserInfo),
-            "call" => Some(Self::Call),
-            _ => None,
-        }
-    }
-}
-
-impl<U> ThirdParty<U> {
-    /// Keys to publish, and the paths of their values in that document.
-    pub(crate) fn published_from(&self, from: PublishedFrom) -> impl Iterator<Item = (&str, Pointer)> {
-        let there = self.publish.iter().filter(move |(_, path)| PublishedFrom::of(path) == Some(from));
-        there.map(|(key, path)| (key.as_str(), path.behind_first_name()))
-    }
-
-    /// Whether a value is published under this key.
-    pub fn publishes(&self, key: &str) -> bool {
-        self.publish.contains_key(key)
-    }
-
-    /// Whether calls have values to publish.
-    pub fn publishes_from_calls(&self) -> bool {
-        self.published_from(PublishedFrom::UserInfo)
-            .chain(self.published_from(PublishedFrom::Call))
-            .next()
-            .is_some()
-    }
-
-    /// Names of the parameters of a callback that are read besides the standard's.
-    pub fn callback_parameters(&self) -> BTreeSet<String> {
-        let is_there = |path: &&Pointer| PublishedFrom::of(path) == Some(PublishedFrom::Callback);
-        self.publish.values().filter(is_there).filter_map(Pointer::second_name).collect()
-    }
-}
-
-/// Where an entry has parameters of requests, whose values may have placeholders.
-pub(super) const PARAMETERS: [&str; 3] = ["/authorize/params", "/device/params", "/tokenRequest/params"];
 
 /// Addresses of a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

@@ -41,8 +41,9 @@ pub enum Class {
 pub(crate) enum Operation {
     /// A refresh token was spent (RFC 6749 §6).
     Refresh,
-    /// A token was asked for with the app registration alone (RFC 6749 §4.4): there is no grant that could be gone.
-    ClientCredentials,
+    /// A token was minted, with the app registration alone (RFC 6749 §4.4) or with an assertion (RFC 7523 §2.1): there is no
+    /// grant that could be gone.
+    Mint,
     /// An authorization request was pushed.
     Push,
     /// A person came back from the authorization endpoint (RFC 6749 §4.1.2.1).
@@ -132,6 +133,8 @@ pub(crate) struct RefusalRule {
     pub(crate) header: Option<HeaderRule>,
     /// What it means.
     pub(crate) class: Class,
+    /// The same in words, for whoever has to act: one clause, without a full stop. Absent means the words for the class.
+    pub(crate) says: Option<String>,
     /// Whether it refuses the client itself, so that no token was looked at, and the previous client secret is tried. Absent
     /// means no.
     #[serde(default)]
@@ -154,6 +157,8 @@ pub(crate) struct Finding {
     pub(crate) class: Class,
     /// The code that decided, if one did. It is from the table, so it is safe to show.
     pub(crate) code: Option<String>,
+    /// What it means in words, if the table has some.
+    pub(crate) says: Option<String>,
     /// Whether the code proves that the grant was withdrawn.
     pub(crate) revoked: bool,
     /// Whether it refuses the client itself.
@@ -174,10 +179,15 @@ impl ErrorTable {
             .find_map(|code| self.class_of(operation, &code).map(|class| self.finding(class, Some(code))))
     }
 
+    /// The meaning of an API's answer by `api`, and by nothing else. `None` if no rule fits.
+    pub(crate) fn api_rule(&self, status: u16, headers: &HeaderMap, body: Option<&Value>) -> Option<Finding> {
+        let paths = if self.api_code.is_empty() { &self.code } else { &self.api_code };
+        self.by_rule(&self.api, &[paths], status, headers, body)
+    }
+
     /// The meaning of an API's answer to a live token or key. `None` for a success or an unknown failure.
     pub(crate) fn api(&self, status: u16, headers: &HeaderMap, body: Option<&Value>) -> Option<Finding> {
-        let paths = if self.api_code.is_empty() { &self.code } else { &self.api_code };
-        if let Some(found) = self.by_rule(&self.api, &[paths], status, headers, body) {
+        if let Some(found) = self.api_rule(status, headers, body) {
             return Some(found);
         }
         let class = match status {
@@ -207,6 +217,7 @@ impl ErrorTable {
         let mut fitting = rules.iter().filter(|rule| rule.fits(status, headers, &codes, text.as_deref()));
         let found = |rule: &RefusalRule| Finding {
             client: rule.client,
+            says: rule.says.clone(),
             ..self.finding(rule.class, rule.code.clone())
         };
         fitting.next().map(found)
@@ -215,7 +226,7 @@ impl ErrorTable {
     fn class_of(&self, operation: Operation, code: &str) -> Option<Class> {
         let class = match operation {
             Operation::Callback => self.callback.get(code),
-            Operation::ClientCredentials => self.mint.get(code).or_else(|| self.token.get(code)),
+            Operation::Mint => self.mint.get(code).or_else(|| self.token.get(code)),
             _ => self.token.get(code),
         };
         class.copied()
@@ -236,6 +247,7 @@ impl ErrorTable {
         Finding {
             class,
             client: false,
+            says: None,
             revoked: self.revoked.contains(named),
             wait: self.wait.get(named).map(|wait| wait.get()),
             code,

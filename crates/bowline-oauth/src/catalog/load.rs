@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::assertion::Assertion;
 use super::calls::{IdentitySource, Probe};
-use super::entry::{CatalogEntry, Misfit, PublishedFrom};
+use super::entry::{CatalogEntry, Misfit};
 use super::files::{DEFAULTS, FILES};
 use super::issued_key::IssuedKeyFlaw;
+use super::key_usage::KeyUsageFlaw;
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
+use super::protocol::Encoding;
+use super::publish::PublishedFrom;
 use super::template::{PlaceholderError, Template};
 use super::webhook::{Webhook, WebhookEvent};
 use crate::headers;
@@ -61,11 +65,14 @@ pub(crate) enum EntryFlaw {
     #[error("publish.{0} is read in the user info, so identity.from needs Call")]
     UserInfoNotAsked(String),
     /// What the answer says is known before the call.
-    #[error("identity.from: TokenResponse stands before Call")]
+    #[error("identity.from: TokenResponse stands before Call, and so does App")]
     CallBeforeAnswer,
     /// There is no call to read it from.
     #[error("publish.{0} is read in the answer to a call, so publishCall.url is needed")]
     CallNotStated(String),
+    /// Keys are not checked.
+    #[error("publish.{0} is read in the answer to a key's check, so key.validate is needed")]
+    CheckNotStated(String),
     /// It is a code or a state, or is read as it is.
     #[error("publish.{0} is a part of the callback that is not published")]
     SecretOfCallback(String),
@@ -74,8 +81,16 @@ pub(crate) enum EntryFlaw {
     BadKey(String),
     #[error(transparent)]
     IssuedKey(#[from] IssuedKeyFlaw),
+    #[error(transparent)]
+    Key(#[from] KeyUsageFlaw),
     #[error("probe.every: from 10s to 168h")]
     ProbeInterval,
+    #[error("scopes.parts: tokenRequest.encoding must be JSON")]
+    PartsNeedJson,
+    #[error("tokenRequest.assertion: lifetime is from 1s to 1h, and datedBack up to 1h")]
+    AssertionTimes,
+    #[error("tokenRequest.assertion.claims.{0} is set for each assertion")]
+    OurClaim(String),
     /// One of the two says where the value is.
     #[error("webhook.{0} names a header or a place in the body, one of the two")]
     NoPlace(&'static str),
@@ -171,8 +186,16 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     }
     let addresses = entry.named_addresses().into_iter().filter_map(|(.., address)| address);
     let in_addresses: Vec<&str> = addresses.flat_map(Template::placeholders).collect();
-    let texts = [&entry.authorize.params, &entry.device.params, &entry.token_request.params];
-    let texts = texts.into_iter().flat_map(BTreeMap::values).chain(entry.logins.usernames());
+    let request = &entry.token_request;
+    let texts = [
+        &entry.authorize.params,
+        &entry.device.params,
+        &request.params,
+        &request.assertion.claims,
+        &entry.publish_text,
+    ];
+    let texts = texts.into_iter().flat_map(BTreeMap::values).chain(&request.subject.audience);
+    let texts = texts.chain(entry.logins.usernames());
     let texts: Vec<Template> = texts.map(|text| text.clone().try_into()).collect::<Result<_, _>>()?;
     let in_texts: Vec<&str> = texts.iter().flat_map(Template::placeholders).collect();
     if let Some(name) = in_addresses.iter().chain(&in_texts).find(|name| !entry.fills(name)) {
@@ -180,8 +203,12 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     }
     check_sources(entry)?;
     check_probe(entry)?;
+    check_assertion(&request.assertion)?;
+    check_scopes(entry)?;
     check_headers(entry)?;
     entry.check_issued_key()?;
+    let is_free = |name: &str| is_free_key(name) && !entry.publish.contains_key(name);
+    entry.key.as_ref().map_or(Ok(()), |key| key.check(is_free))?;
     entry.logins.check()?;
     entry.webhook.as_ref().map_or(Ok(()), check_webhook)?;
     entry.parameters.iter().try_for_each(|(name, parameter)| {
@@ -190,12 +217,29 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     })
 }
 
+/// Parts of their own are members of JSON.
+fn check_scopes(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
+    let is_json = entry.token_request.encoding == Encoding::Json;
+    if is_json || entry.scopes.parts.is_empty() { Ok(()) } else { Err(EntryFlaw::PartsNeedJson) }
+}
+
+fn check_assertion(assertion: &Assertion) -> Result<(), EntryFlaw> {
+    let ours = |name: &&String| matches!(name.as_str(), "aud" | "iat" | "nbf" | "exp" | "jti" | "scope");
+    if let Some(name) = assertion.claims.keys().find(ours) {
+        return Err(EntryFlaw::OurClaim(name.clone()));
+    }
+    if assertion.is_sound() { Ok(()) } else { Err(EntryFlaw::AssertionTimes) }
+}
+
 /// Where the account and what is published beside the token come from.
 fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let sources = entry.identity.as_ref().map(|identity| &identity.from[..]).unwrap_or_default();
     let behind_call = sources.iter().skip_while(|source| **source != IdentitySource::Call);
-    if behind_call.into_iter().any(|it| *it == IdentitySource::TokenResponse) {
+    if behind_call.into_iter().any(|it| matches!(it, IdentitySource::TokenResponse | IdentitySource::App)) {
         return Err(EntryFlaw::CallBeforeAnswer);
+    }
+    if let Some(key) = entry.publish_text.keys().find(|key| !is_free_key(key)) {
+        return Err(EntryFlaw::BadKey(key.clone()));
     }
     entry.publish.iter().try_for_each(|(key, path)| match PublishedFrom::of(path) {
         _ if !is_free_key(key) => Err(EntryFlaw::BadKey(key.clone())),
@@ -207,6 +251,9 @@ fn check_sources(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
         }
         Some(PublishedFrom::UserInfo) if !sources.contains(&IdentitySource::Call) => {
             Err(EntryFlaw::UserInfoNotAsked(key.clone()))
+        }
+        Some(PublishedFrom::Check) if entry.key.as_ref().is_none_or(|key| key.validate.is_none()) => {
+            Err(EntryFlaw::CheckNotStated(key.clone()))
         }
         Some(PublishedFrom::Call) if entry.publish_call.as_ref().is_none_or(|call| call.url.is_none()) => {
             Err(EntryFlaw::CallNotStated(key.clone()))
@@ -224,7 +271,7 @@ pub fn is_never_published(key: &str) -> bool {
 
 /// Whether a published Secret has room for this key: it is none of those that every one may have.
 fn is_free_key(key: &str) -> bool {
-    const TAKEN: [&str; 11] = [
+    const TAKEN: [&str; 12] = [
         "access_token",
         "token_type",
         "expires_at",
@@ -236,6 +283,7 @@ fn is_free_key(key: &str) -> bool {
         "username",
         "password",
         "id_token",
+        "config.json",
     ];
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=253).contains(&key.len())

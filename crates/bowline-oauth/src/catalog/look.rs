@@ -119,6 +119,8 @@ pub(crate) struct Setup {
     pub(crate) page: Option<String>,
     /// What to do there, one sentence each. `CALLBACK` stands for the callback URL.
     pub(crate) steps: Vec<String>,
+    /// What the app Secret has of it, as arguments of `kubectl create secret generic`.
+    pub(crate) secret: Vec<String>,
 }
 
 /// How well the facts of an entry are established.

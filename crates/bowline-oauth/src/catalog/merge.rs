@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// Maps merge, lists and scalars replace, `null` removes.
-pub(super) fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
+/// Lays one object over another (RFC 7396): maps merge, lists and scalars replace, `null` removes.
+pub fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
     for (key, value) in over {
         match (base.get_mut(key), value) {
             (_, Value::Null) => {

@@ -193,6 +193,8 @@ mod tests {
             Method::DeviceCode => "device code",
             Method::RefreshToken => "imported grant",
             Method::ClientCredentials => "the app itself",
+            Method::JwtBearer => "signed assertion",
+            Method::TokenExchange => "exchanged token",
             Method::ApiKey => "key",
             Method::BasicAuth => "password",
         }

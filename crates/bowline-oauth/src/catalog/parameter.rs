@@ -76,7 +76,7 @@ impl fmt::Display for SetBy {
 /// A setting that a parameter decides, other than filling a placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub(crate) enum Setting {
-    /// How the client proves itself: `basic`, `post` or `none`.
+    /// How the client proves itself: `basic`, `post`, `none`, or another method by its name in metadata.
     ClientAuth,
     /// How token requests are written: `form` or `json`.
     Encoding,
@@ -97,6 +97,8 @@ pub(crate) enum Setting {
     KeyHeader,
     /// Word before a key in its header.
     KeyScheme,
+    /// Parameter of the query that carries a key instead.
+    KeyQuery,
     /// Address at which a key is checked.
     #[serde(rename = "ValidateURL")]
     ValidateUrl,

@@ -8,8 +8,11 @@ use bowline_api::provider::Rotation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::assertion::{Assertion, SubjectToken};
 use super::look::ScopeMeaning;
+use super::percentage::Percentage;
 use super::pointer::{Pointer, Pointers};
+use super::scope_part::ScopePart;
 use crate::limits::{AnswerPart, Oversized, fits};
 
 /// How a client proves itself at the token endpoint (RFC 6749 §2.3).
@@ -24,17 +27,57 @@ pub enum ClientAuth {
     /// A signed assertion (RFC 7523 §2.2, `private_key_jwt`), with the key `private_key` of the app Secret.
     #[serde(rename = "PrivateKeyJWT")]
     PrivateKeyJwt,
+    /// Only the id in the body, and a certificate that an authority issued, in TLS (RFC 8705 §2.1, `tls_client_auth`): the keys
+    /// `tls.crt` and `tls.key` of the app Secret.
+    #[serde(rename = "TLSClientAuth")]
+    TlsClientAuth,
+    /// The same with a certificate that is registered itself (RFC 8705 §2.2, `self_signed_tls_client_auth`).
+    #[serde(rename = "SelfSignedTLSClientAuth")]
+    SelfSignedTlsClientAuth,
+    /// The same assertion as bearer token of the request, and nothing in its body (GitHub Apps).
+    #[serde(rename = "BearerJWT")]
+    BearerJwt,
+    /// Not at all, and the id is not sent either: what requests the token proves enough (RFC 7521 §4.1). Used if no other way of
+    /// the list is possible.
+    Omitted,
 }
 
 impl ClientAuth {
+    /// Every way.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Basic,
+        Self::Post,
+        Self::None,
+        Self::PrivateKeyJwt,
+        Self::TlsClientAuth,
+        Self::SelfSignedTlsClientAuth,
+    ];
+
     /// Its name in metadata and registrations (RFC 7591 §2).
     pub(crate) const fn registered_name(self) -> &'static str {
         match self {
             Self::Basic => "client_secret_basic",
             Self::Post => "client_secret_post",
-            Self::None => "none",
-            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::None | Self::Omitted => "none",
+            Self::PrivateKeyJwt | Self::BearerJwt => "private_key_jwt",
+            Self::TlsClientAuth => "tls_client_auth",
+            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
         }
+    }
+
+    /// Whether a client secret is sent.
+    pub(crate) const fn takes_secret(self) -> bool {
+        matches!(self, Self::Basic | Self::Post)
+    }
+
+    /// Whether a client proves itself with a certificate, or not at all.
+    pub(crate) fn are_certificates(ways: &[Self]) -> bool {
+        !ways.is_empty() && ways.iter().all(|way| way.takes_certificate())
+    }
+
+    /// Whether a certificate in TLS proves the client.
+    pub(crate) const fn takes_certificate(self) -> bool {
+        matches!(self, Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
     }
 }
 
@@ -48,16 +91,6 @@ pub(crate) enum ClientRegistration {
     Dynamic,
 }
 
-/// Whom an assertion that authenticates the client is meant for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-pub(crate) enum AssertionAudience {
-    /// The issuer identifier, or the token endpoint if no issuer is known.
-    #[default]
-    Issuer,
-    /// The token endpoint: only for providers that take nothing else, with a key that is used nowhere else.
-    TokenEndpoint,
-}
-
 /// How a client can prove itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proofs {
@@ -65,6 +98,21 @@ pub struct Proofs {
     pub secret: bool,
     /// With a private key.
     pub private_key: bool,
+    /// With a certificate in TLS.
+    pub certificate: bool,
+}
+
+/// Which requests present the certificate of the app Secret (keys `tls.crt` and `tls.key`, RFC 8705), where a server asks for
+/// one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub(crate) enum CertificateUse {
+    /// Those to the endpoints where the client proves itself, however it does, if there is a certificate: token, refresh,
+    /// revocation, introspection, pushed and device authorization. Calls with an access token do so too if the metadata says that
+    /// access tokens are bound to the certificate (RFC 8705 §3).
+    #[default]
+    ClientEndpoints,
+    /// Those, and all calls with an access token. The provider takes no connection without a certificate, so there must be one.
+    AllRequests,
 }
 
 /// How the body of a token request is written.
@@ -86,10 +134,15 @@ pub(crate) struct TokenRequest {
     pub(crate) encoding: Encoding,
     /// Headers to send besides Accept and User-Agent.
     pub(crate) headers: BTreeMap<String, String>,
+    /// Whether a request to mint a token has no `grant_type`, and only what is stated here.
+    pub(crate) omit_grant_type: bool,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
     pub(crate) params: BTreeMap<String, String>,
-    /// Whom an assertion that authenticates the client is meant for.
-    pub(crate) assertion_audience: AssertionAudience,
+    /// What assertions are like, which authenticate the client (`clientAuth: PrivateKeyJWT`) or request the token (method
+    /// `JwtBearer`).
+    pub(crate) assertion: Assertion,
+    /// The token that is exchanged, for the method `TokenExchange`.
+    pub(crate) subject: SubjectToken,
 }
 
 /// Where a token answer has its parts. The paths start at the first of `roots` that leads to an access token.
@@ -104,6 +157,8 @@ pub(crate) struct TokenResponse {
     pub(crate) refresh_token: Option<Pointer>,
     /// Seconds until the access token expires.
     pub(crate) expires_in: Option<Pointer>,
+    /// When the access token expires (RFC 3339), for an answer that says that instead.
+    pub(crate) expires_at: Option<Pointer>,
     /// Seconds until the refresh token expires.
     pub(crate) refresh_expires_in: Option<Pointer>,
     /// Scopes that were granted.
@@ -122,8 +177,11 @@ pub(crate) struct TokenResponse {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScopeRules {
-    /// What separates scopes in a request. Absent means that the provider knows no scopes: none are sent.
+    /// What separates scopes in a request. Absent means that the provider knows no scopes, or only those of `parts`.
     pub separator: Option<String>,
+    /// Kinds of scopes that requests and answers have elsewhere than in `scope`. If `allowed` names scopes of a part, a connection
+    /// requests at least one of them, because none would mean all; a part that `allowed` does not name is not limited.
+    pub parts: Vec<ScopePart>,
     /// Requested by connections that name none.
     pub default: Vec<String>,
     /// Always requested, and needed for Ready.
@@ -169,6 +227,25 @@ impl ScopeRules {
     pub fn meaning(&self, scope: &str) -> Option<&ScopeMeaning> {
         let same = || self.describe.iter().find(|(name, _)| self.comparable(name) == self.comparable(scope));
         self.describe.get(scope).or_else(|| same().map(|(_, meaning)| meaning))
+    }
+
+    /// Those of `scopes` that are beyond `allowed`.
+    pub fn beyond<'a>(&self, scopes: &'a [String]) -> Vec<&'a str> {
+        let is_limited = |scope: &str| {
+            let part = self.parts.iter().find(|part| part.has(scope, &self.parts));
+            part.is_none_or(|part| self.allowed.iter().any(|allowed| part.has(allowed, &self.parts)))
+        };
+        let mut beyond = self.missing(scopes, &self.allowed);
+        beyond.retain(|scope| is_limited(scope));
+        beyond
+    }
+
+    /// Kinds of scopes, by what they are called in a request, of which one must be requested and none is.
+    pub fn unlimited(&self, requested: &[String]) -> Vec<&str> {
+        let names =
+            |part: &ScopePart, scopes: &[String]| scopes.iter().any(|scope| part.has(scope, &self.parts));
+        let open = self.parts.iter().filter(|part| names(part, &self.allowed) && !names(part, requested));
+        open.map(|part| part.field.as_str()).collect()
     }
 
     /// Those of `wanted` that `granted` lacks. Scopes that the provider never names are not missed.
@@ -249,39 +326,6 @@ pub struct RefreshPace {
     /// Requests for tokens in a minute, for all connections together. Absent means no limit of ours.
     #[schemars(range(min = 1, max = 6000))]
     pub per_minute: Option<u32>,
-}
-
-/// A share, written like `90%`: 1 to 99.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String", extend("pattern" = "^[1-9][0-9]?%$"))]
-pub struct Percentage(u8);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a share is written 1% to 99%")]
-pub struct PercentageError;
-
-impl Percentage {
-    /// That share of a duration.
-    pub fn of(self, whole: std::time::Duration) -> std::time::Duration {
-        whole * u32::from(self.0) / 100
-    }
-}
-
-impl TryFrom<String> for Percentage {
-    type Error = PercentageError;
-
-    fn try_from(text: String) -> Result<Self, PercentageError> {
-        let digits = text.strip_suffix('%').filter(|digits| !digits.starts_with(['0', '+']));
-        let share = digits.and_then(|digits| digits.parse().ok()).filter(|share| (1..=99).contains(share));
-        share.map(Self).ok_or(PercentageError)
-    }
-}
-
-impl From<Percentage> for String {
-    fn from(Percentage(share): Percentage) -> Self {
-        format!("{share}%")
-    }
 }
 
 /// Where the account's identity is in a document.

@@ -115,6 +115,7 @@ pub(super) fn facts(name: &str, entry: &CatalogEntry) -> Value {
         rotations => Serde(rotations()),
         registers_itself => entry.registers_itself(),
         uses_tokens => entry.uses_tokens(),
+        needs_certificate => entry.needs_certificate(),
         proof => Serde(proof.cloned().unwrap_or_default()),
         proof_in_short => proof.map_or("-", EntryProof::summary),
         proof_lines => Serde(proof.map(EntryProof::lines).unwrap_or_default()),
@@ -153,6 +154,10 @@ const fn method_in_words(method: Method) -> &'static str {
         Method::DeviceCode => "a person consents on another device, with a code",
         Method::RefreshToken => "a refresh token that was obtained elsewhere is imported",
         Method::ClientCredentials => "the app registration is the grant; no person consents",
+        Method::JwtBearer => "an assertion that the app's key signs is the grant; no person consents",
+        Method::TokenExchange => {
+            "the token of the ServiceAccount that owns it is exchanged; no person consents"
+        }
         Method::ApiKey => "a key is provided",
         Method::BasicAuth => "user name and password are provided",
     }
@@ -189,6 +194,9 @@ fn revocation(entry: &CatalogEntry) -> &'static str {
         (_, RevokeScope::Token) => "ends that token alone",
         (_, RevokeScope::Grant) => "ends all tokens of that account through this app",
         (_, RevokeScope::Install) => "ends the app's installation, for everybody",
+        (_, RevokeScope::Unknown) => {
+            "ends that token; whether it ends other tokens of that account is not known"
+        }
     }
 }
 
@@ -309,7 +317,7 @@ mod tests {
         };
         let (methods, rotations) = (words::<Method>(), words::<Rotation>());
         let (pkce, scopes) = (words::<Pkce>(), words::<RevokeScope>());
-        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [7, 5, 4, 3]);
+        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [9, 5, 4, 3]);
         for word in methods {
             assert!(explained(json!({"methods": [word]})).contains(&format!("  {word:18} ")), "{word}");
         }

@@ -100,7 +100,7 @@ fn describe(
     core.check_issued_key().map_err(|flaw| misfit(flaw.to_string()))?;
     core.logins.check().map_err(|flaw| misfit(flaw.to_string()))?;
     let (provider, entry) = (provider.to_owned(), spec.type_.clone());
-    reachable(Description { provider, entry, core, own_issuer, discovered: false })
+    reachable(Description { provider, entry, core, own_issuer, discovered: false, certificate_bound: false })
 }
 
 /// Whether the overlay names another issuer than the entry.

@@ -48,6 +48,7 @@ fn overlay(setting: Setting, value: &str) -> Value {
         }
         Setting::KeyHeader => json!({"key": {"header": value}}),
         Setting::KeyScheme => json!({"key": {"scheme": (value != "none").then_some(value)}}),
+        Setting::KeyQuery => json!({"key": {"query": value}}),
         Setting::KeyPrefix => json!({"issuedKey": {"prefix": value}}),
         Setting::KeyOverlap => json!({"issuedKey": {"overlap": value}}),
         Setting::KeyLifetime => json!({"issuedKey": {"lifetime": value}}),
@@ -62,6 +63,8 @@ fn choice(value: &str) -> &str {
         "post" => "Post",
         "none" => "None",
         "private_key_jwt" => "PrivateKeyJWT",
+        "tls_client_auth" => "TLSClientAuth",
+        "self_signed_tls_client_auth" => "SelfSignedTLSClientAuth",
         "form" => "Form",
         "json" => "JSON",
         "scope" => "Scope",

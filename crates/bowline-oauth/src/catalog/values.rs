@@ -6,7 +6,7 @@ use bowline_api::provider::IntegrationProviderSpec;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
-use super::entry::{CatalogEntry, PARAMETERS};
+use super::entry::CatalogEntry;
 use super::load::EntryFlaw;
 use super::login::USERNAMES;
 use super::parameter::{Rule, SetBy, Setting, is_endpoint};
@@ -16,6 +16,18 @@ use super::template::Template;
 
 /// Replaces a connection's value while an address without it is compared with the address with it.
 const STAND_IN: &str = "bowline-stand-in";
+
+/// Where an entry has parameters of requests, and claims, whose values may have placeholders.
+const PARAMETERS: [&str; 5] = [
+    "/authorize/params",
+    "/device/params",
+    "/tokenRequest/params",
+    "/tokenRequest/assertion/claims",
+    "/publishText",
+];
+
+/// Where an entry has the audience of tokens that are exchanged, which may have placeholders.
+const SUBJECT_AUDIENCE: &str = "/tokenRequest/subject/audience";
 
 /// The values in effect.
 pub(super) struct ParameterValues<'a> {
@@ -114,6 +126,9 @@ impl<'a> ParameterValues<'a> {
                     parameters.insert(name, value);
                 }
             }
+        }
+        if let Some(audience) = json.pointer_mut(SUBJECT_AUDIENCE) {
+            *audience = self.text(SUBJECT_AUDIENCE, audience.take())?.unwrap_or_default();
         }
         Ok(if let Value::Object(json) = json { json } else { Map::new() })
     }

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
+use super::machines::test_key;
 use crate::answer::{TokenAnswer, extras_of_callback};
 use crate::app::{App, AppPurpose};
 use crate::authorize::{AuthorizationRequest, begin};
@@ -16,18 +17,19 @@ use crate::callback::callback_issuer;
 use crate::catalog::entry::Pkce;
 use crate::catalog::protocol::ProviderAccount;
 use crate::catalog::{Description, get, resolve};
+use crate::certificate::ClientCertificate;
 use crate::classify::Failure;
 use crate::exchange::{Code, exchange};
 use crate::guard::system_lookup;
 use crate::http::{HttpClient, RequestLimits};
 use crate::network::Network;
+use crate::refresh;
 use crate::revoke::{self, Revocation, Tokens};
-use crate::{identity, refresh};
 
 pub(super) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 const BACK: &str = "https://bowline.example.com/callback/provider";
-pub(super) const COLUMNS: [&str; 7] =
-    ["connect", "account", "extras", "refresh", "refusals", "spoiled answers", "revocation"];
+pub(super) const COLUMNS: [&str; 8] =
+    ["connect", "account", "extras", "refresh", "refusals", "spoiled answers", "probe", "revocation"];
 
 /// What came of one column for one run.
 pub(super) enum Cell {
@@ -109,11 +111,16 @@ impl Bench {
         let spec = serde_json::from_value(spec).unwrap();
         let description = resolve(get(&run.entry).unwrap(), &spec, &run.entry, &[].into()).unwrap();
         let app = &family.data().apps[&run.app];
+        let certificate = description.needs_certificate().then(|| {
+            let (certificate, key) = emulator.client_certificate(2020..=2090).unwrap();
+            ClientCertificate::read(&certificate, &key).unwrap()
+        });
         let app = App {
             client_id: app.client_id.clone(),
             client_secret: app.client_secret.clone().map(SecretString::from),
             client_secret_previous: None,
-            private_key: None,
+            private_key: app.signs().then(test_key),
+            certificate,
             purpose: AppPurpose::default(),
             version: None,
         };
@@ -143,8 +150,11 @@ impl Bench {
         self.family.is_alive(token.expose_secret())
     }
 
-    /// What a connection requests that names no scopes.
+    /// What a connection of this run requests.
     pub(super) fn scopes(&self) -> Vec<String> {
+        if !self.run.scopes.is_empty() {
+            return self.run.scopes.clone();
+        }
         let rules = &self.description.scopes;
         let more = rules.required.iter().filter(|scope| !rules.default.contains(scope));
         rules.default.iter().chain(more).cloned().collect()
@@ -195,24 +205,19 @@ impl Bench {
     /// A whole connection of an account.
     pub(super) async fn connect(&self, account: &str) -> Result<Connected, String> {
         self.family.consent_as(account);
+        if self.mints() {
+            let answer = self.mint().await.map_err(|failure| self.explained("mint", &failure))?;
+            return self.connected(answer).await;
+        }
         let (came, verifier) = self.consent().await?;
         // The portal passes no other parameters on.
         let read = self.description.callback_parameters();
         let returned = came.clone().into_iter().filter(|(name, _)| read.contains(name.as_str())).collect();
         let answer = self.exchange_of(&came, verifier).await?;
         let answer = answer.map_err(|failure| self.explained("exchange", &failure))?;
-        let named = answer.account.clone();
-        let mut extras = answer.extras.clone();
-        extras.extend(extras_of_callback(&self.description, &returned));
-        if let Some(account) = named.clone().filter(|_| !self.description.publishes_from_calls()) {
-            return Ok(Connected { answer, account, extras });
-        }
-        let token = answer.access_token.as_ref().unwrap();
-        let info = identity::user_info(&self.http, &self.description, token, NOW).await;
-        let info = info.map_err(|failure| self.explained("account", &failure))?;
-        extras.extend(info.extras);
-        let account = named.or(info.account).expect("the entry has a way to name the account");
-        Ok(Connected { answer, account, extras })
+        let mut connected = self.connected(answer).await?;
+        connected.extras.extend(extras_of_callback(&self.description, &returned));
+        Ok(connected)
     }
 
     pub(super) async fn refresh(&self, token: &SecretString) -> Result<TokenAnswer, Failure> {

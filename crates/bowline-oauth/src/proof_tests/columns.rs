@@ -1,7 +1,6 @@
 //! What each column of the table claims.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
 use bowline_api::provider::Rotation;
@@ -9,6 +8,7 @@ use bowline_testbed::emulator::{Operation, Refusal, Renewal, Spoil};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::bench::{Bench, Cell, Connected, NOW, claim};
+use super::meaning::{Meaning, named};
 use crate::answer::Lifetime;
 use crate::app::WhichSecret;
 use crate::callback::declined;
@@ -17,6 +17,7 @@ use crate::catalog::errors::Class;
 use crate::catalog::protocol::ProviderAccount;
 use crate::http::Sent;
 use crate::identity;
+use crate::probe::token_probes;
 use crate::refresh::refresh;
 use crate::revoke::Revocation;
 
@@ -101,6 +102,9 @@ impl Bench {
     }
 
     async fn prove_refresh(&mut self) -> Result<(), String> {
+        if self.mints() {
+            return self.prove_mint().await;
+        }
         let renewal = self.renewal().ok_or("the app has no refresh tokens")?;
         let same = match renewal {
             Renewal::None => Rotation::None,
@@ -158,41 +162,19 @@ impl Bench {
     }
 }
 
-/// What an answer means.
-#[derive(PartialEq)]
-struct Meaning {
-    /// A class, or that a revocation found nothing.
-    what: String,
-    revoked: bool,
-    waits: Option<u64>,
-}
-
-impl Meaning {
-    fn of(what: String) -> Self {
-        Self { what, revoked: false, waits: None }
-    }
-}
-
-impl fmt::Display for Meaning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, revoked, waits } = self;
-        f.write_str(what)?;
-        if *revoked {
-            f.write_str(", revoked")?;
-        }
-        waits.map_or(Ok(()), |seconds| write!(f, ", for {seconds} s"))
-    }
-}
-
 /// Refusals and what else goes wrong.
 impl Bench {
     /// Whether the entry makes such a request, so that its refusals can be seen.
     pub(super) fn asks(&self, operation: Operation) -> bool {
+        if self.is_about_keys() {
+            return operation == Operation::Account;
+        }
         match operation {
             Operation::Refresh => self.renewal().is_some(),
             Operation::Account => self.description.identity_url().is_some(),
             Operation::Revoke => self.description.revocation_url(&self.app.client_id).is_some(),
-            Operation::Authorize | Operation::Exchange => true,
+            Operation::Mint => self.mints(),
+            Operation::Authorize | Operation::Exchange => !self.mints(),
         }
     }
 
@@ -205,12 +187,14 @@ impl Bench {
                 let error = came.get("error").ok_or("no error")?;
                 return Ok(Meaning::of(named(declined(&self.description, error, text).class)));
             }
-            Operation::Exchange => self.exchange().await?.err(),
+            Operation::Exchange | Operation::Mint => self.begin().await?.err(),
             Operation::Refresh => {
                 self.refresh(connected.answer.refresh_token.as_ref().ok_or("no refresh token")?).await.err()
             }
             Operation::Account => {
-                identity::user_info(&self.http, &self.description, connected.access(), NOW).await.err()
+                identity::user_info(&self.http, &self.description, Some(&self.app), connected.access(), NOW)
+                    .await
+                    .err()
             }
             Operation::Revoke => match self.revoke(connected).await {
                 Ok(Revocation::AlreadyGone) => return Ok(Meaning::of("gone".to_owned())),
@@ -260,9 +244,9 @@ impl Bench {
     }
 
     /// Classes of the entry's error table that no refusal shows, without a reason, or in spite of one.
-    fn untested(&self, seen: &BTreeSet<(Operation, String)>) -> Vec<String> {
+    pub(super) fn untested(&self, seen: &BTreeSet<(Operation, String)>) -> Vec<String> {
         let errors = &self.description.errors;
-        let tokens = errors.token.values().map(|class| ("token", *class));
+        let tokens = self.token_classes().into_iter().map(|class| ("token", class));
         let api = errors.api.iter().map(|rule| ("api", rule.class));
         let mut flaws = BTreeSet::new();
         for (table, class) in tokens.chain(api.filter(|_| self.asks(Operation::Account))) {
@@ -272,7 +256,7 @@ impl Bench {
             }
             let places: &[_] = match table {
                 "api" => &[Operation::Account],
-                _ => &[Operation::Refresh, Operation::Exchange],
+                _ => &[Operation::Refresh, Operation::Exchange, Operation::Mint],
             };
             let is_seen = places.iter().any(|on| seen.contains(&(*on, named(class))));
             let key = format!("{table} class {}", named(class));
@@ -305,8 +289,8 @@ impl Bench {
             self.family.spoil_next(Operation::Refresh, spoil);
             self.refresh(connected.answer.refresh_token.as_ref().ok_or("no refresh token")?).await
         } else {
-            self.family.spoil_next(Operation::Exchange, spoil);
-            self.exchange().await?
+            self.family.spoil_next(self.begins(), spoil);
+            self.begin().await?
         };
         let wanted = match spoil {
             Spoil::ByteOrderMark | Spoil::OtherAccount => None,
@@ -322,10 +306,12 @@ impl Bench {
         let mine = self.accounts()[0];
         let before = self.connect(mine).await?;
         let is_asked = before.answer.account.is_none() && self.asks(Operation::Account);
-        let on = if is_asked { Operation::Account } else { Operation::Exchange };
+        let on = if is_asked { Operation::Account } else { self.begins() };
         self.family.spoil_next(on, Spoil::OtherAccount);
         let after = self.connect(mine).await?.account;
-        claim(before.account.id != after.id, || "another account has the same id".to_owned())
+        claim((before.account.id == after.id) == self.is_its_own_account(), || {
+            "another account has the same id".to_owned()
+        })
     }
 
     async fn prove_revocation(&self) -> Result<(), String> {
@@ -357,6 +343,7 @@ impl Bench {
         let is_possible = match column {
             "extras" => !connected.extras.is_empty(),
             "refresh" => connected.answer.refresh_token.is_some(),
+            "probe" => !token_probes(&self.description).is_empty(),
             "revocation" => {
                 !matches!(self.revoke(&connected).await, Ok(Revocation::Unsupported { by_hand: Some(_) }))
             }
@@ -366,6 +353,9 @@ impl Bench {
     }
 
     pub(super) async fn prove(&mut self, column: &str) -> Cell {
+        if self.is_about_keys() {
+            return self.prove_of_keys(column).await;
+        }
         if let Some(reason) = self.lacks(column) {
             let reason = reason.clone();
             return match self.prove_impossible(column).await {
@@ -380,12 +370,8 @@ impl Bench {
             "refresh" => Cell::yes(self.prove_refresh().await),
             "refusals" => self.prove_refusals().await,
             "spoiled answers" => self.prove_spoiled_answers().await,
+            "probe" => self.prove_probe().await,
             _ => Cell::yes(self.prove_revocation().await),
         }
     }
-}
-
-/// A class in the words of the catalogue.
-fn named(class: Class) -> String {
-    serde_json::to_value(class).unwrap().as_str().unwrap().to_owned()
 }

@@ -56,7 +56,7 @@ impl Bench {
     /// Whether the entry's tables have the class in `token class Policy`.
     fn has_class(&self, lack: &str) -> bool {
         let errors = &self.description.errors;
-        let all = errors.token.values().copied().chain(errors.api.iter().map(|rule| rule.class));
+        let all = self.token_classes().into_iter().chain(errors.api.iter().map(|rule| rule.class));
         let named = |class: Class| serde_json::to_value(class).unwrap();
         all.map(named).any(|class| lack.ends_with(&format!(" class {}", class.as_str().unwrap())))
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect};
+use bowline_api::ConsumerConfig;
 use bowline_api::{IntegrationConnectionSpec, IntegrationProvider};
 use bowline_oauth::catalog::look::Group;
 use kube::ResourceExt;
@@ -142,6 +143,7 @@ fn spec(typed: &Fields, provider: &IntegrationProvider, owner: &str) -> Integrat
         parameters: parameters::typed(provider, typed),
         credentials: None,
         app: None,
+        config: ConsumerConfig::new(),
         account: None,
         secret: None,
     }

@@ -72,7 +72,13 @@ pub(crate) fn standing(connection: &IntegrationConnection, provider: &str, reade
         }
     };
     let told = message != line && has_small_print(connection);
-    let detail = if told { message } else { String::new() };
+    let detail = match connection.revocation() {
+        Some(revocation) if connection.phase() == Some(Phase::Disconnected) => {
+            reader.sentence(&revocation.message, &connection.spec.owner)
+        }
+        _ if told => message,
+        _ => String::new(),
+    };
     let remedy = if phase.is_none() { Remedy::Wait } else { connection.remedy() };
     Standing { chip, line, detail, remedy }
 }
@@ -288,6 +294,16 @@ mod tests {
             assert_eq!((standing.chip.word.as_str(), standing.remedy), (word, remedy), "{phase} {reason}");
             assert!(!standing.chip.icon.is_empty() && !standing.line.is_empty(), "{phase} {reason}");
         }
+    }
+
+    #[test]
+    fn a_disconnected_connection_says_what_became_of_its_grant() {
+        let revocation =
+            json!({"reason": "RevocationWaits", "since": "2026-05-03T14:00:00Z", "message": "Not yet."});
+        let mut status = json!({"phase": "Disconnected", "revocation": revocation});
+        assert_eq!(standing(&connection(&status), "GitHub", reader("alice")).detail, "Not yet.");
+        status["phase"] = "Active".into();
+        assert_eq!(standing(&connection(&status), "GitHub", reader("alice")).detail, "");
     }
 
     #[test]

@@ -46,6 +46,7 @@ fn a_working_connection_reads_from_top_to_bottom() {
             "grant": {"id": "7f3c", "revision": 9, "obtainedAt": "2026-01-01T11:10:00Z", "expiresAt": "2026-03-01T12:00:00Z"},
             "lastAttempt": {"id": "r1", "method": "DeviceCode", "requestedBy": "alice", "startedAt": "2026-01-01T10:00:00Z",
                 "endedAt": "2026-01-01T10:05:00Z", "result": "Failed", "reason": "AccountMismatch", "message": "It is bob's."},
+            "revocation": {"reason": "Revoked", "since": "2026-01-01T11:00:00Z", "message": "The provider has confirmed it."},
             "secret": {"name": "github"},
             "history": [
                 {"at": "2026-01-01T11:50:00Z", "reason": "Shared", "message": "It did."},
@@ -81,6 +82,7 @@ Next refresh:   in 2m
 Grant expires:  in 59d
 Scopes:         repo read:user
 Scopes missing: gist
+Revocation:     Revoked 60m ago: The provider has confirmed it.
 Last attempt:   Failed 115m ago (DeviceCode, requested by alice): AccountMismatch: It is bob's.
 
 Why

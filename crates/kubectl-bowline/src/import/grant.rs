@@ -25,7 +25,7 @@ const KEYS: &[&str] =
 const EMPTY: &str = "there is no input: give the JSON of a token answer, or lines like api_key=...";
 const CODE: &str = "an authorization code cannot be imported: exchange it, and import the answer";
 
-type GrantFields = BTreeMap<&'static str, SecretString>;
+type GrantFields = BTreeMap<String, SecretString>;
 
 /// A grant that may be written into an intake Secret.
 pub(super) struct ImportedGrant(GrantFields);
@@ -34,7 +34,8 @@ impl ImportedGrant {
     /// Reads the JSON of a token answer (RFC 6749 §5.1) or lines of `key=value`.
     ///
     /// Keys of an answer that say nothing about the grant (`token_type`, a provider's extras) are left out; in lines, where
-    /// they can only be typing errors, they are refused.
+    /// they can only be typing errors, they are refused. Beside `api_key` other names are passed on: the operator knows which
+    /// values belong to a key of the provider.
     pub(super) fn read(bytes: &[u8], now: Timestamp) -> anyhow::Result<Self> {
         ensure!(bytes.len() <= MAX_BYTES, "there are more than {MAX_BYTES} bytes: that is no token answer");
         let text = std::str::from_utf8(bytes).map_err(|_| anyhow!("the input is not text"))?.trim();
@@ -48,11 +49,11 @@ impl ImportedGrant {
 
     pub(super) fn data(&self) -> BTreeMap<String, ByteString> {
         let bytes = |value: &SecretString| ByteString(value.expose_secret().as_bytes().to_vec());
-        self.0.iter().map(|(key, value)| ((*key).to_owned(), bytes(value))).collect()
+        self.0.iter().map(|(key, value)| (key.clone(), bytes(value))).collect()
     }
 
     pub(super) fn keys(&self) -> String {
-        self.0.keys().copied().collect::<Vec<_>>().join(", ")
+        self.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
     }
 
     fn has(&self, key: &str) -> bool {
@@ -111,23 +112,42 @@ fn from_json(text: &str) -> anyhow::Result<GrantFields> {
             Some(Value::Number(number)) => number.to_string(),
             Some(_) => bail!("{key} must be text or a number"),
         };
-        fields.insert(key, value.into());
+        fields.insert((*key).to_owned(), value.into());
+    }
+    if fields.contains_key(API_KEY) {
+        let values = answer.iter().filter(|(name, _)| !KEYS.contains(&name.as_str()) && is_value_name(name));
+        let texts =
+            values.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned().into())));
+        fields.extend(texts.collect::<GrantFields>());
     }
     Ok(fields)
 }
 
+/// Whether this may be the name of a value that belongs to a key. Which there are, the operator knows.
+fn is_value_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.len() <= 63
+        && name.bytes().all(is_plain)
+}
+
 fn from_lines(text: &str) -> anyhow::Result<GrantFields> {
     let mut fields = GrantFields::new();
+    let is_key = text.lines().any(|line| line.trim_start().starts_with(API_KEY));
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let (key, value) =
             line.split_once('=').map_or((line, None), |(key, value)| (key.trim(), Some(value)));
         ensure!(key != "code" || value.is_none(), CODE);
         // The message does not repeat the name: a line that we do not know may be secret from its first letter on.
-        let (Some(key), Some(value)) = (KEYS.iter().find(|known| **known == key), value) else {
-            bail!("line {number} is not of the form key=value with one of the keys {}", KEYS.join(", "))
+        let is_known = KEYS.contains(&key) || is_key && is_value_name(key);
+        let (true, Some(value)) = (is_known, value) else {
+            bail!(
+                "line {number} is not of the form key=value with one of the keys {}, or beside api_key the name of a value",
+                KEYS.join(", ")
+            )
         };
-        ensure!(fields.insert(key, value.trim().into()).is_none(), "{key} is given twice");
+        ensure!(fields.insert(key.to_owned(), value.trim().into()).is_none(), "{key} is given twice");
     }
     ensure!(!fields.is_empty(), EMPTY);
     Ok(fields)
@@ -175,7 +195,12 @@ mod tests {
             (r#"{"code":"c"}"#, CODE),
             ("code=c", CODE),
             ("s3cret", "line 1 is not of the form"),
-            ("api_key=k\nacces_token=s3cret", "line 2 is not of the form"),
+            ("refresh_token=k\nacces_token=s3cret", "line 2 is not of the form"),
+            ("api_key=k\nwebhook-secret=s3cret", "line 2 is not of the form"),
+            ("api_key=k\nS3CRET", "line 2 is not of the form"),
+            ("webhook_secret=s3cret", "line 1 is not of the form"),
+            ("api_key=k\nwebhook_secret=a\nwebhook_secret=b", "webhook_secret is given twice"),
+            ("api_key=k\nwebhook_secret=", "webhook_secret is empty"),
             ("api_key=k\napi_key=l", "api_key is given twice"),
             ("api_key=", "api_key is empty"),
             ("{\"api_key\":\"a\\nb\"}", "api_key is empty, or has line breaks"),
@@ -196,6 +221,21 @@ mod tests {
             assert!(said.contains(expected), "{text}: {said}");
             assert!(!said.contains("s3cret"), "{said}");
         }
+    }
+
+    #[test]
+    fn values_that_belong_to_a_key_are_passed_on() {
+        for text in [
+            "api_key=k\nwebhook_secret=w",
+            "webhook_secret=w\napi_key=k",
+            r#"{"api_key":"k","webhook_secret":"w","account":{"id":1},"Mode":"live"}"#,
+        ] {
+            let grant = read(text).unwrap();
+            assert_eq!(grant.keys(), "api_key, webhook_secret", "{text}");
+            assert_eq!(grant.data()["webhook_secret"], ByteString(b"w".to_vec()));
+        }
+        let end = read("api_key=k\nexpires_at=2027-01-01T00:00:00Z").unwrap();
+        assert_eq!(end.keys(), "api_key, expires_at");
     }
 
     #[test]

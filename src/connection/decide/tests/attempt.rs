@@ -109,7 +109,6 @@ fn an_attempt_that_is_refused_leaves_the_grant_in_use_as_it_was_and_a_restart_re
         (other_account(), Reason::AccountMismatch),
         (IntakeError::AccountUnknown, Reason::AccountMismatch),
         (IntakeError::AccountTaken, Reason::AccountAlreadyConnected),
-        (IntakeError::NotRevoked { why: Box::new(other_account()), by_hand: None }, Reason::AccountMismatch),
         (ConsentError::AdminConsent { summary: summary() }.into(), Reason::AdminConsentRequired),
         (ConsentError::Policy { summary: summary() }.into(), Reason::PolicyBlocked),
         (ConsentError::MissingScopes { missing: "write".into() }.into(), Reason::MissingScopes),

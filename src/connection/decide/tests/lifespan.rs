@@ -89,6 +89,25 @@ fn a_token_without_a_refresh_token_is_announced_before_it_ends_unless_it_lives_f
 }
 
 #[test]
+fn a_key_is_over_when_it_expires_and_a_token_says_nothing_about_its_grant() {
+    let reason = |is_key: bool, second: i64| {
+        let ending = good().grant(|grant| {
+            grant.expires_at = Some(at(90 * DAY));
+            if is_key {
+                grant.credential = Credential::ApiKey { api_key: SecretString::from("k") };
+            }
+        });
+        let plan = ending.at_second(second).decided();
+        (plan.authorized.reason, plan.authorized.message)
+    };
+    assert_eq!(reason(true, 89 * DAY).0, Reason::GrantExpiringSoon);
+    let (over, message) = reason(true, 90 * DAY);
+    assert_eq!(over, Reason::GrantExpired);
+    assert!(message.contains(&at(90 * DAY).to_string()), "{message}");
+    assert_eq!(reason(false, 90 * DAY).0, Reason::Authorized);
+}
+
+#[test]
 fn issued_keys_are_announced_before_the_last_of_them_expires() {
     let lasting = |lives: i64| {
         let key = IssuedKey {

@@ -178,6 +178,7 @@ impl Situation {
             grant: Some(Arc::new(grant())),
             version: Some(version(3)),
             pause: None,
+            is_dead: false,
             has_candidate: false,
             consented_at: None,
             doubted_since: None,

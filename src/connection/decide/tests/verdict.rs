@@ -6,7 +6,7 @@ use bowline_api::reason::{Effect, Reason};
 use serde_json::json;
 
 use super::situation::{Situation, at, connection, good, target, version};
-use crate::connection::observed::{EndingView, RecordState};
+use crate::connection::observed::RecordState;
 use crate::grant::incident::Incident;
 use crate::secret_plan::SecretPlan;
 use crate::vault::GrantType;
@@ -335,20 +335,4 @@ fn class_15_a_credentials_secret_is_not_read_again_where_its_token_was_probably_
     assert!(!seen(RecordState::Missing, "RefreshToken"));
     assert!(!seen(RecordState::Tampered, "APIKey"));
     assert!(seen(RecordState::Missing, "APIKey"), "a key is not used up");
-}
-
-#[test]
-fn class_22_a_disconnected_grant_is_not_called_revoked_before_it_is() {
-    let told = |failures, why: Option<&str>, is_given_up| {
-        let ending = EndingView { failures, last_error: why.map(Into::into), is_given_up };
-        let gone = connection().spec(json!({"disconnect": true}));
-        gone.seen(|observed| observed.endings.push(ending)).decided().authorized.message
-    };
-    assert!(told(0, None, false).contains("is being revoked"));
-    assert!(told(2, Some("no answer"), false).contains("not revoked at the provider yet: no answer"));
-    assert!(told(9, Some("no answer"), true).contains("by hand"));
-    let on_record = good().spec(json!({"disconnect": true})).decided();
-    assert!(on_record.end && on_record.authorized.message.contains("is being revoked"));
-    let erased = connection().spec(json!({"disconnect": true})).decided().authorized.message;
-    assert!(erased.contains("erased"), "{erased}");
 }

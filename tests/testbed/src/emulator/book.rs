@@ -7,7 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::asked::Wrong;
-use super::data::{EmulatedApp, Extent, PkceHabit, RefreshTokens, Renewal, Values, Violation};
+use super::consent::PkceHabit;
+use super::data::{AccessTokens, EmulatedApp, Extent, RefreshTokens, Renewal, Values, Violation};
 use super::template::{as_text, fill};
 
 /// How long a code works (RFC 6749 §4.1.2: ten minutes at most).
@@ -115,6 +116,26 @@ impl Book {
         Ok((grant, self.with_access(grant, app, refresh)))
     }
 
+    /// A grant that nobody consented to, and its token.
+    pub fn minted(&mut self, consent: Consent, app: &EmulatedApp) -> (usize, Issued) {
+        let grant = self.grants.len();
+        self.grants.push(Grant { consent, refreshes: 0, ended: false });
+        (grant, self.with_access(grant, app, None))
+    }
+
+    /// A key that a person creates, without an app that asks for it.
+    pub fn create(&mut self, app: &EmulatedApp, account: &str) -> String {
+        let (client, account) = (app.client_id.clone(), account.to_owned());
+        let consent = Consent { client, account, scopes: Vec::new(), values: app.values.clone() };
+        self.grants.push(Grant { consent, refreshes: 0, ended: false });
+        self.with_access(self.grants.len() - 1, app, None).access
+    }
+
+    /// When a token expires.
+    pub fn expires_at(&self, token: &str) -> Option<i64> {
+        self.tokens.get(token)?.expires_at
+    }
+
     /// What a grant consented to.
     pub fn consent(&self, grant: usize) -> &Consent {
         &self.grants[grant].consent
@@ -165,11 +186,12 @@ impl Book {
     }
 
     fn issue_refresh(&mut self, grant: usize, habits: &RefreshTokens) -> String {
-        self.issue(TokenKind::Refresh, grant, &habits.prefix, habits.lifetime)
+        self.issue(TokenKind::Refresh, grant, (&habits.prefix, 0), habits.lifetime)
     }
 
     fn with_access(&mut self, grant: usize, app: &EmulatedApp, refresh: Option<String>) -> Issued {
-        let access = self.issue(TokenKind::Access, grant, &app.access.prefix, app.access.lifetime);
+        let AccessTokens { prefix, digits, lifetime, .. } = &app.access;
+        let access = self.issue(TokenKind::Access, grant, (prefix, *digits), *lifetime);
         if let Some(most) = app.access.most {
             let mine = |token: &&mut Token| token.kind == TokenKind::Access && token.grant == grant;
             let mut tokens: Vec<_> = self.tokens.values_mut().filter(mine).collect();
@@ -179,10 +201,16 @@ impl Book {
         Issued { access, refresh }
     }
 
-    fn issue(&mut self, kind: TokenKind, grant: usize, prefix: &str, lifetime: Option<u32>) -> String {
+    fn issue(
+        &mut self,
+        kind: TokenKind,
+        grant: usize,
+        (prefix, digits): (&str, usize),
+        lifetime: Option<u32>,
+    ) -> String {
         self.serial += 1;
         let prefix = fill(&prefix.into(), &self.grants[grant].consent.values).map(|prefix| as_text(&prefix));
-        let text = format!("{}{:06}", prefix.unwrap_or_default(), self.serial);
+        let text = format!("{}{:0width$}", prefix.unwrap_or_default(), self.serial, width = digits.max(6));
         let expires_at = lifetime.map(|seconds| self.now + i64::from(seconds));
         let token =
             Token { kind, grant, serial: self.serial, expires_at, replaced_until: None, ended: false };

@@ -6,6 +6,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::bearing::Bearing;
+use super::claims::{Refusal, Run};
+use super::consent::{AuthorizePage, IdToken};
+use super::machine::MintEndpoint;
+
 /// Values with placeholders, by name.
 pub(super) type Values = Map<String, Value>;
 
@@ -19,6 +24,8 @@ pub enum Operation {
     Exchange,
     /// A refresh token is used.
     Refresh,
+    /// A token is minted: nobody consents.
+    Mint,
     /// The account is read, with an access token.
     Account,
     /// A grant or token is revoked.
@@ -39,6 +46,8 @@ pub(super) enum Violation {
     Refresh,
     /// An access token that does not work.
     Access,
+    /// An assertion that is not accepted.
+    Assertion,
     /// There is nothing left to revoke.
     Gone,
 }
@@ -49,6 +58,9 @@ pub(super) enum Violation {
 pub struct Family {
     /// Its hosts.
     pub hosts: Vec<String>,
+    /// Those of them that take no connection without a client certificate that the emulator issued.
+    #[serde(default)]
+    pub certificate_hosts: Vec<String>,
     /// Registered apps; those that behave differently stand for the provider's settings.
     pub apps: BTreeMap<String, EmulatedApp>,
     /// People or workspaces: values for placeholders in answers.
@@ -56,8 +68,11 @@ pub struct Family {
     /// How scopes are written.
     #[serde(default)]
     pub(super) scopes: ScopeHabits,
-    pub(super) authorize: AuthorizePage,
-    pub(super) token: TokenEndpoint,
+    pub(super) authorize: Option<AuthorizePage>,
+    pub(super) token: Option<TokenEndpoint>,
+    /// Where tokens are minted.
+    #[serde(default)]
+    pub(super) mints: Vec<MintEndpoint>,
     /// Calls that name the account.
     #[serde(default)]
     pub(super) account: Vec<ApiCall>,
@@ -84,12 +99,21 @@ pub struct Family {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmulatedApp {
-    /// Client id.
+    /// Client id; of keys that people create there, the name of their kind.
     pub client_id: String,
     /// Client secret; none for a public client.
     pub client_secret: Option<String>,
+    /// It has a key: [`TEST_KEY`](super::machine::TEST_KEY).
+    #[serde(default)]
+    signs: bool,
     pub(super) access: AccessTokens,
     pub(super) refresh: Option<RefreshTokens>,
+    /// How its tokens or keys are sent to the API.
+    #[serde(default)]
+    pub(super) bearing: Bearing,
+    /// What people have of a key that they created, by name; `{token}` is what works. Absent: `api_key` alone.
+    #[serde(default)]
+    pub(super) provides: BTreeMap<String, String>,
     /// What a revocation ends.
     pub(super) revocation: Option<Extent>,
     /// Further values of its grants.
@@ -101,6 +125,11 @@ pub struct EmulatedApp {
 }
 
 impl EmulatedApp {
+    /// Whether it has a key that signs assertions.
+    pub fn signs(&self) -> bool {
+        self.signs
+    }
+
     /// Seconds for which an access token works; `None`: it does not expire.
     pub fn access_lifetime(&self) -> Option<u32> {
         self.access.lifetime
@@ -122,6 +151,8 @@ impl EmulatedApp {
 pub(super) struct AccessTokens {
     /// What tokens begin with; with placeholders of the grant.
     pub prefix: String,
+    #[serde(default)]
+    pub digits: usize, // that follow at least
     pub lifetime: Option<u32>,
     /// How many of one grant work at once: one more ends the oldest.
     pub most: Option<usize>,
@@ -243,33 +274,6 @@ pub(super) enum ClientProof {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AuthorizePage {
-    /// Address, with placeholders for segments.
-    pub at: String,
-    #[serde(default)]
-    pub takes: Takes,
-    pub pkce: PkceHabit,
-    /// Further values of a grant, for each parameter of the request that is there.
-    #[serde(default)]
-    pub values: BTreeMap<String, Values>,
-    /// What the browser returns with.
-    pub callback: Values,
-    pub source: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum PkceHabit {
-    /// S256 is checked if the challenge was sent.
-    Checked,
-    /// The parameters have no effect.
-    Ignored,
-    /// The parameters break the request.
-    Refused,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct TokenEndpoint {
     pub at: String,
     /// Where refresh tokens are used, if not there.
@@ -328,67 +332,4 @@ pub(super) struct Reply {
 
 fn ok() -> u16 {
     200
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IdToken {
-    /// The scope that requests it.
-    pub scope: String,
-    pub claims: Value,
-    pub source: String,
-}
-
-/// A documented refusal.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Refusal {
-    /// Where it can come.
-    pub on: Vec<Operation>,
-    /// What it means, in the words of the catalogue; on a revocation also `gone`.
-    pub class: String,
-    /// It proves that somebody withdrew the grant.
-    #[serde(default)]
-    pub revoked: bool,
-    /// Seconds to wait at least, as the answer says or as is documented for it.
-    pub waits: Option<u64>,
-    /// HTTP status, if it is not the shape's.
-    pub status: Option<u16>,
-    /// Further headers.
-    #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    /// Values for the shape.
-    #[serde(default)]
-    pub values: Map<String, Value>,
-    /// The body, if it is not the shape's.
-    pub body: Option<Value>,
-    /// Where it is documented. Absent: where the family's refusals are.
-    pub source: Option<String>,
-    /// No document says so.
-    #[serde(default)]
-    pub believed: bool,
-}
-
-/// One thing to prove: an entry of the catalogue, with an app and parameters.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Run {
-    /// Name of the entry.
-    pub entry: String,
-    /// Which app.
-    pub app: String,
-    /// Parameters of the provider object.
-    #[serde(default)]
-    pub parameters: BTreeMap<String, String>,
-    /// Who consents. Empty: every account of the family.
-    #[serde(default)]
-    pub accounts: Vec<String>,
-    /// The account that must come out, part by part: `id`, `name`, `email`.
-    pub account: BTreeMap<String, String>,
-    /// The values beside the token that must come out.
-    #[serde(default)]
-    pub extras: BTreeMap<String, String>,
-    /// As in [`Family::lacks`], for this run.
-    #[serde(default)]
-    pub lacks: BTreeMap<String, String>,
 }

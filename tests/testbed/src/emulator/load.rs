@@ -55,7 +55,8 @@ impl Family {
     fn missing(&self) -> Option<String> {
         let said = self.says.values().filter(|name| !self.refusals.contains_key(*name));
         let said = said.map(|name| format!("refusal {name}"));
-        let replies = self.token.exchange.iter().chain(&self.token.refresh);
+        let replies = self.token.iter().flat_map(|token| token.exchange.iter().chain(&token.refresh));
+        let replies = replies.chain(self.mints.iter().flat_map(|mint| &mint.replies));
         let replies = replies.chain(self.account.iter().flat_map(|call| &call.replies));
         let mut replies = replies.chain(self.revoke.iter().map(|revoke| &revoke.reply));
         let unsourced = replies.any(|reply| reply.source.is_none()).then(|| "source of a reply".to_owned());
@@ -65,8 +66,10 @@ impl Family {
             refusal.body.is_none() && refusal.on.iter().any(|on| !self.shapes.contains_key(on))
         });
         let shapeless = shapeless.map(|(name, _)| format!("shape for the refusal {name}"));
+        let host = self.certificate_hosts.iter().find(|host| !self.hosts.contains(host));
+        let host = host.map(|host| format!("host {host}"));
         let second = (self.accounts.len() < 2).then(|| "second account".to_owned());
-        said.chain(app).chain(shapeless).chain(second).chain(unsourced).next()
+        said.chain(app).chain(host).chain(shapeless).chain(second).chain(unsourced).next()
     }
 
     /// A text with placeholders, as it is for an account; `None` if a placeholder has no value.
@@ -81,12 +84,16 @@ impl Family {
         let replies = |operation: &'static str, replies: &[Reply]| {
             replies.iter().any(|reply| reply.believed).then(|| format!("the answer to {operation}"))
         };
+        let (codes, refreshes) =
+            self.token.as_ref().map_or((&[][..], &[][..]), |token| (&token.exchange, &token.refresh));
         let account: Vec<_> = self.account.iter().flat_map(|call| call.replies.clone()).collect();
         let revoke: Vec<_> = self.revoke.iter().map(|revoke| revoke.reply.clone()).collect();
+        let minted: Vec<_> = self.mints.iter().flat_map(|mint| mint.replies.clone()).collect();
         let refusals = self.refusals.iter().filter(|(_, refusal)| refusal.believed);
         app.into_iter()
-            .chain(replies("a code", &self.token.exchange))
-            .chain(replies("a refresh", &self.token.refresh))
+            .chain(replies("a code", codes))
+            .chain(replies("a refresh", refreshes))
+            .chain(replies("a request to mint", &minted))
             .chain(replies("the call for the account", &account))
             .chain(replies("a revocation", &revoke))
             .chain(refusals.map(|(name, _)| format!("the refusal `{name}`")))

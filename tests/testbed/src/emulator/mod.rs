@@ -13,9 +13,14 @@
 
 mod answer;
 mod asked;
+mod authority;
+mod bearing;
 mod book;
+mod claims;
+mod consent;
 mod data;
 mod load;
+mod machine;
 mod proxy;
 mod stage;
 mod template;
@@ -26,6 +31,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,11 +44,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 pub use answer::Spoil;
-pub use data::{EmulatedApp, Family, Operation, Refusal, Renewal, Run};
+pub use claims::{Refusal, Run};
+pub use data::{EmulatedApp, Family, Operation, Renewal};
 pub use load::{DataError, DataFlaw};
+pub use machine::TEST_KEY;
 
 use asked::Asked;
-use proxy::{Host, Proxy};
+use authority::Authority;
+use proxy::{Host, Hosts, Proxy};
 use stage::Stage;
 
 /// Why the emulator did not start.
@@ -63,6 +72,7 @@ pub enum EmulatorError {
 pub struct Emulator {
     address: SocketAddr,
     authority: String,
+    clients: Arc<Authority>,
     stages: Stages,
     strangers: Arc<Mutex<Vec<String>>>,
     _stop: DropGuard,
@@ -76,7 +86,10 @@ impl Emulator {
         let stage = |(name, family)| (name, Arc::new(Stage::new(family, now.as_second())));
         let stages: Stages = Arc::new(Family::all()?.into_iter().map(stage).collect());
         let hosts = stages.values().flat_map(|stage| stage.data.hosts.clone()).collect();
+        let guarded = stages.values().flat_map(|stage| stage.data.certificate_hosts.clone()).collect();
         let stop = CancellationToken::new();
+        let clients = Arc::new(Authority::new()?);
+        let hosts = Hosts { played: hosts, guarded, clients: Arc::clone(&clients) };
         let Proxy { address, authority, tunnels, strangers } = Proxy::start(hosts, stop.clone()).await?;
         let app = Router::new().fallback(serve).with_state(Arc::clone(&stages));
         let app = app.into_make_service_with_connect_info::<Host>();
@@ -86,7 +99,7 @@ impl Emulator {
                 tracing::error!(%error, "the emulator stopped serving");
             }
         });
-        Ok(Self { address, authority, stages, strangers, _stop: stop.drop_guard() })
+        Ok(Self { address, authority, clients, stages, strangers, _stop: stop.drop_guard() })
     }
 
     /// The proxy to tunnel through.
@@ -97,6 +110,11 @@ impl Emulator {
     /// The certificate authority to trust, in PEM.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// A new client certificate and its private key in PEM, valid in these years, which this emulator's hosts accept then.
+    pub fn client_certificate(&self, years: RangeInclusive<i32>) -> Result<(String, String), EmulatorError> {
+        Ok(self.clients.client(years)?)
     }
 
     /// A family, by the name of its file.
@@ -154,6 +172,32 @@ impl FamilyHandle {
     /// Who consents from now on.
     pub fn consent_as(&self, account: &str) {
         account.clone_into(&mut self.0.lock().account);
+    }
+
+    /// A person creates a key of this kind, which is an app of the data, at the provider: what they then have, by name. `None` if
+    /// there is no such kind.
+    pub fn create_key(&self, app: &str, account: &str) -> Option<BTreeMap<String, String>> {
+        let app = self.data().apps.get(app)?;
+        let mut values = app.values.clone();
+        values.insert("token".to_owned(), self.0.lock().book.create(app, account).into());
+        let named = app.provides.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let alone = app.provides.is_empty().then_some(("api_key", "{token}"));
+        let filled = |(name, text): (&str, &str)| {
+            Some((name.to_owned(), template::as_text(&template::fill(&text.into(), &values)?)))
+        };
+        named.chain(alone).map(filled).collect()
+    }
+
+    /// The keys that a person has stop working.
+    pub fn end_key(&self, given: &BTreeMap<String, String>) {
+        for text in given.values() {
+            self.end(text);
+        }
+    }
+
+    /// An access token or key stops working.
+    pub fn end(&self, text: &str) {
+        self.0.lock().book.revoke(text, data::Extent::Token);
     }
 
     /// The most that is granted from now on; `None`: all that is requested.

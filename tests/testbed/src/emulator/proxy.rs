@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -19,6 +18,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::EmulatorError;
+use super::authority::Authority;
 
 /// The longest request for a tunnel.
 const MAX_HEAD: usize = 8 * 1024;
@@ -58,6 +58,15 @@ impl Listener for Tunnels {
     }
 }
 
+/// What is played.
+pub(super) struct Hosts {
+    pub played: BTreeSet<String>,
+    /// Those that take no connection without a client certificate.
+    pub guarded: BTreeSet<String>,
+    /// Issues the certificates that those accept.
+    pub clients: Arc<Authority>,
+}
+
 /// A proxy that listens.
 pub(super) struct Proxy {
     pub address: SocketAddr,
@@ -70,12 +79,10 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// Listens until `stop`.
-    pub async fn start(hosts: BTreeSet<String>, stop: CancellationToken) -> Result<Self, EmulatorError> {
+    pub async fn start(hosts: Hosts, stop: CancellationToken) -> Result<Self, EmulatorError> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let issuer = Authority::new()?;
         let (authority, strangers) = (issuer.pem(), Arc::default());
         let gate = Arc::new(Gate { hosts, issuer, strangers: Arc::clone(&strangers) });
         let (sender, open) = mpsc::channel(8);
@@ -96,8 +103,8 @@ impl Proxy {
 }
 
 struct Gate {
-    hosts: BTreeSet<String>,
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    hosts: Hosts,
+    issuer: Authority,
     strangers: Arc<Mutex<Vec<String>>>,
 }
 
@@ -105,8 +112,10 @@ impl Gate {
     async fn open(&self, mut stream: TcpStream) -> io::Result<Tunnel> {
         stream.set_nodelay(true)?;
         let wanted = wanted(&mut stream).await?;
-        let host =
-            wanted.strip_suffix(":443").filter(|host| self.hosts.contains(*host)).map(ToOwned::to_owned);
+        let host = wanted
+            .strip_suffix(":443")
+            .filter(|host| self.hosts.played.contains(*host))
+            .map(ToOwned::to_owned);
         let Some(host) = host else {
             self.strangers.lock().unwrap_or_else(PoisonError::into_inner).push(wanted);
             stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n").await?;
@@ -114,17 +123,30 @@ impl Gate {
         };
         stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
         let acceptor = self.acceptor(&host).map_err(io::Error::other)?;
-        Ok((acceptor.accept(stream).await?, Host(host)))
+        match acceptor.accept(stream).into_fallible().await {
+            Ok(stream) => Ok((stream, Host(host))),
+            Err((error, mut stream)) => {
+                // What was sent is read to its end, so that the client hears the alert and no reset.
+                stream.read_to_end(&mut Vec::new()).await?;
+                Err(error)
+            }
+        }
     }
 
     fn acceptor(&self, host: &str) -> Result<TlsAcceptor, Box<dyn std::error::Error + Send + Sync>> {
-        let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new([host.to_owned()])?.signed_by(&key, &self.issuer)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let key = PrivateKeyDer::try_from(key.serialize_der())?;
-        let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)?;
-        Ok(TlsAcceptor::from(Arc::new(config)))
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let config = config.with_safe_default_protocol_versions()?;
+        let config = if self.hosts.guarded.contains(host) {
+            let roots = Arc::new(self.hosts.clients.roots()?);
+            config.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(roots, provider).build()?,
+            )
+        } else {
+            config.with_no_client_auth()
+        };
+        let (certificate, key) = self.issuer.host(host)?;
+        Ok(TlsAcceptor::from(Arc::new(config.with_single_cert(vec![certificate], key)?)))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -12,9 +13,9 @@ use super::SeenRequest;
 use super::answer::{Answer, Spoil};
 use super::asked::{Asked, Wrong};
 use super::book::{Book, Consent, Issued};
-use super::data::{
-    EmulatedApp, Extent, Family, Operation, PkceHabit, Reply, RevokeEndpoint, Takes, Values, Violation,
-};
+use super::consent::PkceHabit;
+use super::data::{EmulatedApp, Extent, Family, Operation, Reply, RevokeEndpoint, Takes, Values, Violation};
+use super::machine::MintEndpoint;
 use super::template::{as_text, bindings, fill};
 
 /// What changes while a family is played.
@@ -36,18 +37,20 @@ pub(super) struct Stage {
 }
 
 /// A request on its way through the stage.
-struct Turn<'a> {
-    asked: &'a Asked,
-    operation: Operation,
-    takes: &'a Takes,
+pub(super) struct Turn<'a> {
+    pub asked: &'a Asked,
+    pub operation: Operation,
+    pub takes: &'a Takes,
     /// What is answered when all is well.
-    replies: &'a [Reply],
+    pub replies: &'a [Reply],
     /// For a revocation.
-    revoke: Option<&'a RevokeEndpoint>,
+    pub revoke: Option<&'a RevokeEndpoint>,
+    /// For a token that is minted.
+    pub mint: Option<&'a MintEndpoint>,
     /// The values of placeholders in the address.
-    bound: Values,
+    pub bound: Values,
     /// Answer with the values of another account.
-    as_other: bool,
+    pub as_other: bool,
 }
 
 /// Removes the first of a list that is for this operation.
@@ -101,31 +104,30 @@ impl Stage {
         let address = &asked.url[url::Position::BeforeScheme..url::Position::AfterPath];
         let line = format!("{} {address}", asked.method);
         let Family { authorize, token, account, revoke, .. } = &self.data;
-        let (granted, replies) = match asked.text("grant_type") {
-            Some("refresh_token") => (Operation::Refresh, &token.refresh),
-            _ => (Operation::Exchange, &token.exchange),
-        };
-        let page = (&authorize.at, Operation::Authorize, &authorize.takes, [].as_slice(), None);
-        let token_at = token.refresh_at.as_ref().filter(|_| granted == Operation::Refresh);
-        let tokens = (token_at.unwrap_or(&token.at), granted, &token.takes, replies.as_slice(), None);
+        let is_refresh = asked.text("grant_type") == Some("refresh_token");
+        let page = authorize.iter();
+        let page = page.map(|it| (&it.at, Operation::Authorize, &it.takes, [].as_slice(), None));
+        let tokens = token.iter().map(|it| {
+            let at = it.refresh_at.as_ref().filter(|_| is_refresh).unwrap_or(&it.at);
+            let (operation, replies) = if is_refresh {
+                (Operation::Refresh, &it.refresh)
+            } else {
+                (Operation::Exchange, &it.exchange)
+            };
+            (at, operation, &it.takes, replies.as_slice(), None)
+        });
         let calls = account.iter();
         let calls =
             calls.map(|call| (&call.at, Operation::Account, &call.takes, call.replies.as_slice(), None));
         let revoke = revoke.iter();
         let revoke =
             revoke.map(|it| (&it.at, Operation::Revoke, &it.takes, slice::from_ref(&it.reply), Some(it)));
-        let mut all = [page, tokens].into_iter().chain(calls).chain(revoke);
-        all.find_map(|(at, operation, takes, replies, revoke)| {
-            Some(Turn {
-                asked,
-                operation,
-                takes,
-                replies,
-                revoke,
-                bound: bindings(at, &line)?,
-                as_other: false,
-            })
-        })
+        let mut all = page.chain(tokens).chain(calls).chain(revoke);
+        let turn = |(at, operation, takes, replies, revoke): (&String, _, _, _, _)| {
+            let (bound, as_other) = (bindings(at, &line)?, false);
+            Some(Turn { asked, operation, takes, replies, revoke, mint: None, bound, as_other })
+        };
+        self.minting(asked, &line).or_else(|| all.find_map(turn))
     }
 
     fn act(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
@@ -140,6 +142,7 @@ impl Stage {
             Operation::Authorize => self.authorize(turn, refusal.as_deref(), play),
             Operation::Exchange => self.exchange(turn, play),
             Operation::Refresh => self.refresh(turn, play),
+            Operation::Mint => self.mint(turn, play),
             Operation::Account => self.account(turn, play),
             Operation::Revoke => self.revoke(turn, play),
         }
@@ -147,7 +150,9 @@ impl Stage {
 
     /// RFC 6749 §4.1.2. What is wrong with the request itself is told on a page, never by a redirect.
     fn authorize(&self, turn: &Turn<'_>, refusal: Option<&str>, play: &mut Play) -> Result<Answer, Wrong> {
-        let (page, asked) = (&self.data.authorize, turn.asked);
+        let asked = turn.asked;
+        let page =
+            self.data.authorize.as_ref().ok_or_else(|| Violation::Request.because("there is no page"))?;
         let app = asked.text("client_id").and_then(|id| self.data.app_of(id));
         let app = app.ok_or_else(|| Violation::Client.because("it is unknown"))?;
         if asked.text("response_type") != Some("code") {
@@ -166,7 +171,8 @@ impl Stage {
         let callback = if let Some(name) = refusal {
             self.refusal_parameters(name, &values)
         } else {
-            let (account, scopes) = (play.account.clone(), self.scopes(asked, play.narrowed.as_deref()));
+            let (account, scopes) =
+                (play.account.clone(), self.scopes(&asked.fields, play.narrowed.as_deref()));
             let client = app.client_id.clone();
             let of_account = self.data.accounts.get(&account).cloned().unwrap_or_default();
             let code = play.book.code(Consent { client, account, scopes, values: values.clone() });
@@ -188,9 +194,10 @@ impl Stage {
         fill(refusal.body.as_ref().or(shape.body.as_ref())?, &values)
     }
 
-    fn scopes(&self, asked: &Asked, narrowed: Option<&[String]>) -> Vec<String> {
+    pub(super) fn scopes(&self, fields: &Values, narrowed: Option<&[String]>) -> Vec<String> {
         let habits = &self.data.scopes;
-        let texts = habits.parameters.iter().filter_map(|name| asked.text(name));
+        let texts = habits.parameters.iter().filter_map(|name| fields.get(name)?.as_str());
+        let texts = texts.filter(|text| !text.is_empty());
         let scopes = texts.flat_map(|text| text.split(habits.separator.as_str())).map(ToOwned::to_owned);
         scopes.filter(|scope| narrowed.is_none_or(|most| most.contains(scope))).collect()
     }
@@ -200,7 +207,8 @@ impl Stage {
         if turn.asked.text("grant_type") != Some("authorization_code") {
             return Err(Violation::Request.because("the grant type is unknown"));
         }
-        let (grant, issued) = play.book.redeem(&turn.asked.fields, app, self.data.authorize.pkce)?;
+        let pkce = self.data.authorize.as_ref().map_or(PkceHabit::Ignored, |page| page.pkce);
+        let (grant, issued) = play.book.redeem(&turn.asked.fields, app, pkce)?;
         self.tokens(turn, play, grant, &issued)
     }
 
@@ -212,12 +220,18 @@ impl Stage {
         self.tokens(turn, play, grant, &issued)
     }
 
-    fn tokens(&self, turn: &Turn<'_>, play: &Play, grant: usize, issued: &Issued) -> Result<Answer, Wrong> {
+    pub(super) fn tokens(
+        &self,
+        turn: &Turn<'_>,
+        play: &Play,
+        grant: usize,
+        issued: &Issued,
+    ) -> Result<Answer, Wrong> {
         let consent = play.book.consent(grant);
         let app = self.data.app_of(&consent.client);
         let app = app.ok_or_else(|| Violation::Client.because("it is unknown"))?;
         let mut values = self.values(consent, turn.as_other);
-        values.extend(self.issued(app, consent, issued));
+        values.extend(self.issued(app, consent, issued, play.book.now));
         // Some repeat the refresh token that they do not replace.
         values.extend(
             turn.asked.text("refresh_token").map(|used| ("used_refresh_token".to_owned(), used.into())),
@@ -231,7 +245,7 @@ impl Stage {
         reply(turn.replies, &values)
     }
 
-    fn issued(&self, app: &EmulatedApp, consent: &Consent, issued: &Issued) -> Values {
+    fn issued(&self, app: &EmulatedApp, consent: &Consent, issued: &Issued, now: i64) -> Values {
         let habits = &self.data.scopes;
         let named = consent.scopes.iter().filter(|scope| !habits.unnamed.contains(scope));
         let named: Vec<_> = named.map(|scope| habits.renamed.get(scope).unwrap_or(scope).as_str()).collect();
@@ -244,6 +258,7 @@ impl Stage {
             ("refresh_expires_in", json!(refresh_lifetime.filter(|_| issued.refresh.is_some()))),
             ("scope", json!(named.join(&habits.answered))),
             ("scopes", json!(named)),
+            ("ends_at", json!(app.access.lifetime.and_then(|seconds| ends_at(now, seconds)))),
         ];
         let there = values.into_iter().filter(|(_, value)| !value.is_null());
         there.map(|(name, value)| (name.to_owned(), value)).collect()
@@ -259,13 +274,33 @@ impl Stage {
     }
 
     fn account(&self, turn: &Turn<'_>, play: &Play) -> Result<Answer, Wrong> {
-        let token = turn.asked.bearer().ok_or_else(|| Violation::Access.because("it is missing"))?;
-        let grant =
-            play.book.holder(token, false).ok_or_else(|| Violation::Access.because("it does not work"))?;
+        let (token, grant) = self.bearer(turn, play)?;
         let consent = play.book.consent(grant);
         let mut values = self.values(consent, turn.as_other);
         values.insert("scope".to_owned(), consent.scopes.join(&self.data.scopes.answered).into());
+        if let Some(ends) = play.book.expires_at(&token).and_then(|at| Timestamp::from_second(at).ok()) {
+            values.insert("expires_at".to_owned(), ends.to_string().into());
+            let spaced = ends.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+            values.insert("expires_at_spaced".to_owned(), spaced.into());
+        }
         reply(turn.replies, &values)
+    }
+
+    /// The live token or key that a request shows in the way of its app, and its grant.
+    fn bearer(&self, turn: &Turn<'_>, play: &Play) -> Result<(String, usize), Wrong> {
+        let shown = |app: &EmulatedApp| {
+            let shown = app.bearing.read(turn.asked)?;
+            let token = as_text(shown.get("token")?);
+            let grant = play.book.holder(&token, false)?;
+            let is_beside =
+                |(name, value): (&String, &Value)| name == "token" || app.values.get(name) == Some(value);
+            let in_path = turn.bound.get("token").is_none_or(|named| *named == token);
+            let fits =
+                play.book.consent(grant).client == app.client_id && shown.iter().all(is_beside) && in_path;
+            fits.then_some((token, grant))
+        };
+        let found = self.data.apps.values().find_map(shown);
+        found.ok_or_else(|| Violation::Access.because("it is missing, or does not work"))
     }
 
     fn revoke(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
@@ -327,6 +362,12 @@ impl Stage {
         let body = refusal.body.as_ref().or_else(|| shape?.body.as_ref());
         Answer::filled(status, &headers, body, &values)
     }
+}
+
+/// The end of a token in words (RFC 3339).
+fn ends_at(now: i64, seconds: u32) -> Option<String> {
+    let end = Timestamp::from_second(now + i64::from(seconds)).ok()?;
+    Some(end.to_string())
 }
 
 /// The first answer that fits.

@@ -66,3 +66,33 @@ pub(super) fn bindings(pattern: &str, given: &str) -> Option<Map<String, Value>>
         }
     }
 }
+
+/// The values of placeholders if `given` fits `pattern`, where each reaches to the text behind it: `a {b}, c` fits `a x, c`.
+pub(super) fn captured(pattern: &str, given: &str) -> Option<Map<String, Value>> {
+    let Some((before, name, after)) = placeholder(pattern) else {
+        return (pattern == given).then(Map::new);
+    };
+    let behind = placeholder(after).map_or(after, |(behind, ..)| behind);
+    let rest = given.strip_prefix(before)?;
+    let end = if behind.is_empty() { rest.len() } else { rest.find(behind)? };
+    let mut found = captured(after, &rest[end..])?;
+    found.insert(name.to_owned(), rest[..end].into());
+    (end > 0).then_some(found)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::captured;
+
+    #[test]
+    fn a_header_is_read_as_its_pattern_says() {
+        let pattern = "OAuth key=\"{key}\", token=\"{token}\"";
+        let found = captured(pattern, "OAuth key=\"k\", token=\"t\"").unwrap();
+        assert_eq!((found["key"].as_str(), found["token"].as_str()), (Some("k"), Some("t")));
+        for other in ["Bearer t", "OAuth key=\"\", token=\"t\"", "OAuth key=\"k\", token=\"t", ""] {
+            assert_eq!(captured(pattern, other), None, "{other}");
+        }
+        assert_eq!(captured("{token}", "lin_1").unwrap()["token"], "lin_1");
+    }
+}

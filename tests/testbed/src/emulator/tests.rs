@@ -258,3 +258,35 @@ fn a_file_that_names_what_it_does_not_have_is_refused() {
         assert!(error.contains(flaw), "{error}");
     }
 }
+
+/// What became of a request to a host of Ponto's with this certificate.
+async fn ponto(emulator: &Emulator, certificate: Option<(String, String)>) -> Result<StatusCode, String> {
+    let authority = reqwest::Certificate::from_pem(emulator.authority().as_bytes()).unwrap();
+    let client = Client::builder().proxy(Proxy::all(emulator.proxy()).unwrap()).tls_certs_merge([authority]);
+    let client = match certificate {
+        Some((certificate, key)) => {
+            client.identity(reqwest::Identity::from_pem((certificate + &key).as_bytes()).unwrap())
+        }
+        None => client,
+    };
+    let sent = client.build().unwrap().get("https://api.ibanity.com/ponto-connect/userinfo").send().await;
+    sent.map(|answer| answer.status()).map_err(|error| format!("{error:?}"))
+}
+
+#[tokio::test]
+async fn a_host_that_requires_a_certificate_serves_nobody_without_a_valid_one_of_its_own_authority() {
+    install_tls();
+    let (emulator, other) = (Emulator::start(NOW).await.unwrap(), Emulator::start(NOW).await.unwrap());
+    let own = emulator.client_certificate(2020..=2090).unwrap();
+    assert_eq!(ponto(&emulator, Some(own)).await, Ok(StatusCode::UNAUTHORIZED), "it has no token");
+    let rows = [
+        (None, "CertificateRequired"),
+        (Some(other.client_certificate(2020..=2090).unwrap()), "UnknownCA"),
+        (Some(emulator.client_certificate(2020..=2021).unwrap()), "CertificateExpired"),
+    ];
+    for (certificate, alert) in rows {
+        let refused = ponto(&emulator, certificate).await.unwrap_err();
+        assert!(refused.contains(alert), "{refused}");
+    }
+    assert_eq!(emulator.family("ponto").unwrap().requests().len(), 1);
+}

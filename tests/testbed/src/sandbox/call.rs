@@ -221,6 +221,8 @@ pub(super) fn grant_type(name: &str) -> Option<GrantType> {
         "authorization_code" => Some(GrantType::AuthorizationCode),
         "refresh_token" => Some(GrantType::RefreshToken),
         "client_credentials" => Some(GrantType::ClientCredentials),
+        "urn:ietf:params:oauth:grant-type:token-exchange" => Some(GrantType::TokenExchange),
+        "urn:ietf:params:oauth:grant-type:jwt-bearer" => Some(GrantType::JwtBearer),
         "urn:ietf:params:oauth:grant-type:device_code" => Some(GrantType::DeviceCode),
         _ => None,
     }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::assertion::TrustedIssuer;
+
 /// What happens to a refresh token when it is used. The names are the catalogue's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -151,6 +153,8 @@ pub struct RealmConfig {
     pub client_auth: Vec<AuthMethod>,
     /// Registered apps.
     pub clients: Vec<ClientConfig>,
+    /// Whose assertions are accepted as grants.
+    pub trusted: Vec<TrustedIssuer>,
     /// People who can consent.
     pub accounts: Vec<Account>,
     /// Scopes that may be requested; all of them if a request names none.
@@ -188,6 +192,7 @@ impl Default for RealmConfig {
                 secret: Some("sandbox:secret/+ %".into()),
                 redirect_uris: vec!["http://127.0.0.1:8080/callback".into()],
             }],
+            trusted: Vec::new(),
             accounts: vec![account("alice"), account("bob")],
             scopes: ["openid", "email", "read", "write"].map(String::from).to_vec(),
             auto_consent: None,

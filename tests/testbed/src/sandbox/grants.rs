@@ -75,9 +75,10 @@ impl State {
             .grants
             .get(grant)
             .map_or_else(|| (GrantType::Minted, Vec::new()), |found| (found.origin, found.scope.clone()));
-        let refreshable = origin != GrantType::ClientCredentials
-            && !bend.no_refresh_token
-            && !self.config.omit_refresh_token;
+        let refreshable =
+            !matches!(origin, GrantType::ClientCredentials | GrantType::JwtBearer | GrantType::TokenExchange)
+                && !bend.no_refresh_token
+                && !self.config.omit_refresh_token;
         let refresh_token = refreshable.then(|| self.issue_refresh(grant, origin, now));
         self.issued(grant, scope, refresh_token, origin, now)
     }

@@ -38,6 +38,10 @@ pub enum GrantType {
     RefreshToken,
     /// The client's own authority.
     ClientCredentials,
+    /// An assertion (RFC 7523 §2.1).
+    JwtBearer,
+    /// A token of another issuer (RFC 8693).
+    TokenExchange,
     /// A device code (RFC 8628).
     DeviceCode,
     /// The admin API: no OAuth exchange took place.

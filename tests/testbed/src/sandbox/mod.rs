@@ -7,6 +7,7 @@
 
 mod admin;
 mod answer;
+mod assertion;
 mod authorize;
 mod call;
 mod client_auth;
@@ -39,6 +40,7 @@ use axum::routing::{MethodRouter, get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use assertion::TrustedIssuer;
 pub use clock::{Clock, ManualClock};
 pub use config::{
     Account, ApiKey, AuthMethod, BasicUser, CallbackIssuer, ClientConfig, Pushed, RealmConfig, Rotation,

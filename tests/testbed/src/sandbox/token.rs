@@ -1,6 +1,7 @@
 //! The token endpoint: one rule set per grant type.
 
 use super::answer::{Answer, Refusal};
+use super::assertion;
 use super::call::{Call, Visit};
 use super::client_auth::authenticate;
 use super::config::ClientConfig;
@@ -12,24 +13,38 @@ use super::token_text::challenge;
 /// Answers `POST /token`.
 pub(super) fn answer(call: &Call, state: &mut State, visit: &mut Visit) -> Result<Answer, Refusal> {
     let form = call.form()?;
-    let client = authenticate(call, &form, &state.config, visit)?;
     visit.scope_asked = form.get("scope").map(str::to_owned);
+    let (issued, nonce) = if visit.subject.grant_type == Some(GrantType::JwtBearer) {
+        (assertion::bearer(call, &form, state, visit)?, None)
+    } else {
+        of_client(call, &form, state, visit)?
+    };
+    visit.subject.grant = Some(issued.grant.clone());
+    visit.subject.account = state.grants.get(&issued.grant).and_then(|grant| grant.account.clone());
+    let mut answer = state.token_answer(issued, nonce.as_deref(), visit.now);
+    if visit.subject.grant_type == Some(GrantType::TokenExchange) {
+        answer["issued_token_type"] = "urn:ietf:params:oauth:token-type:access_token".into();
+    }
+    Ok(Answer::json(answer))
+}
+
+/// The grant types that authenticate the client.
+fn of_client(call: &Call, form: &Form, state: &mut State, visit: &mut Visit) -> Result<WithNonce, Refusal> {
+    let client = authenticate(call, form, &state.config, visit)?;
     form.required("grant_type")?;
-    let (issued, nonce) = match visit.subject.grant_type {
-        Some(GrantType::AuthorizationCode) => code(&form, &client, state, visit)?,
+    Ok(match visit.subject.grant_type {
+        Some(GrantType::AuthorizationCode) => code(form, &client, state, visit)?,
         Some(GrantType::RefreshToken) => {
             let token = form.required("refresh_token")?;
             (state.spend_refresh(token, &client.id, form.get("scope"), &visit.bend, visit.now)?, None)
         }
-        Some(GrantType::ClientCredentials) => (client_credentials(&form, &client, state, visit)?, None),
+        Some(GrantType::ClientCredentials) => (client_credentials(form, &client, state, visit)?, None),
         Some(GrantType::DeviceCode) => (state.poll(form.required("device_code")?, &client.id, visit)?, None),
-        Some(GrantType::Minted) | None => {
+        Some(GrantType::TokenExchange) => (assertion::exchange(form, &client, state, visit)?, None),
+        Some(GrantType::Minted | GrantType::JwtBearer) | None => {
             return Err(Refusal::of("unsupported_grant_type", "the sandbox does not know this grant type"));
         }
-    };
-    visit.subject.grant = Some(issued.grant.clone());
-    visit.subject.account = state.grants.get(&issued.grant).and_then(|grant| grant.account.clone());
-    Ok(Answer::json(state.token_answer(issued, nonce.as_deref(), visit.now)))
+    })
 }
 
 type WithNonce = (super::grants::Issued, Option<String>);

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::Class::{Alive, Ambiguous, Bug, Cancelled, Config, Consent, Policy, Reauth, StepUp, Transient};
-use super::Operation::{Callback, ClientCredentials, Refresh};
+use super::Operation::{Callback, Mint, Refresh};
 use super::*;
 use crate::catalog::get;
 
@@ -82,11 +82,11 @@ fn error_table_classifies_the_documented_samples() {
 fn the_same_code_means_something_else_without_a_grant_or_on_return() {
     let code = |code: &str| json!({"error": code});
     let rows = [
-        (ClientCredentials, "invalid_grant", Config),
-        (ClientCredentials, "interaction_required", Policy),
-        (ClientCredentials, "invalid_client", Config),
-        (ClientCredentials, "unauthorized_client", Config),
-        (ClientCredentials, "access_denied", Policy),
+        (Mint, "invalid_grant", Config),
+        (Mint, "interaction_required", Policy),
+        (Mint, "invalid_client", Config),
+        (Mint, "unauthorized_client", Config),
+        (Mint, "access_denied", Policy),
         (Callback, "access_denied", Cancelled),
         (Callback, "server_error", Transient),
     ];

@@ -420,13 +420,13 @@ fn metadata_fills_only_what_is_absent() {
         client_auth_announced: vec!["client_secret_post".to_owned()],
         ..DiscoveredEndpoints::default()
     };
-    let description = description.with_metadata(&metadata);
+    let description = description.with_metadata(&metadata, Proofs::default());
     assert!(!description.needs_discovery());
     assert_eq!(token_url(&description), "https://id.example.com/token");
     assert_eq!(description.endpoints.revocation, url("https://own.example.com/revoke"));
     assert_eq!(description.authority(), "https://id.example.com/realm");
     assert_eq!(
-        description.client_auth(Proofs { secret: true, private_key: true }),
+        description.client_auth(Proofs { secret: true, private_key: true, certificate: true }),
         Some(ClientAuth::Post),
         "the server does not know basic"
     );
@@ -523,7 +523,7 @@ fn what_metadata_says_of_pushes_and_callbacks_is_kept() {
         issuer_in_callback: true,
         ..DiscoveredEndpoints::default()
     };
-    let description = description.with_metadata(&metadata);
+    let description = description.with_metadata(&metadata, Proofs::default());
     assert_eq!(description.endpoints.pushed_authorization_request, push);
     assert!(description.authorize.issuer_in_callback);
 }
