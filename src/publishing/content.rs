@@ -42,17 +42,16 @@ impl Published {
         provider: &Description,
     ) -> Result<Self, ContentError> {
         let files = ToolFiles { material, format, provider };
-        let values = match format {
+        let (type_, mut values) = match format {
             Format::Raw => return Self::raw(material),
-            Format::DockerConfigJson => {
-                return Self::of(SecretType::DockerConfigJson, files.docker_config()?);
-            }
-            Format::Env => env(all(material)?)?,
-            Format::Netrc => files.netrc()?,
-            Format::GitCredentials => files.git_credentials()?,
-            Format::EnvoySds => files.envoy_sds()?,
+            Format::Env => return Self::of(SecretType::Opaque, env(all(material)?)?),
+            Format::Netrc => (SecretType::Opaque, files.netrc()?),
+            Format::GitCredentials => (SecretType::Opaque, files.git_credentials()?),
+            Format::DockerConfigJson => (SecretType::DockerConfigJson, files.docker_config()?),
+            Format::EnvoySds => (SecretType::Opaque, files.envoy_sds()?),
         };
-        Self::of(SecretType::Opaque, values)
+        values.extend(settings(material));
+        Self::of(type_, values)
     }
 
     /// Writes `material` key by key. A missing value leaves its key out; values are not quoted or escaped.
@@ -131,11 +130,15 @@ fn all(material: &Material<'_>) -> Result<StringData, ContentError> {
     if let Some(name) = material.account_name {
         put("account_name", name);
     }
-    if let Some(config) = material.config.filter(|config| !config.is_empty()) {
-        put(CONFIG_KEY, &json!(config).to_string());
-    }
+    values.extend(settings(material));
     add_extras(&mut values, material.extras)?;
     Ok(values)
+}
+
+/// The settings of the consumer, if it has any.
+fn settings(material: &Material<'_>) -> Option<(String, Zeroizing<String>)> {
+    let config = material.config.filter(|config| !config.is_empty())?;
+    Some((CONFIG_KEY.to_owned(), Zeroizing::new(json!(config).to_string())))
 }
 
 fn add_extras(values: &mut StringData, extras: &BTreeMap<String, SecretString>) -> Result<(), ContentError> {
@@ -290,6 +293,9 @@ mod tests {
         assert_eq!(text(&raw), [("api_key", "k"), ("config.json", json)]);
         let env = with(Some(&config), Format::Env).unwrap();
         assert_eq!(text(&env), [("API_KEY", "k"), ("CONFIG_JSON", json)]);
+        let git = with(Some(&config), Format::GitCredentials).unwrap();
+        let line = "https://x-access-token:k@github.com\n";
+        assert_eq!(text(&git), [(".git-credentials", line), ("config.json", json)]);
         let none = ConsumerConfig::new();
         assert_eq!(text(&with(Some(&none), Format::Raw).unwrap()), [("api_key", "k")]);
         let control = object(json!({"a": "\u{7f}"}));

@@ -191,7 +191,7 @@ rows! {
         "The template cannot be rendered.";
     FormatFailed: [PUBLISHED, Binding], False, Serve, Author, EditSecret, stalled, warning,
         "The Secret cannot be written as spec.secret requests.";
-    LoginUnknown: [PUBLISHED], False, Serve, PlatformTeam, FixProvider, stalled, warning,
+    LoginUnknown: [PUBLISHED, Binding], False, Serve, PlatformTeam, FixProvider, stalled, warning,
         "The provider's description does not say where, or as whom, the tools that read spec.secret.format sign in.";
 
     // Shared: the Secrets in the workspace.
