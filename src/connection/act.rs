@@ -194,7 +194,7 @@ impl Act<'_> {
 
     /// Puts on record that nothing of the grant works any more: it holds back the revocation of no other.
     async fn remember_death(&self) {
-        let record = self.observed.record.present().filter(|it| self.plan.is_dead && !it.is_dead);
+        let record = self.observed.record.present().filter(|it| self.plan.lifespan.is_over && !it.is_dead);
         let Some(record) = record.filter(|_| !self.plan.end && !self.observed.actor.busy) else { return };
         if let Some(version) = record.version {
             let uid = self.connection.uid().unwrap_or_default();

@@ -404,7 +404,9 @@ mod tests {
         while bench.desk.view(&key).busy {
             sleep(Duration::from_millis(1)).await;
         }
-        assert!(!bench.api.has(&format!("ending-{key}")), "it had its time");
+        assert!(!loaded(&bench, &key).record.has_grant(), "it had its time");
+        endings(&bench, true).look().await;
+        assert!(!bench.api.has(&format!("ending-{key}")));
     }
 
     #[tokio::test]
@@ -433,6 +435,7 @@ mod tests {
         assert_eq!(revocations.load(Ordering::SeqCst), 1);
         let result = loaded(&bench, &key).record.progress().result.clone().unwrap();
         assert_eq!(result.reason, Reason::Revoked, "kept until the connection has reported it");
+        assert!(bench.engine().records.owe("u1", &[]).await);
         bench.engine().records.reported(&key).await;
         assert!(!bench.api.has(&format!("ending-{key}")));
     }

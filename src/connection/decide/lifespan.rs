@@ -6,6 +6,7 @@ use bowline_api::provider::Rotation;
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::ended;
 use super::input::Input;
 use crate::grant::schedule;
 use crate::grant::target::Target;
@@ -46,11 +47,14 @@ pub(crate) struct Lifespan {
     pub(crate) reminder: Option<Reminder>,
     /// When the reminder changes.
     pub(crate) changes_at: Option<Timestamp>,
+    /// Whether nothing of it works any more.
+    pub(crate) is_over: bool,
 }
 
 pub(super) fn lifespan(input: &Input) -> Lifespan {
     let ends_at = ends(input, false).map(|end| end.at).min();
-    Lifespan { ends_at, reminder: reminder(input), changes_at: next_reminder(input) }
+    let (changes_at, is_over) = (next_reminder(input), ended::is_dead(input));
+    Lifespan { ends_at, reminder: reminder(input), changes_at, is_over }
 }
 
 /// The reminder that is due; the last one stays until the end.

@@ -55,8 +55,6 @@ pub(crate) struct ConnectionPlan {
     pub(crate) take_back_shares: bool,
     /// Whether the grant is to be moved from the record into an ending.
     pub(crate) end: bool,
-    /// Whether nothing of the grant in use works any more.
-    pub(crate) is_dead: bool,
     /// What became of the grant that ended last.
     pub(crate) revocation: Option<RevocationStatus>,
     pub(crate) next_attempt: Option<Timestamp>,
@@ -97,7 +95,6 @@ pub(crate) fn decide(
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         secret: secret_plan(&input, &authorized),
         end: ends(observed, &authorized),
-        is_dead: ended::is_dead(&input),
         revocation: ended::revocation(&input),
         fresh: fresh::fresh(&input, next_attempt),
         task,

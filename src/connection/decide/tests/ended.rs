@@ -55,7 +55,8 @@ fn what_became_of_an_earlier_grant_is_not_said_of_the_one_that_ends_now() {
 
 #[test]
 fn a_grant_is_dead_once_nothing_of_it_works() {
-    let is_dead = |situation: Situation, second| Situation { now: at(second), ..situation }.decided().is_dead;
+    let is_dead =
+        |situation: Situation, second| Situation { now: at(second), ..situation }.decided().lifespan.is_over;
     assert!(is_dead(good().ruled(Reason::GrantRevoked), 60), "it is withdrawn");
     assert!(!is_dead(good().ruled(Reason::GrantExpired), 60), "its token works until it expires");
     assert!(is_dead(good().ruled(Reason::GrantExpired), 3_600));
