@@ -4,6 +4,7 @@
 //! old one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bowline_api::attempt::{AuthorizationResponse, EndResult, Step};
 use bowline_api::opaque::Digest;

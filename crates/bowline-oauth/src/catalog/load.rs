@@ -12,6 +12,7 @@ use super::entry::{CatalogEntry, Misfit};
 use super::files::{DEFAULTS, FILES};
 use super::issued_key::IssuedKeyFlaw;
 use super::key_usage::KeyUsageFlaw;
+use super::login::LoginFlaw;
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::protocol::Encoding;
@@ -100,9 +101,8 @@ pub(crate) enum EntryFlaw {
     /// It would match every message, or every account.
     #[error("webhook.events: each needs an account, and a header or a value of the body")]
     EventTooWide,
-    /// It is empty, or has a colon or a control character (RFC 7617 §2).
-    #[error("logins.{0}.username: HTTP Basic cannot carry it")]
-    BadUsername(&'static str),
+    #[error(transparent)]
+    Login(#[from] LoginFlaw),
     /// It says where a request goes, who sends it, or how it is framed.
     #[error("the header {0} is not for descriptions to set")]
     OurHeader(String),

@@ -3,8 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::load::EntryFlaw;
-
 /// Where tools present the token, the key or the password as the password of HTTP Basic (RFC 7617): for the formats `Netrc`,
 /// `GitCredentials` and `DockerConfigJson` of a published Secret. The operator sends nothing there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
@@ -41,6 +39,11 @@ pub(crate) fn is_of_logins(place: &str) -> bool {
     place.starts_with("/logins/")
 }
 
+/// A user name that is empty, or has a colon or a control character (RFC 7617 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("logins.{0}.username: HTTP Basic cannot carry it")]
+pub(crate) struct LoginFlaw(&'static str);
+
 impl<U> Logins<U> {
     /// All of them, with their names in an entry.
     pub fn named(&self) -> [(&'static str, &Login<U>); 3] {
@@ -52,9 +55,9 @@ impl<U> Logins<U> {
     }
 
     /// Refuses user names that HTTP Basic cannot carry.
-    pub(super) fn check(&self) -> Result<(), EntryFlaw> {
+    pub(super) fn check(&self) -> Result<(), LoginFlaw> {
         let is_bad = |name: &str| name.is_empty() || name.contains(':') || name.chars().any(char::is_control);
         let bad = self.named().into_iter().find(|(_, login)| login.username.as_deref().is_some_and(is_bad));
-        bad.map_or(Ok(()), |(name, _)| Err(EntryFlaw::BadUsername(name)))
+        bad.map_or(Ok(()), |(name, _)| Err(LoginFlaw(name)))
     }
 }
