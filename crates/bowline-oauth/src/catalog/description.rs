@@ -218,7 +218,7 @@ impl Description {
 
     /// Whether every method signs an assertion with the app's private key.
     pub fn only_signs(&self) -> bool {
-        self.methods.iter().all(|method| *method == Method::JwtBearer)
+        !self.methods.is_empty() && self.methods.iter().all(|method| *method == Method::JwtBearer)
     }
 
     /// Whom the token of a `ServiceAccount` is for that is exchanged.

@@ -317,7 +317,7 @@ mod tests {
         };
         let (methods, rotations) = (words::<Method>(), words::<Rotation>());
         let (pkce, scopes) = (words::<Pkce>(), words::<RevokeScope>());
-        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [9, 5, 4, 3]);
+        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [9, 5, 4, 4]);
         for word in methods {
             assert!(explained(json!({"methods": [word]})).contains(&format!("  {word:18} ")), "{word}");
         }

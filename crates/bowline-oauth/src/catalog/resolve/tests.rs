@@ -135,7 +135,10 @@ fn where_tools_sign_in_follows_the_server_and_is_trusted_like_every_address() {
     let git = |description: &Description| description.logins.git.clone();
     assert_eq!(git(&own).url.unwrap().as_str(), "https://code.acme.example/gitlab");
     assert!(own.receiving_addresses().any(|(place, _)| place == "/logins/git/url"), "grants are bound to it");
-    assert!(own.addresses().all(|address| address.path() != "/gitlab"), "we send nothing there");
+    let of = json!({"type": "github", "parameters": {"base_url": "https://code.acme.example"}});
+    let own = resolved(&of, &[]).unwrap();
+    assert_eq!(git(&own).url.unwrap().path(), "/");
+    assert!(own.addresses().all(|address| address.path() != "/"), "we send nothing there");
     let of = json!({"type": "gitlab", "endpoints": {"issuer": "https://id.example.com"}});
     let elsewhere = git(&resolved(&of, &[]).unwrap());
     assert_eq!((elsewhere.url, elsewhere.username.as_deref()), (None, Some("oauth2")));
