@@ -98,7 +98,7 @@ fn used(engine: &Engine, job: &Job) -> Option<GrantVersion> {
     used.filter(|version| job.newest_known.is_none_or(|known| !version.is_behind(known)))
 }
 
-/// What a call tells of a minted token: its account, if the answer does not, and values to publish. A call that fails costs no
+/// What a call says about a minted token: its account, if the answer does not, and values to publish. A call that fails costs no
 /// token, unless the account must be known.
 async fn ask_for_account(
     engine: &Engine,

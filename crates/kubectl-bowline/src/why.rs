@@ -353,7 +353,10 @@ mod tests {
         let by_share = |behind| SecretSource::Shared { share: Box::new(share(&broken)), behind };
         let hidden = told(&idle, "team-a.github", by_share(None));
         assert!(hidden.contains("from connection team-a.github, owner alice, shared by workspace marketing"));
-        assert!(hidden.contains("the owner (alice): Fix the connection; then the share follows"), "{hidden}");
+        assert!(
+            hidden.contains("the owner (alice): Fix the connection; then its Secret here follows"),
+            "{hidden}"
+        );
         let mut authorized = ready("False", "GrantRevoked", "Withdrawn.");
         authorized["type"] = json!("Authorized");
         let revoked = behind(&json!([ready("False", "GrantRevoked", "Withdrawn."), authorized]));

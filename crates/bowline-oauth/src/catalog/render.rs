@@ -31,6 +31,7 @@ static TEMPLATES: LazyLock<Environment<'_>> = LazyLock::new(|| {
     templates.set_syntax(lines_of_blocks_leave_no_trace.expect("the usual delimiters"));
     templates.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     templates.add_filter("in_words", in_words);
+    templates.add_filter("quoted", quoted);
     for (name, text) in [
         ("list", include_str!("render/list.txt")),
         ("entry", include_str!("render/entry.txt")),
@@ -228,6 +229,15 @@ const fn rotation_in_words(rotation: Rotation) -> &'static str {
         Rotation::Sliding => "a new one comes, and the old one still works",
         Rotation::SingleUse => "a new one comes, and the old one dies",
         Rotation::PerMint => "there is none: the app registration itself asks for each access token",
+    }
+}
+
+/// A text in YAML, in quotation marks where it would be read as something else.
+#[allow(clippy::needless_pass_by_value)]
+fn quoted(text: String) -> String {
+    match serde_yaml::from_str(&text) {
+        Ok(serde_yaml::Value::String(read)) if read == text => text,
+        _ => serde_json::Value::from(text).to_string(),
     }
 }
 

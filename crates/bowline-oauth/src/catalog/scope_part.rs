@@ -10,7 +10,7 @@ use super::pointer::Pointer;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScopePart {
-    /// What such a scope begins with, and what is not sent. Empty stands for those that no other part has.
+    /// What such a scope begins with, and what is not sent. Absent means the scopes that no other part has.
     #[serde(default)]
     pub(crate) prefix: String,
     /// The member of the request that has them.

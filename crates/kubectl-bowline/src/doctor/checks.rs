@@ -13,11 +13,15 @@ use bowline_api::condition::{ConditionType::Ready, Conditioned};
 /// The admission policies that every installation needs: without them anybody could name alice as owner.
 const POLICIES: &[&str] = &[
     "bowline-acting-user-is-audited",
+    "bowline-binding-needs-use",
+    "bowline-config-is-small",
     "bowline-connection-namespaces",
     "bowline-deletion-is-the-owners",
+    "bowline-exchange-is-the-accounts",
     "bowline-intake-is-sealed",
     "bowline-metadata-is-small",
     "bowline-named-secrets-are-readable",
+    "bowline-operator-exchanges-tokens",
     "bowline-operator-finalizers",
     "bowline-operator-records",
     "bowline-operator-secret-labels",
