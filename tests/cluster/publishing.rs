@@ -12,7 +12,7 @@ use bowline::testing::{
     Desired, GrantVersion, Material, PublishError, Published, PublishedCredential, SecretChange, SecretIndex,
     Withdrawn, controller, publish, withdraw,
 };
-use bowline_api::connection::{Format, SecretType, TemplateMetadata};
+use bowline_api::connection::{SecretType, TemplateMetadata};
 use bowline_runtime::follow::{ObjectVersion, follow};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, Secret};
