@@ -81,6 +81,8 @@ fn filled(schema: &Value, field: &str, words: Words) -> Value {
         }
         Some("boolean") => json!(true),
         Some("integer" | "number") => json!(1),
+        // Any value.
+        None => HOSTILE.into(),
         other => panic!("{field}: {other:?}"),
     }
 }
@@ -103,6 +105,7 @@ fn changes(schema: &Value) -> Vec<Value> {
         }
         Some("array") => changes(&schema["items"]).into_iter().map(|change| json!([change])).collect(),
         Some("string") if schema["enum"].is_null() => vec![json!(HOSTILE)],
+        None => vec![json!(HOSTILE)],
         _ => Vec::new(),
     }
 }

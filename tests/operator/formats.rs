@@ -186,7 +186,10 @@ async fn format_of_a_password_is_read_whatever_it_consists_of() {
         assert_eq!(header.1, format!("Basic {basic}"));
         it.set_format(&name, "DockerConfigJson").await;
         let keys = it.until_secret(&name, "a registry's", |keys| keys.keys().eq([".dockerconfigjson"])).await;
-        pulls_an_image(&keys, &registry, "alice@home", password).await;
+        // Container tools take an empty password for none.
+        if !password.is_empty() {
+            pulls_an_image(&keys, &registry, "alice@home", password).await;
+        }
     }
 }
 

@@ -72,7 +72,7 @@ async fn class_17_disconnects_and_deletions_in_a_gap_of_the_watches_are_acted_on
     cluster.control_plane().unwrap().restart_api_server().await.expect("an API server");
     proxy.set(Network::Works);
 
-    until("the other twenty are left, and no object hangs", async || {
+    until_within(Duration::from_mins(2), "the other twenty are left, and no object hangs", async || {
         let (left, connections) = (published(&it).await?, it.connections());
         let objects: Vec<IntegrationConnection> =
             connections.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items;

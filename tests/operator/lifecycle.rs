@@ -304,13 +304,15 @@ async fn a_key_is_over_at_the_time_that_came_with_it() {
     let it = scene("key-end").await;
     key_provider(&it, "generic-api-key").await;
     it.connection("weather").apply().await;
-    let end = Timestamp::now() + std::time::Duration::from_secs(40);
+    let end = Timestamp::now() + std::time::Duration::from_mins(1);
     let end = Timestamp::from_second(end.as_second()).expect("whole seconds").to_string();
     it.import_keys("weather", &[("api_key", "good-key-0123456789"), ("expires_at", &end)]).await;
     let active = it.until_phase("weather", "Active").await;
     assert!(is(&active, "TokenFresh", "ValidUntilExpiry"), "{active:?}");
     assert_eq!(it.secret("weather").await["expires_at"], end);
-    let over = it.until_reason("weather", "Authorized", "GrantExpired").await;
+    let within = std::time::Duration::from_mins(3);
+    let is_over = |status: &_| is(status, "Authorized", "GrantExpired");
+    let over = it.until_status_within(within, "weather", "GrantExpired", is_over).await;
     assert!(words(&over, "Authorized").contains(&end) && !holds(&over, "Ready"), "{over:?}");
     it.import_keys("weather", &[("api_key", "good-key-0123456789")]).await;
     let again = it.until_phase("weather", "Active").await;

@@ -12,7 +12,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use serde_json::{Value, json};
 
 use crate::drafts::{ProviderDraft, merge};
-use crate::looking::words;
+use crate::looking::{is, words};
 use crate::scene::{Scene, parsed, scene};
 
 /// A new P-256 key: in PEM, and its public half as a JWK set.
@@ -86,7 +86,9 @@ async fn an_assertion_of_another_key_mints_nothing_until_the_key_is_right() {
     let status = it.until_reason("billing", "Authorized", "MintFailed").await;
     assert!(words(&status, "Authorized").contains("invalid_grant"), "{}", words(&status, "Authorized"));
     it.register_app(&robot(&right)).await;
-    it.until_phase("billing", "Active").await;
+    // At the latest when the next request is due, a minute after the first.
+    let within = std::time::Duration::from_mins(3);
+    it.until_status_within(within, "billing", "Active", |status| is(status, "Ready", "Connected")).await;
 
     // Without a key the provider says so, before anything is sent.
     let mut keyless = robot("");

@@ -23,7 +23,8 @@ pub(super) fn answer(call: &Call, state: &mut State, visit: &mut Visit) -> Resul
     visit.subject.account = state.grants.get(&issued.grant).and_then(|grant| grant.account.clone());
     let mut answer = state.token_answer(issued, nonce.as_deref(), visit.now);
     if visit.subject.grant_type == Some(GrantType::TokenExchange) {
-        answer["issued_token_type"] = "urn:ietf:params:oauth:token-type:access_token".into();
+        let issued = "urn:ietf:params:oauth:token-type:access_token";
+        answer.insert("issued_token_type".to_owned(), issued.into());
     }
     Ok(Answer::json(answer))
 }
