@@ -79,7 +79,9 @@ async fn the_token_of_the_account_that_owns_a_connection_is_exchanged() {
     assert!(asked.all(|request| request.grant_type == Some(GrantType::TokenExchange)));
 
     // With a token for the cluster itself the provider could use the cluster.
-    it.change("billing", json!({"spec": {"suspend": true}})).await;
+    let api: Api<IntegrationConnection> = Api::namespaced(it.admin.clone(), &it.namespace);
+    let suspended = Patch::Merge(json!({"spec": {"suspend": true}}));
+    api.patch("billing", &PatchParams::default(), &suspended).await.expect("a change");
     it.until_reason("billing", "TokenFresh", "Suspended").await;
     let metadata = published(&it, "/.well-known/openid-configuration").await;
     it.change_provider(json!({"spec": {"parameters": {"subject_audience": metadata["issuer"]}}})).await;

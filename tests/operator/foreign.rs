@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use bowline_api::{IntegrationConnection, definitions, shown};
+use bowline_api::{ConnectionBinding, IntegrationConnection, definitions, shown};
 use bowline_testbed::access::{self, ADMIN};
 use bowline_testbed::sandbox::Rotation;
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -126,6 +126,9 @@ impl<'a> Objects<'a> {
         it.connection("mail").shared().apply().await;
         it.authorized("mail").await;
         it.secret_in(&other, &format!("{}.mail", it.namespace)).await;
+        let binding = json!({"metadata": {"name": "mail"}, "spec": {"connection": format!("{}.mail", it.namespace),
+            "secret": {"name": "bound"}}});
+        it.create::<ConnectionBinding>(&it.namespace, &parsed(binding)).await;
         it.stage.stop_operator();
         let kubeconfig = it.stage.access.service_account_kubeconfig(HOME, "bowline").await.expect("a token");
         Self { it, operator: access::client(&kubeconfig).await.expect("a client"), shared_in: other }
@@ -141,7 +144,7 @@ impl<'a> Objects<'a> {
         };
         let it = self.it;
         match kind {
-            "IntegrationConnection" => {
+            "IntegrationConnection" | "ConnectionBinding" => {
                 (Api::namespaced_with(client.clone(), &it.namespace, &resource), "mail".to_owned())
             }
             "ConnectionShare" => {

@@ -10,7 +10,6 @@ use serde_json::json;
 
 use crate::looking::{is, words};
 use crate::scene::{Scene, scene};
-use crate::stage::Stage;
 
 /// What waits is looked at once a minute, and what failed first after ten seconds.
 const SOON: Duration = Duration::from_secs(90);
@@ -130,43 +129,6 @@ async fn where_the_provider_takes_no_request_it_is_said_that_the_grant_lives_on(
     assert!(told.contains("nothing was sent") && told.contains(by_hand), "{told}");
     it.until_event(&it.namespace, "RevocationUnsupported").await;
     assert!(it.realm.is_alive(&minted.refresh_token));
-}
-
-/// A connection of alice's at a server that no entry describes, with a grant that she consented to.
-async fn at_some_server(it: &Scene) -> String {
-    let spec = json!({"endpoints": {"issuer": it.realm.issuer()}, "scopes": {"default": ["read"]}});
-    it.provider_of_type("generic-oauth2").registered().spec(spec).apply().await;
-    it.connection("mail").apply().await;
-    it.until_reason("mail", "Authorized", "AwaitingAuthorization").await;
-    assert!(it.consents_as("mail", "alice").await.is_connected());
-    it.until_phase("mail", "Active").await;
-    it.secret("mail").await["access_token"].clone()
-}
-
-#[tokio::test]
-#[ignore = "needs an API server: make test"]
-async fn a_replaced_grant_of_a_server_that_nobody_described_is_revoked_with_its_successor() {
-    let stage = Stage::fresh(&["--revoke-former-after", "5s"]).await;
-    let it = stage.scene("replaced").await;
-    let first = at_some_server(&it).await;
-    assert!(it.consents_as("mail", "alice").await.is_connected());
-    let second = it.until_secret("mail", "another token", |keys| keys["access_token"] != first).await;
-    let waits =
-        it.until_status_within(SOON, "mail", "it waits", |it| revocation(it) == "RevocationWaits").await;
-    let told = waits.revocation.unwrap().message;
-    assert!(
-        told.contains("which another one has replaced") && told.contains("This connection uses another"),
-        "{told}"
-    );
-    assert!(it.realm.is_alive(&first) && it.realm.ledger().revoked().is_empty(), "it could end both");
-
-    disconnect(&it, "mail").await;
-    it.until_ledger_within(SOON, "both are revoked", |_| {
-        let tokens = [&first, &second["access_token"]];
-        (!tokens.into_iter().any(|token| it.realm.is_alive(token))).then_some(())
-    })
-    .await;
-    until_told(&it, "mail", "Revoked").await;
 }
 
 #[tokio::test]
