@@ -14,7 +14,7 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::looking::{until, until_within};
+use crate::looking::until_within;
 use crate::scene::Scene;
 use crate::stage::Stage;
 
