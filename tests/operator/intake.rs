@@ -162,7 +162,7 @@ async fn a_new_grant_whose_answer_is_lost_is_not_sent_again_while_the_old_one_is
     assert!(attempt_words(&doubted).contains("Import it again"), "{doubted:?}");
     assert_eq!(it.secret("mail").await["access_token"], token, "what is published changed");
     it.import_keys("mail", &[("refresh_token", &minted.refresh_token)]).await;
-    it.until_status("mail", "accepted", |status| {
+    it.until_status_within(Duration::from_mins(2), "mail", "accepted", |status| {
         status.last_attempt.as_ref().is_some_and(|attempt| attempt.result.is(AttemptResult::Succeeded))
     })
     .await;
