@@ -15,8 +15,9 @@ level() { # TITLE, then the command
     echo "== $title: $*"
     "$@" 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
-    passed=$(awk '/^test result:/ { n += $4 } END { print n + 0 }' "$log")
-    failed=$(awk '/^test result:/ { n += $6 } END { print n + 0 }' "$log")
+    # What a process of a test says may stand before it on the same line.
+    passed=$(sed -n 's/.*test result: [a-zA-Z]*\. \([0-9]*\) passed; .*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+    failed=$(sed -n 's/.*test result: .* \([0-9]*\) failed; .*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
     summary+=$(printf '%-44s %5d passed, %d failed' "$title" "$passed" "$failed")$'\n'
     passed_all=$((passed_all + passed)) failed_all=$((failed_all + failed))
     if [ "$status" != 0 ]; then
@@ -45,7 +46,7 @@ level "5 golden files and module rules" cargo test --locked "${plain[@]}" --no-f
 level "3 testbed, on a real API server" cargo test --locked -p bowline-testbed --no-fail-fast -- --include-ignored
 level "3 rules and writes, on a real API server" cargo test --locked --test cluster --no-fail-fast -- --include-ignored
 # These tests wait for tokens to age more than they work, so many of them run at once.
-level "3 the operator as a process" cargo test --locked --test operator --no-fail-fast -- --include-ignored --test-threads 12
+level "3 the operator as a process" cargo test --locked --test operator --no-fail-fast -- --include-ignored --test-threads 8
 # Each starts a Chromium of its own, so a few at a time.
 level "4 browser" cargo test --locked --test browser --no-fail-fast -- --include-ignored --test-threads 3
 

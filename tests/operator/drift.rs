@@ -78,8 +78,7 @@ async fn a_name_that_somebody_else_has_is_left_alone_until_it_is_free() {
     assert_eq!(it.secret_now(&it.namespace, "mail").await.unwrap(), theirs, "it was changed");
 
     as_editor(&it).delete("mail", &DeleteParams::default()).await.expect("freed");
-    let keys = it.secret("mail").await;
-    assert!(it.realm.is_alive(&keys["access_token"]));
+    it.until_secret("mail", "a token that works", |keys| it.realm.is_alive(&keys["access_token"])).await;
     it.until_phase("mail", "Active").await;
 }
 

@@ -15,7 +15,7 @@ use crate::scene::{Scene, scene};
 use crate::stage::binaries;
 
 /// Longer than anything that a test waits for takes.
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_mins(5);
 
 /// Runs the plug-in as a user in the scene's namespace, with this standard input.
 pub async fn bowline(it: &Scene, user: &str, arguments: &[&str], input: &str) -> (i32, String, String) {

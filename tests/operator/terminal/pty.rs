@@ -15,7 +15,7 @@ pub const CTRL_C: &str = "\u{3}";
 pub const CTRL_D: &str = "\u{4}";
 
 /// Longer than anything that a test waits for takes.
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_mins(5);
 
 /// A terminal in which one command line runs. Everything in it is killed when dropped.
 pub struct Terminal {

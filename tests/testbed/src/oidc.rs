@@ -18,7 +18,7 @@ use crate::npm::{self, NpmError};
 use crate::sandbox::{MintRequest, Minted};
 
 /// Node needs a moment on a busy machine; a minute means that something is wrong.
-const START_DEADLINE: Duration = Duration::from_mins(1);
+const START_DEADLINE: Duration = Duration::from_mins(5);
 
 /// Why the server cannot be used, or did not answer as it should.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::{
 use crate::{access::Access, error::Error, process::Process, random, tls::install_tls};
 
 /// How long the operator may take to become ready.
-const READY_WITHIN: Duration = Duration::from_mins(1);
+const READY_WITHIN: Duration = Duration::from_mins(5);
 /// How long it may take to end after SIGTERM: it lets started refreshes commit.
 const GRACE: Duration = Duration::from_secs(45);
 const PAUSE: Duration = Duration::from_millis(50);

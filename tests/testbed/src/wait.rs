@@ -5,7 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-const PAUSE: Duration = Duration::from_millis(50);
+/// Deadlines say how long something takes on a machine that does nothing else. It gets this many times that, so that no test depends
+/// on what else runs: what is late by a factor does not come.
+pub const BUSY: u32 = 5;
+/// The shortest and the longest pause between two looks; in between, a tenth of the time waited so far. Many tests wait at once
+/// for something that takes minutes, and their looks must not be what the machine is busy with.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 /// A condition did not come true in time.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +46,8 @@ impl<T, E: Display> Look for Result<T, E> {
     }
 }
 
-/// Calls `look` every 50 ms until it finds what it looks for, at least once, until `within` has passed.
+/// Calls `look`, at first every 50 ms and later twice a second, until it finds what it looks for, at least once, until `within` has
+/// passed [`BUSY`] times.
 ///
 /// A call that hangs is cancelled at the deadline.
 pub async fn wait_for<L: Look>(
@@ -49,10 +55,10 @@ pub async fn wait_for<L: Look>(
     within: Duration,
     mut look: impl AsyncFnMut() -> L,
 ) -> Result<L::Value, TimedOut> {
-    let start = Instant::now();
+    let (start, within) = (Instant::now(), within * BUSY);
     let mut last_seen = "the first look did not end".to_owned();
     loop {
-        let left = within.saturating_sub(start.elapsed()).max(PAUSE);
+        let left = within.saturating_sub(start.elapsed()).max(PAUSES.0);
         match tokio::time::timeout(left, look()).await.map(Look::verdict) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(seen)) => last_seen = seen,
@@ -61,7 +67,7 @@ pub async fn wait_for<L: Look>(
         if start.elapsed() >= within {
             return Err(TimedOut { description: description.to_owned(), within, last_seen });
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep((start.elapsed() / 10).clamp(PAUSES.0, PAUSES.1)).await;
     }
 }
 
@@ -84,7 +90,7 @@ mod tests {
     async fn a_missed_deadline_tells_what_was_seen_last() {
         let result: Result<(), _> =
             wait_for("the share", Duration::from_millis(60), async || Err("phase Pending")).await;
-        assert_eq!(result.unwrap_err().to_string(), "the share: not within 60ms; last seen: phase Pending");
+        assert_eq!(result.unwrap_err().to_string(), "the share: not within 300ms; last seen: phase Pending");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// On two busy cores the first start takes up to 20 s.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) async fn etcd(process: &mut Process, layout: &Layout) -> Result<(), Error> {

@@ -13,6 +13,7 @@ use super::faults::Fault;
 use super::grants::Bend;
 use super::ledger::{GrantType, Ledger, Reason};
 use super::state::State;
+use crate::wait::BUSY;
 
 /// The realm whose issuer is the server's own address, without `/r/…`.
 pub const DEFAULT_REALM: &str = "default";
@@ -266,7 +267,7 @@ impl RealmHandle {
                 }
             }
         };
-        tokio::time::timeout(deadline, search).await.map_err(|_| RealmError::Deadline)?
+        tokio::time::timeout(deadline * BUSY, search).await.map_err(|_| RealmError::Deadline)?
     }
 
     /// Every access and refresh token that the realm ever issued, in full, to search for them where none may be.
