@@ -78,8 +78,10 @@ impl History {
     fn remembered(status: Option<&IntegrationConnectionStatus>, observed: &ObservedConnection) -> Self {
         let pause = observed.record.present().and_then(|present| present.pause.as_ref());
         let app_version = observed.app_version.as_deref();
-        let paused = pause.and_then(|pause| unless_replaced(pause, app_version));
-        let Some(status) = status else { return Self { retry_at: paused, ..Self::default() } };
+        let Some(status) = status else {
+            let retry_at = pause.and_then(|pause| unless_replaced(pause, app_version));
+            return Self { retry_at, ..Self::default() };
+        };
         let requests = Self {
             handled_refresh: status.last_handled_refresh.clone(),
             handled_authorization: status.last_handled_authorization.clone(),
@@ -90,12 +92,16 @@ impl History {
         }
         let token = status.token.clone().unwrap_or_default();
         // A pause without a plan (while suspended, for example) is over once there is a plan again.
-        let said =
-            token.last_failure.as_ref().map(|last| token.next_refresh_at.as_ref().unwrap_or(&last.at).0);
+        let said = token.last_failure.as_ref().map(|last| Pause {
+            not_before: token.next_refresh_at.as_ref().unwrap_or(&last.at).0,
+            app_version: last.app_version.clone(),
+        });
+        // Before the first grant there is no record, and what status says counts alone.
+        let pause = pause.or(said.as_ref());
         Self {
             failures: token.consecutive_failures.unwrap_or_default(),
             refusals: token.consecutive_refusals.unwrap_or_default(),
-            retry_at: if pause.is_some() { paused } else { said },
+            retry_at: pause.and_then(|pause| unless_replaced(pause, app_version)),
             failed_with: pause.and_then(|pause| pause.app_version.clone()),
             ruling: status.ruling.clone().filter(|ruling| ruling.reason.known().is_some()),
             last_failure: token.last_failure,
@@ -304,7 +310,8 @@ impl History {
         self.failures += 1;
         self.failed_with.clone_from(&finished.app_version);
         let (at, message) = (Time(finished.at), failure.summary.clone());
-        self.last_failure = Some(FailureStatus { at, reason: reason.into(), message });
+        let app_version = finished.app_version.clone();
+        self.last_failure = Some(FailureStatus { at, reason: reason.into(), message, app_version });
     }
 
     pub(crate) fn stopped(&self) -> bool {

@@ -168,6 +168,7 @@ pub struct TokenStatus {
     pub last_failure: Option<FailureStatus>,
 }
 
+#[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureStatus {
@@ -177,6 +178,8 @@ pub struct FailureStatus {
     pub reason: Open<Reason>,
     /// One or two plain sentences.
     pub message: String,
+    /// The app Secret that was used, with its resource version. Another version is tried at once.
+    pub app_version: Option<String>,
 }
 
 #[skip_serializing_none]

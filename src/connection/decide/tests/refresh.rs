@@ -155,6 +155,28 @@ fn a_new_app_secret_ends_the_pause_after_ten_refusals() {
     assert_eq!((pause.not_before, pause.app_version.as_deref()), (at(3_100 + 86_400), Some("s/2")));
 }
 
+/// Nothing is on record then, so only status remembers with which secret the provider refused.
+#[test]
+fn a_new_app_secret_mints_the_first_token_at_once() {
+    for class in [Class::Bug, Class::Config, Class::Policy] {
+        let minting = || connection().spec(json!({"method": "ClientCredentials"}));
+        let failure = failure(class);
+        let refused = minting().came(Outcome::Failed { used: None, failure }).decided();
+        let last = refused.history.last_failure.clone().unwrap();
+        assert_eq!(last.app_version.as_deref(), Some("s/1"), "{class:?}");
+        let mints = |app_version: Option<&str>| {
+            let mut later = minting().at_second(1).token(|token| {
+                token.last_failure = Some(last.clone());
+                token.next_refresh_at = refused.next_attempt.map(Time);
+            });
+            later.observed.app_version = app_version.map(Into::into);
+            later.status(|status| status.ruling.clone_from(&refused.history.ruling)).decided().task.is_some()
+        };
+        let found = [Some("s/1"), None, Some("s/2")].map(mints);
+        assert_eq!(found, [false, false, true], "{class:?}");
+    }
+}
+
 #[test]
 fn a_status_that_is_lost_does_not_end_a_pause() {
     let mut lost = good().at_second(3_100);

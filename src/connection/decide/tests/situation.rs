@@ -313,8 +313,9 @@ impl Situation {
             token.consecutive_failures = Some(failures);
             token.consecutive_refusals = Some(refusals);
             token.next_refresh_at = Some(Time(at(0)));
+            let (at, message) = (Time(at(0)), "No.".into());
             token.last_failure =
-                Some(FailureStatus { at: Time(at(0)), reason: reason.into(), message: "No.".into() });
+                Some(FailureStatus { at, reason: reason.into(), message, app_version: None });
         })
     }
 
@@ -326,6 +327,7 @@ impl Situation {
             app_version: self.observed.app_version.clone(),
             authorization: None,
             announcement: None,
+            source: None,
             outcome,
         });
         self
