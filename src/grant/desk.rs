@@ -26,7 +26,7 @@ use super::work::{ConsentTask, Job, Lane, Task};
 use super::{Engine, Records, intake, issue, lock, revoke, slot};
 use crate::kube_ext::events::Events;
 use crate::metrics::{GRANT_WORK, Metrics};
-use crate::vault::{Intent, Record, Slot};
+use crate::vault::{Intent, Record, Slot, SourceVersion};
 
 /// How long a grant rests after its work panicked.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
@@ -75,6 +75,8 @@ pub(crate) struct WorkView {
     pub(crate) gives_way: bool,
     /// What was finished last, until it is acknowledged.
     pub(crate) finished: Option<FinishedWork>,
+    /// The credentials Secret that the work was about, until it is finished: UID and resourceVersion.
+    source: Option<(String, String)>,
     /// The credentials Secret that was refused last: UID and resourceVersion.
     pub(crate) refused_source: Option<(String, String)>,
     /// A refresh before this time makes no sense: the cause that prevented the last one cannot be over.
@@ -206,13 +208,20 @@ impl Desk {
         let ended = match &job.task {
             Task::Take(announcement) => intake::take(engine, job, announcement).await,
             Task::Read { secret } => {
-                let uid = &job.place.uid;
-                let mut refused = self.view(uid).refused_source;
-                let read = intake::read(engine, job, secret, &mut refused).await;
-                lock(&self.actors).entry(uid.clone()).or_default().seen.refused_source = refused;
-                read
+                let reading = intake::read(engine, job, secret).await;
+                if let Some(source) = reading.source {
+                    self.note_source(job, source, reading.is_settled);
+                }
+                reading.result
             }
-            Task::Judge => intake::judge_candidate(engine, job).await,
+            Task::Judge => {
+                let candidate = engine.records.open(&job.place.uid, Slot::Candidate);
+                let judged = intake::judge_candidate(engine, job).await;
+                if let Some(source) = candidate.and_then(|opened| opened.grant.source) {
+                    self.note_source(job, source, intake::is_refused(&judged));
+                }
+                judged
+            }
             Task::Refresh { .. } => refresh(engine, job).await,
             Task::Mint { .. } => mint(engine, job).await,
             Task::ExpireKeys => issue::expire(engine, job).await,
@@ -227,6 +236,14 @@ impl Desk {
             }
         };
         Some(ended.unwrap_or_else(|outcome| outcome))
+    }
+
+    /// Notes which version of the credentials Secret the work was about, and whether that one is not read again.
+    fn note_source(&self, job: &Job, source: SourceVersion, is_settled: bool) {
+        let mut actors = lock(&self.actors);
+        let seen = &mut actors.entry(job.place.uid.clone()).or_default().seen;
+        seen.source = Some((source.uid, source.resource_version));
+        seen.refused_source = seen.source.clone().filter(|_| is_settled);
     }
 
     /// What a reconcile of this connection needs.
@@ -351,6 +368,7 @@ impl Actor {
             request,
             authorization,
             announcement,
+            source: seen.source.take(),
             app_version: job.app_version.clone(),
             outcome,
         });

@@ -54,7 +54,10 @@ fn started(input: &Input) -> Option<LastAttempt> {
     let known = input.connection.last_attempt();
     let is_new = |begun: &LastAttempt| known.is_none_or(|known| known.id != begun.id);
     let consented = consented(input).filter(|begun| is_later(begun, known));
-    [imported(input), requested(input), consented, supplied(input)].into_iter().flatten().find(is_new)
+    [imported(input), requested(input), consented, read(input), supplied(input)]
+        .into_iter()
+        .flatten()
+        .find(is_new)
 }
 
 fn imported(input: &Input) -> Option<LastAttempt> {
@@ -82,11 +85,20 @@ fn consented(input: &Input) -> Option<LastAttempt> {
     Some(running(kept.id().to_owned(), method, user, kept.attempt.started_at))
 }
 
+/// Started by the version of the credentials Secret that was just read or judged. The watch may show an older or a newer one.
+fn read(input: &Input) -> Option<LastAttempt> {
+    let source = input.observed.actor.finished.as_ref()?.source.as_ref()?;
+    Some(running(credentials_id(source), AttemptMethod::Credentials, None, input.now))
+}
+
 /// Started by a version of the credentials Secret that was not read yet.
 fn supplied(input: &Input) -> Option<LastAttempt> {
-    let (uid, resource_version) = unread_credentials(input)?;
-    let id = format!("{uid}/{resource_version}");
-    Some(running(id, AttemptMethod::Credentials, None, input.now))
+    let source = unread_credentials(input)?;
+    Some(running(credentials_id(source), AttemptMethod::Credentials, None, input.now))
+}
+
+fn credentials_id((uid, resource_version): &(String, String)) -> String {
+    format!("{uid}/{resource_version}")
 }
 
 fn running(id: String, method: AttemptMethod, requested_by: Option<String>, at: Timestamp) -> LastAttempt {
@@ -175,8 +187,11 @@ fn expired() -> AttemptUpdate {
 
 /// The result of the actor's newest work, unless it was done for another attempt than the one with this id.
 fn finished(input: &Input, id: &str) -> Option<AttemptUpdate> {
-    let FinishedWork { outcome, authorization, announcement, .. } = input.observed.actor.finished.as_ref()?;
-    if authorization.as_ref().or(announcement.as_ref()).is_some_and(|served| served != id) {
+    let FinishedWork { outcome, authorization, announcement, source, .. } =
+        input.observed.actor.finished.as_ref()?;
+    let source = source.as_ref().map(credentials_id);
+    let served = authorization.as_ref().or(announcement.as_ref()).or(source.as_ref());
+    if served.is_some_and(|served| served != id) {
         return None;
     }
     match outcome {

@@ -24,7 +24,7 @@ use super::revoke::make_way;
 use super::secrets::UserSecret;
 pub(crate) use super::work::Announcement;
 use super::work::Job;
-use crate::vault::{Consent, Grant, Record, Slot};
+use crate::vault::{Consent, Grant, Record, Slot, SourceVersion};
 
 /// Takes the announced intake Secret.
 pub(super) async fn take(engine: &Engine, job: &Job, announcement: &Announcement) -> WorkResult {
@@ -57,32 +57,39 @@ async fn carry_out(engine: &Engine, job: &Job, secret: &UserSecret) -> Result<()
     issue::carry_out(engine, job, &order, by).await
 }
 
-/// Reads the credentials Secret of this name. `refused` becomes the version of it that is not read again, by UID and
-/// resourceVersion: it cannot be used, or must not be sent once more.
-pub(super) async fn read(
-    engine: &Engine,
-    job: &Job,
-    name: &str,
-    refused: &mut Option<(String, String)>,
-) -> WorkResult {
-    let secret = engine.secrets.credential(&job.place.namespace, name).await?;
-    let version = Some((secret.source.uid.clone(), secret.source.resource_version.clone()));
-    if let Err(why) = secret.must_be_for(job) {
-        *refused = version;
-        return Err(why.into());
-    }
-    if is_in_use(engine, job, &secret) {
-        // The refresh token in it may have been spent long ago: sending it again could end the live grant.
-        *refused = version;
-        return Err(Outcome::Stale);
-    }
-    let judged = match put_on_record(engine, job, &secret).await {
-        Ok(()) => judge_candidate(engine, job).await,
-        Err(outcome) => Err(outcome),
+/// What became of a credentials Secret.
+pub(super) struct CredentialsRead {
+    /// The version that was read, if one was.
+    pub(super) source: Option<SourceVersion>,
+    /// It is not read again: it cannot be used, or must not be sent once more.
+    pub(super) is_settled: bool,
+    pub(super) result: WorkResult,
+}
+
+/// Reads the credentials Secret of this name.
+pub(super) async fn read(engine: &Engine, job: &Job, name: &str) -> CredentialsRead {
+    let secret = match engine.secrets.credential(&job.place.namespace, name).await {
+        Ok(secret) => secret,
+        Err(outcome) => return CredentialsRead { source: None, is_settled: false, result: Err(outcome) },
     };
-    let is_refused = matches!(judged, Err(Outcome::IntakeRefused { .. } | Outcome::IntakeInDoubt));
-    *refused = version.filter(|_| is_refused);
-    judged
+    let is_in_use = is_in_use(engine, job, &secret);
+    let result = match secret.must_be_for(job) {
+        Err(why) => Err(why.into()),
+        // The refresh token in it may have been spent long ago: sending it again could end the live grant.
+        Ok(()) if is_in_use => Err(Outcome::Stale),
+        Ok(()) => take_in(engine, job, &secret).await,
+    };
+    CredentialsRead { source: Some(secret.source), is_settled: is_in_use || is_refused(&result), result }
+}
+
+/// Whether sending the same once more makes no sense.
+pub(super) fn is_refused(result: &WorkResult) -> bool {
+    matches!(result, Err(Outcome::IntakeRefused { .. } | Outcome::IntakeInDoubt))
+}
+
+async fn take_in(engine: &Engine, job: &Job, secret: &UserSecret) -> WorkResult {
+    put_on_record(engine, job, secret).await?;
+    judge_candidate(engine, job).await
 }
 
 /// Whether the grant in use was read from the same bytes, under the same terms: then only the Secret's metadata changed.
@@ -142,7 +149,6 @@ mod tests {
     use super::*;
     use crate::grant::fixtures::{Bench, job, oauth_grant, target_at};
     use crate::grant::work::Task;
-    use crate::vault::SourceVersion;
 
     const ENTRY: &str = "sandbox";
 

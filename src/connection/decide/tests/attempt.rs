@@ -128,6 +128,25 @@ fn an_attempt_that_is_refused_leaves_the_grant_in_use_as_it_was_and_a_restart_re
     }
 }
 
+/// A key that was replaced twice in a row: what became of the first says nothing of the second.
+#[test]
+fn what_came_of_one_version_of_the_credentials_secret_is_not_said_of_the_next() {
+    let source = |version: &str| Some(("s".to_owned(), version.to_owned()));
+    let told = |read: &str, seen: &str, outcome: Outcome| {
+        let spec = json!({"method": "ApiKey", "credentials": {"secretName": "key"}});
+        let mut it = good().spec(spec).came(outcome).seen(|observed| observed.credentials = source(seen));
+        it.observed.actor.finished.as_mut().unwrap().source = source(read);
+        it.observed.actor.refused_source = source(read);
+        let attempt = it.decided().last_attempt.unwrap();
+        (attempt.id, attempt.result.known().unwrap())
+    };
+    let refused = || Outcome::IntakeRefused { why: IntakeError::AccountUnknown };
+    assert_eq!(told("2", "2", refused()), ("s/2".to_owned(), AttemptResult::Failed));
+    let accepted = told("2", "3", Outcome::Committed { accepted: true });
+    assert_eq!(accepted, ("s/2".to_owned(), AttemptResult::Succeeded), "then the other one is read");
+    assert_eq!(told("3", "2", refused()), ("s/3".to_owned(), AttemptResult::Failed));
+}
+
 #[test]
 fn an_attempt_that_came_when_none_could_be_taken_in_does_not_stand_in_the_way_of_the_next() {
     for reason in [Reason::ProviderNotAllowed, Reason::Disconnected, Reason::ProviderNotReady] {
