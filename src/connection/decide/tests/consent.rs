@@ -82,7 +82,7 @@ fn where_no_grant_may_be_taken_in_the_page_is_told_why() {
     let gone = connection().provider(Err(UnusableProvider::NotFound));
     let broken =
         connection().provider(Err(UnusableProvider::NotReady("Its metadata is not read yet.".into())));
-    let rows = [
+    let rows = vec![
         (disconnected, Some(Reason::Disconnected)),
         (suspended, Some(Reason::Suspended)),
         (gone, Some(Reason::ProviderNotFound)),
