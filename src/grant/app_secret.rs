@@ -16,7 +16,7 @@ use serde_json::json;
 pub(crate) struct AppSecret<'a> {
     pub(crate) name: &'a str,
     pub(crate) namespace: &'a str,
-    pub(crate) provider: &'a str,
+    pub(crate) description: &'a Description,
 }
 
 impl AppSecret<'_> {
@@ -39,15 +39,15 @@ impl AppSecret<'_> {
                 ))
             }
             AppError::NoPurpose => {
-                self.unusable(&format!("{error}. Say it: {}", self.patch(PROVIDERS, self.provider)))
+                self.unusable(&format!("{error}. Say it: {}", self.patch(PROVIDERS, &self.description.provider)))
             }
             error => self.unusable(&error.to_string()),
         })
     }
 
     /// Whether the registration may be sent where the description says.
-    pub(crate) fn admitted(&self, app: &App, description: &Description) -> Result<(), String> {
-        app.purpose.admits(description).map_err(|other| {
+    pub(crate) fn admitted(&self, app: &App) -> Result<(), String> {
+        app.purpose.admits(self.description).map_err(|other| {
             let (key, words) = match &other {
                 OtherPurpose::Provider { named, provider } => {
                     (PROVIDERS, named.iter().chain([provider]).map(String::as_str).collect::<Vec<_>>())
@@ -66,9 +66,10 @@ impl AppSecret<'_> {
     }
 
     fn create(&self) -> String {
-        let Self { name, namespace, provider } = self;
+        let Self { name, namespace, description } = self;
+        let (provider, proof) = (&description.provider, App::proof_arguments(description));
         format!(
-            "kubectl create secret generic {name} -n {namespace} --type={TYPE_APP} --from-literal={PROVIDERS}={provider} --from-literal=client_id=ID --from-literal=client_secret=SECRET"
+            "kubectl create secret generic {name} -n {namespace} --type={TYPE_APP} --from-literal={PROVIDERS}={provider} --from-literal=client_id=ID {proof}"
         )
     }
 
@@ -86,8 +87,6 @@ mod tests {
     use super::*;
     use crate::grant::fixtures::target;
 
-    const APP: AppSecret<'_> = AppSecret { name: "crm-app", namespace: "bowline-system", provider: "p" };
-
     fn secret(type_: &str, keys: &[(&str, &str)]) -> Secret {
         let entry = |(key, value): &(&str, &str)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec()));
         let data = Some(keys.iter().map(entry).collect());
@@ -96,24 +95,33 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_the_command_that_helps() {
-        let said = |type_: &str, keys| APP.read(&secret(type_, keys)).unwrap_err();
+        let (plain, certified) = (target("generic-oauth2"), target("ponto"));
+        let of = |target| AppSecret { name: "crm-app", namespace: "bowline-system", description: target };
+        let app_secret = of(plain.description());
+        let said = |type_: &str, keys| app_secret.read(&secret(type_, keys)).unwrap_err();
         let keys = &[("client_id", "id"), ("client_secret", "canary"), ("providers", "other")];
         let create = "kubectl create secret generic crm-app -n bowline-system --type=bowline.dev/app --from-literal=providers=p";
-        assert!(APP.missing().contains(create));
+        let missing = app_secret.missing();
+        assert!(
+            missing.contains(create) && missing.contains("--from-literal=client_secret=SECRET"),
+            "{missing}"
+        );
+        let missing = of(certified.description()).missing();
+        assert!(missing.contains("--from-file=tls.crt=FILE") && !missing.contains("SECRET"), "{missing}");
         let said_of_type = said("Opaque", keys);
         assert!(said_of_type.contains("has the type Opaque instead of bowline.dev/app"), "{said_of_type}");
         assert!(said_of_type.contains("kubectl delete secret crm-app") && said_of_type.contains(create));
         let patch = r#"kubectl patch secret crm-app -n bowline-system --type=merge -p '{"stringData":{"providers":"p"}}'"#;
         assert!(said(TYPE_APP, &keys[..2]).contains(patch));
-        let app = APP.read(&secret(TYPE_APP, keys)).unwrap();
-        let said = APP.admitted(&app, target("generic-oauth2").description()).unwrap_err();
+        let app = app_secret.read(&secret(TYPE_APP, keys)).unwrap();
+        let said = app_secret.admitted(&app).unwrap_err();
         assert!(
             said.contains("does not name p, but other") && said.contains(r#"{"providers":"other,p"}"#),
             "{said}"
         );
         let hosts = [("client_id", "id"), ("hosts", "p.example.org")];
-        let app = APP.read(&secret(TYPE_APP, &hosts)).unwrap();
-        let said = APP.admitted(&app, target("generic-oauth2").description()).unwrap_err();
+        let app = app_secret.read(&secret(TYPE_APP, &hosts)).unwrap();
+        let said = app_secret.admitted(&app).unwrap_err();
         assert!(said.contains(r#"{"hosts":"p.example.org,p.example"}"#), "{said}");
     }
 }

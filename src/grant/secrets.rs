@@ -73,7 +73,7 @@ impl Secrets {
             };
         };
         let namespace = &job.place.namespace;
-        let of = AppSecret { name, namespace, provider: job.target.provider() };
+        let of = AppSecret { name, namespace, description: job.target.description() };
         let secret = self.get("The app Secret", namespace, name).await.map_err(|why| match why {
             Outcome::IntakeRefused { .. } => missing(of.missing()),
             // A temporary cause, which says nothing about the app.
@@ -81,7 +81,7 @@ impl Secrets {
         })?;
         must_be_for(name, &purpose(&secret), job).map_err(|why| missing(why.to_string()))?;
         let app = of.read(&secret).map_err(missing)?;
-        of.admitted(&app, job.target.description()).map_err(missing)?;
+        of.admitted(&app).map_err(missing)?;
         Ok(Some(Arc::new(app)))
     }
 

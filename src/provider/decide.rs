@@ -112,7 +112,7 @@ fn app(
         let message = "This type needs our registration at the provider: set spec.app.secretName to a Secret of type bowline.dev/app in the operator's namespace, or allow.ownApp.";
         return if own { Ok(None) } else { Err((Reason::AppSecretNotFound, message.to_owned())) };
     };
-    let of = AppSecret { name, namespace: &observed.namespace, provider };
+    let of = AppSecret { name, namespace: &observed.namespace, description: sketch };
     let Some(secret) = &observed.app_secret else {
         return Err((Reason::AppSecretNotFound, of.missing()));
     };

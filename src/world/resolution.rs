@@ -80,8 +80,8 @@ impl ReadyProvider {
     pub(crate) fn misused_app(&self, namespace: &str) -> Option<String> {
         let (app, description) = (self.app.as_ref()?, self.description(&BTreeMap::new()).ok()?);
         let name = &self.object.app_secret_name();
-        let secret = AppSecret { name, namespace, provider: &description.provider };
-        secret.admitted(app, &description).err()
+        let secret = AppSecret { name, namespace, description: &description };
+        secret.admitted(app).err()
     }
 
     /// Why our client cannot prove itself at the provider, if its metadata says so: before a person is sent there.

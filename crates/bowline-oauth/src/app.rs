@@ -184,6 +184,17 @@ impl App {
         Some(format!("the key {} is missing", keys.join(", or ")))
     }
 
+    /// The arguments of `kubectl create secret` for what proves the client as described, with placeholders in capitals.
+    pub fn proof_arguments(description: &Description) -> String {
+        if description.needs_certificate() {
+            format!("--from-file={CERTIFICATE}=FILE --from-file={CERTIFICATE_KEY}=FILE")
+        } else if description.only_signs() {
+            format!("--from-file={PRIVATE_KEY}=FILE")
+        } else {
+            format!("--from-literal={CLIENT_SECRET}=SECRET")
+        }
+    }
+
     /// Has the connection of a request to an endpoint where the client proves itself present the certificate, if there is one.
     pub(crate) fn present(
         &self,
