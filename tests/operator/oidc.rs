@@ -5,14 +5,33 @@ use std::time::Duration;
 
 use bowline_api::reason::Reason;
 use bowline_testbed::oidc::{OidcAuth, OidcServer};
-use bowline_testbed::sandbox::{MintRequest, fingerprint};
-use serde_json::json;
+use bowline_testbed::sandbox::{MintRequest, Minted, fingerprint};
+use serde_json::{Value, json};
 
 use crate::looking::{holds, is, until, until_within};
-use crate::scene::scene;
+use crate::scene::{Scene, scene};
 
 /// Several checks ten seconds apart, and the doubt between them.
 const PROBED_WITHIN: Duration = Duration::from_mins(3);
+
+/// A server whose access tokens live for this long, and a connection with a grant of alice's there. `more` goes into the provider's
+/// spec.
+async fn connected(name: &str, lifetime: Duration, more: Value) -> (OidcServer, Scene, Minted) {
+    let server = OidcServer::start(lifetime).await.expect("oidc-provider");
+    let client = server.client(OidcAuth::Basic).expect("a client");
+    let it = scene(name).await;
+    it.provider_of_type("generic-oauth2")
+        .app(&client.id, &client.secret)
+        .spec(json!({"endpoints": {"issuer": server.issuer()}}))
+        .spec(more)
+        .apply()
+        .await;
+    it.connection("mail").apply().await;
+    let minted = server.mint("alice").await.expect("a grant");
+    it.import("mail", &minted).await;
+    it.until_phase("mail", "Active").await;
+    (server, it, minted)
+}
 
 async fn lives(name: &str, type_: &str, auth: OidcAuth) {
     let server = OidcServer::start(Duration::from_secs(8)).await.expect("oidc-provider");
@@ -78,18 +97,7 @@ async fn so_it_does_where_a_refresh_token_can_only_be_imported() {
 #[tokio::test]
 #[ignore = "needs an API server and Node: make test"]
 async fn a_grant_that_its_person_removes_at_the_provider_is_no_longer_used() {
-    let server = OidcServer::start(Duration::from_secs(6)).await.expect("oidc-provider");
-    let client = server.client(OidcAuth::Basic).expect("a client");
-    let it = scene("oidc-removed").await;
-    it.provider_of_type("generic-oauth2")
-        .app(&client.id, &client.secret)
-        .spec(json!({"endpoints": {"issuer": server.issuer()}}))
-        .apply()
-        .await;
-    it.connection("mail").apply().await;
-    let minted = server.mint("alice").await.expect("a grant");
-    it.import("mail", &minted).await;
-    it.until_phase("mail", "Active").await;
+    let (server, it, minted) = connected("oidc-removed", Duration::from_secs(6), json!({})).await;
     server.revoke_grant(&minted.grant_id).await.expect("removed");
     it.until_status("mail", "refused", |status| {
         status.token.as_ref().is_some_and(|token| token.consecutive_refusals == Some(1))
@@ -101,18 +109,7 @@ async fn a_grant_that_its_person_removes_at_the_provider_is_no_longer_used() {
 #[tokio::test]
 #[ignore = "needs an API server and Node: make test"]
 async fn after_a_disconnect_the_servers_own_introspection_says_that_both_tokens_are_dead() {
-    let server = OidcServer::start(Duration::from_hours(1)).await.expect("oidc-provider");
-    let client = server.client(OidcAuth::Basic).expect("a client");
-    let it = scene("oidc-both").await;
-    it.provider_of_type("generic-oauth2")
-        .app(&client.id, &client.secret)
-        .spec(json!({"endpoints": {"issuer": server.issuer()}}))
-        .apply()
-        .await;
-    it.connection("mail").apply().await;
-    let minted = server.mint("alice").await.expect("a grant");
-    it.import("mail", &minted).await;
-    it.until_phase("mail", "Active").await;
+    let (server, it, minted) = connected("oidc-both", Duration::from_hours(1), json!({})).await;
     let tokens = [&minted.refresh_token, &minted.access_token];
     for token in tokens {
         assert!(server.is_active(token).await.expect("introspected"), "it lives before");
@@ -131,18 +128,9 @@ async fn after_a_disconnect_the_servers_own_introspection_says_that_both_tokens_
 #[tokio::test]
 #[ignore = "needs an API server and Node: make test"]
 async fn a_token_that_the_server_has_ended_is_noticed_long_before_its_nominal_end() {
-    let server = OidcServer::start(Duration::from_hours(1)).await.expect("oidc-provider");
-    let client = server.client(OidcAuth::Basic).expect("a client");
-    let it = scene("oidc-ended").await;
-    it.provider_of_type("generic-oauth2")
-        .app(&client.id, &client.secret)
-        .spec(json!({"endpoints": {"issuer": server.issuer()}, "overlay": {"probe": {"every": "10s"}}}))
-        .apply()
-        .await;
-    it.connection("mail").apply().await;
-    let minted = server.mint("alice").await.expect("a grant");
-    it.import("mail", &minted).await;
-    it.until_phase("mail", "Active").await;
+    let (server, it, minted) =
+        connected("oidc-ended", Duration::from_hours(1), json!({"overlay": {"probe": {"every": "10s"}}}))
+            .await;
     let record = format!("record-{}", it.get("mail").await.metadata.uid.unwrap());
     // A refusal counts only where the same call has worked before.
     until_within(PROBED_WITHIN, "a check that worked", async || {
