@@ -53,6 +53,8 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     /// The Secret that this process published last, by UID of the connection, share or binding.
     pub(crate) last_published: Memory<PublishedVersion>,
+    /// When this process last changed `status.dependents`, by UID of the connection.
+    pub(crate) dependents_told: Memory<Timestamp>,
     /// When tokens expire, whatever happens to the wall clock.
     pub(crate) lifetimes: Lifetimes,
     pub(crate) settings: OperatorSettings,

@@ -29,6 +29,7 @@ shipped![
     "config-is-small.yaml",
     "connection-namespaces.yaml",
     "deletion-is-the-owners.yaml",
+    "dependents-hold-deletion.yaml",
     "exchange-is-the-accounts.yaml",
     "intake-is-sealed.yaml",
     "metadata-is-small.yaml",

@@ -7,7 +7,8 @@ mod usage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bowline_api::{ConnectionShare, IntegrationConnection, Workspace, names};
+use bowline_api::connection::{DEPENDENT_NAMES, DependentsStatus};
+use bowline_api::{ConnectionBinding, ConnectionShare, IntegrationConnection, Workspace, names};
 use bowline_runtime::attempts::{self, StoredAttempt};
 use bowline_runtime::follow::Cache;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -172,6 +173,23 @@ impl World {
 
     /// The shares of a connection, by its UID. One that cannot be read is known only by its name: it exists, and can be
     /// removed.
+    /// The bindings that hold a token of this connection; `None` if there is none.
+    pub(crate) fn dependents_of(&self, connection: &IntegrationConnection) -> Option<DependentsStatus> {
+        let (uid, owner) = (connection.meta().uid.as_ref()?, &connection.spec.owner);
+        let holds_its_token = |binding: &&Arc<ConnectionBinding>| {
+            binding.depends_on().is_some_and(|(_, it)| (&it.uid, &it.owner) == (uid, owner))
+        };
+        let bindings = self.kinds.bindings.having(&keys::id(&connection.id()));
+        let name = |binding: &Arc<ConnectionBinding>| {
+            format!("{}/{}", binding.namespace().unwrap_or_default(), binding.name_any())
+        };
+        let mut names: Vec<_> = bindings.iter().filter(holds_its_token).map(name).collect();
+        let count = i32::try_from(names.len()).unwrap_or(i32::MAX);
+        names.sort_unstable();
+        names.truncate(DEPENDENT_NAMES);
+        (count > 0).then_some(DependentsStatus { count, names })
+    }
+
     pub(crate) fn shares_of(&self, connection: &IntegrationConnection) -> Vec<Arc<ConnectionShare>> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
         let mut shares = self.kinds.shares.having(&keys::connection(uid));

@@ -108,8 +108,11 @@ pub(super) fn decide(binding: &ConnectionBinding, observed: &ObservedBinding) ->
 fn not_available(binding: &ConnectionBinding, observed: &ObservedBinding) -> Option<BindingPlan> {
     let Availability::Absent = observed.availability else { return None };
     let home = names::connection_of(&binding.spec.connection).map(|(home, _)| home);
-    let was_shared = binding.pinned().is_some() && home != Some(&observed.namespace);
-    let reason = if was_shared { Reason::ShareWithdrawn } else { Reason::ConnectionNotFound };
+    let reason = match binding.pinned() {
+        None => Reason::ConnectionNotFound,
+        Some(_) if home == Some(&observed.namespace) => Reason::ConnectionDeleted,
+        Some(_) => Reason::ShareWithdrawn,
+    };
     Some(BindingPlan::stopped(SecretPlan::Withdraw, reason, String::new()))
 }
 

@@ -12,7 +12,7 @@ mod report;
 
 use std::sync::Arc;
 
-use bowline_api::ConnectionBinding;
+use bowline_api::{ConnectionBinding, names};
 use bowline_runtime::follow::Change;
 use kube::Resource;
 use kube::runtime::controller::Action;
@@ -27,14 +27,27 @@ use crate::metrics::PassOutcome;
 impl Controlled for ConnectionBinding {
     const LABEL: &'static str = "binding";
 
-    /// Itself alone.
+    /// Itself, and a connection that it begins or ceases to depend on.
     fn changed(ctx: &Context, change: &Change<Self>) {
-        match change {
-            Change::Applied { object, .. } => ctx.world.kinds.bindings.wake(ObjectRef::from_obj(&**object)),
-            Change::Gone { metadata, .. } => {
-                ctx.last_published.forget(metadata.uid.as_deref().unwrap_or_default());
+        let (before, now) = match change {
+            Change::Applied { object, before } => {
+                ctx.world.kinds.bindings.wake(ObjectRef::from_obj(&**object));
+                (before.as_deref(), Some(&**object))
             }
-            Change::SetAside(_) => {}
+            Change::Gone { metadata, last } => {
+                ctx.last_published.forget(metadata.uid.as_deref().unwrap_or_default());
+                (last.as_deref(), None)
+            }
+            Change::SetAside(_) => return,
+        };
+        let [before, now] = [before, now].map(|binding| binding.and_then(Self::depends_on));
+        if before == now {
+            return;
+        }
+        for (id, _) in [before, now].into_iter().flatten() {
+            if let Some((namespace, name)) = names::connection_of(id) {
+                ctx.world.kinds.connections.wake(ObjectRef::new(name).within(namespace));
+            }
         }
     }
 

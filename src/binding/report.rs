@@ -24,7 +24,11 @@ pub(super) fn status(
     let (reason, message) = ready(binding, observed, plan, outcome);
     let base = ConnectionBindingStatus {
         phase: Some(phase(reason).into()),
-        provider: observed.connection().map(|connection| connection.spec.provider.clone()),
+        // Of what was bound it stays known, so that another connection of the same provider can be chosen.
+        provider: observed
+            .connection()
+            .map(|connection| connection.spec.provider.clone())
+            .or_else(|| old.provider.clone().filter(|_| binding.pinned().is_some())),
         observed_generation: binding.metadata.generation,
         conditions: conditions(&old, binding, reason, &message, now),
         ..old

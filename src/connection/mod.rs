@@ -4,6 +4,7 @@ mod act;
 mod build;
 mod decide;
 mod depart;
+mod dependents;
 mod news;
 mod observe;
 mod observed;
@@ -61,6 +62,7 @@ impl Controlled for IntegrationConnection {
                 ctx.grants.forget(uid.as_deref().unwrap_or_default());
                 ctx.last_published.forget(uid.as_deref().unwrap_or_default());
                 ctx.lifetimes.forget(uid.as_deref().unwrap_or_default());
+                ctx.dependents_told.forget(uid.as_deref().unwrap_or_default());
                 (uid, true)
             }
             Change::SetAside(_) => return,
@@ -109,6 +111,9 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     let news = [news, ended].concat();
     news::record(&mut status, &news, now);
     publish(ctx, connection, &observed, &status, &news).await?;
+    if status.dependents.as_ref() != connection.dependents() {
+        ctx.dependents_told.set(&connection.uid().unwrap_or_default(), now);
+    }
     Ok(next(&observed, &plan, &outcome, now))
 }
 
@@ -158,6 +163,7 @@ fn next(
         plan.probe_at.filter(|_| idle),
         plan.lifespan.changes_at,
         unannounced(observed, now),
+        observed.dependents.rest_at,
         outcome.unfinished.then(|| later(now, TRY_AGAIN)),
         outcome.refused.then(|| later(now, REFUSED)),
     ];

@@ -7,6 +7,7 @@ use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::dependents::{DependentsView, dependents};
 use super::observed::{EndingView, ObservedConnection, Present, RecordState};
 use crate::context::Context;
 use crate::grant::budget::REQUESTED;
@@ -57,10 +58,17 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         portal: ctx.settings.portal.clone(),
         shared: ctx.world.shared(connection),
         shares: ctx.world.shares_of(connection),
+        dependents: told_dependents(ctx, connection),
         sharer: ctx.world.sharer(&connection.id()).ok().flatten(),
         is_reserved: ctx.world.is_reserved(&namespace),
         takes_anothers_name: takes_anothers_name(ctx, connection),
     }
+}
+
+fn told_dependents(ctx: &Context, connection: &IntegrationConnection) -> DependentsView {
+    let last_told = ctx.dependents_told.get(connection.metadata.uid.as_deref().unwrap_or_default());
+    let there = ctx.world.dependents_of(connection);
+    dependents(connection.dependents(), there, last_told, ctx.clock.now())
 }
 
 /// What is known of the token in use by probes, where it may be checked.

@@ -9,6 +9,7 @@ use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
+use super::dependents::DependentsView;
 use crate::grant::consent::Dismissal;
 use crate::grant::desk::WorkView;
 use crate::grant::incident::Incident;
@@ -60,6 +61,7 @@ pub(crate) struct ObservedConnection {
     pub(crate) portal: Option<Url>,
     pub(crate) shared: Shared,
     pub(crate) shares: Vec<Arc<ConnectionShare>>,
+    pub(crate) dependents: DependentsView,
     /// Who is known to share a connection under this id; `None` if nobody, or if that cannot be read.
     pub(crate) sharer: Option<Sharer>,
     /// Whether nothing is published in its namespace.

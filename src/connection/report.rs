@@ -79,6 +79,7 @@ impl Report<'_> {
             history: old.history.clone(),
             secret: self.secret(),
             sharing: self.sharing(),
+            dependents: observed.dependents.told.clone(),
             last_handled_refresh: plan.unanswerable.clone().or(history.handled_refresh.clone()),
             last_handled_authorization: plan.unaskable.clone().or(history.handled_authorization.clone()),
             observed_generation: connection.metadata.generation,

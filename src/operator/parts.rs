@@ -103,6 +103,7 @@ pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), O
         metrics,
         clock,
         last_published: Memory::default(),
+        dependents_told: Memory::default(),
         lifetimes: Lifetimes::default(),
         settings,
     };

@@ -7,6 +7,7 @@ mod admission;
 mod asking;
 mod binding;
 mod consent;
+mod dependents;
 mod examples;
 mod fixture;
 mod guarding;

@@ -18,9 +18,9 @@ use crate::scene::{Scene, scene};
 const TAKEN_BACK_WITHIN: Duration = Duration::from_mins(1);
 
 /// A binding named `post` in one namespace, as alice's.
-struct Bound<'a> {
-    it: &'a Scene,
-    namespace: String,
+pub struct Bound<'a> {
+    pub it: &'a Scene,
+    pub namespace: String,
 }
 
 impl Bound<'_> {
@@ -29,7 +29,7 @@ impl Bound<'_> {
     }
 
     /// Applies it with this spec.
-    async fn apply(&self, spec: Value) {
+    pub async fn apply(&self, spec: Value) {
         let binding = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "ConnectionBinding",
             "metadata": {"name": "post", "namespace": self.namespace}, "spec": spec});
         let applied = PatchParams::apply("files").force();
@@ -44,7 +44,7 @@ impl Bound<'_> {
     }
 
     /// Waits until Ready has this reason, for the present spec; returns its message.
-    async fn until(&self, reason: &str) -> String {
+    pub async fn until(&self, reason: &str) -> String {
         until_within(TAKEN_BACK_WITHIN, &format!("the binding is {reason}"), async || {
             let binding = self.bindings().get("post").await.map_err(|error| error.to_string())?;
             let generation = binding.metadata.generation;
@@ -68,7 +68,7 @@ impl Bound<'_> {
         until("the connection's token", until_same).await
     }
 
-    async fn until_no_secret(&self) {
+    pub async fn until_no_secret(&self) {
         until_within(TAKEN_BACK_WITHIN, "no Secret of the binding", async || {
             self.it.secret_now(&self.namespace, "post").await.is_none().then_some(())
         })
@@ -77,12 +77,12 @@ impl Bound<'_> {
 }
 
 /// The id of a connection of the scene.
-fn id(it: &Scene, name: &str) -> String {
+pub fn id(it: &Scene, name: &str) -> String {
     format!("{}.{name}", it.namespace)
 }
 
 /// A connection of alice's that is shared with another namespace, and a binding there.
-async fn shared(it: &Scene, lifetime: u64) -> Bound<'_> {
+pub async fn shared(it: &Scene, lifetime: u64) -> Bound<'_> {
     let namespace = it.another_namespace("work").await;
     it.workspace(&["alice", "bob"], &[&namespace]).apply().await;
     it.provider(Rotation::SingleUse).lifetime(lifetime).apply().await;
@@ -202,10 +202,11 @@ async fn a_connection_made_again_under_the_same_id_waits_for_the_binding_to_acce
     it.connected("mail", Rotation::SingleUse, 3600).await;
     bound.apply(json!({"connection": id(&it, "mail")})).await;
     bound.until("Bound").await;
+    it.change("mail", json!({"spec": {"deletionProtection": false}})).await;
     it.delete("mail").await;
     it.until_gone(TAKEN_BACK_WITHIN, "mail").await;
     bound.until_no_secret().await;
-    bound.until("ConnectionNotFound").await;
+    bound.until("ConnectionDeleted").await;
 
     it.connection("mail").apply().await;
     it.authorized("mail").await;

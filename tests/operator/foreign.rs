@@ -221,6 +221,7 @@ const COMMANDS: &[&str] = &[
     "impact mail",
     "impact mail -o json",
     "impact mail -o yaml",
+    "replace mail other --dry-run",
     "token mail",
     "doctor",
     "portal mail --no-browser",

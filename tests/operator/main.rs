@@ -12,6 +12,7 @@ mod carrier;
 mod consent;
 mod consent_attacks;
 mod consent_outcomes;
+mod dependents;
 mod device;
 mod drafts;
 mod drift;

@@ -9,6 +9,7 @@ use serde_json::Map;
 use serde_with::skip_serializing_none;
 
 use super::ConsumerConfig;
+use super::condition::{ConditionType, Conditioned};
 use super::connection::PublishedSecret;
 use super::open::Open;
 
@@ -164,6 +165,13 @@ impl ConnectionBinding {
         chosen.unwrap_or_else(|| self.name_any())
     }
 
+    /// The connection whose token its Secret holds now, and its id. Whose binding that is makes no difference.
+    pub fn depends_on(&self) -> Option<(&str, &PinnedConnection)> {
+        let holds_token = self.is(ConditionType::Ready) && self.metadata.deletion_timestamp.is_none();
+        let pinned = self.pinned().filter(|_| holds_token)?;
+        Some((&self.spec.connection, pinned))
+    }
+
     /// The connection that was bound, if it was bound under the id that the spec names.
     pub fn pinned(&self) -> Option<&PinnedConnection> {
         let status = self.status.as_ref()?;
@@ -209,5 +217,27 @@ mod tests {
         assert_eq!(binding.secret_name(), "b");
         binding.spec.connection = "team-a.chat".to_owned();
         assert_eq!(binding.pinned(), None);
+    }
+
+    #[test]
+    fn a_binding_depends_on_the_connection_whose_token_its_secret_holds() {
+        let binding = |ready: &str, change: fn(&mut ConnectionBinding)| {
+            let condition = json!({"type": "Ready", "status": ready, "reason": "Bound", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z"});
+            let mut binding: ConnectionBinding = serde_json::from_value(json!({
+                "metadata": {"name": "b"}, "spec": {"connection": "team-a.mail"},
+                "status": {"connection": "team-a.mail", "pinned": {"uid": "1", "owner": "alice"},
+                    "conditions": [condition]},
+            }))
+            .unwrap();
+            change(&mut binding);
+            binding.depends_on().map(|(id, pinned)| (id.to_owned(), pinned.uid.clone()))
+        };
+        assert_eq!(binding("True", |_| {}), Some(("team-a.mail".to_owned(), "1".to_owned())));
+        assert_eq!(binding("False", |_| {}), None, "it waits, so nothing of it ends");
+        assert_eq!(binding("True", |it| it.spec.connection = "team-a.chat".to_owned()), None);
+        assert_eq!(binding("True", |it| it.status = None), None);
+        let leave = |it: &mut ConnectionBinding| it.metadata.deletion_timestamp = Some(Time::default());
+        assert_eq!(binding("True", leave), None, "it is going itself");
     }
 }

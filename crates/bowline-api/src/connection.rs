@@ -13,9 +13,10 @@ use serde_with::skip_serializing_none;
 
 pub use self::secret::{Format, PublishedSecret, SecretTemplate, SecretType, TemplateMetadata};
 pub use self::status::{
-    AccountStatus, AttemptMethod, AttemptResult, AuthorizationStatus, FailureStatus, GrantStatus,
-    HISTORY_ENTRIES, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus, LastAttempt, Phase,
-    ReminderStatus, RevocationStatus, RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
+    AccountStatus, AttemptMethod, AttemptResult, AuthorizationStatus, DEPENDENT_NAMES, DependentsStatus,
+    FailureStatus, GrantStatus, HISTORY_ENTRIES, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus,
+    LastAttempt, Phase, ReminderStatus, RevocationStatus, RulingStatus, ScopesStatus, SecretStatus,
+    SharingStatus, TokenStatus,
 };
 use super::open::Open;
 use super::{ConsumerConfig, SecretRef};
@@ -49,6 +50,12 @@ use super::{ConsumerConfig, SecretRef};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Workspace", type_ = "string", json_path = ".spec.workspace", priority = 1),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.token.expiresAt", priority = 1),
+    printcolumn(
+        name = "Dependents",
+        type_ = "integer",
+        json_path = ".status.dependents.count",
+        priority = 1
+    ),
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name may have at most 63 characters"),
     validation = Rule::new("!self.metadata.name.contains('.')")
         .message("metadata.name may not contain a dot: the id of a connection is <namespace>.<name>")
@@ -172,6 +179,10 @@ pub struct IntegrationConnectionSpec {
 
     /// The Secret that is published in this namespace. Absent means a Secret with the connection's name and the keys of format Raw.
     pub secret: Option<PublishedSecret>,
+
+    /// Refuse to delete the connection while bindings hold its token (`status.dependents`), unless its owner confirms that in the
+    /// annotation `bowline.dev/confirm-delete`, with the connection's UID as value. `disconnect` is never refused. Absent means true.
+    pub deletion_protection: Option<bool>,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]

@@ -45,7 +45,9 @@ pub const ANNOTATION_INTAKE: &str = "bowline.dev/intake";
 pub const ANNOTATION_AUTHORIZE_REQUESTED: &str = "bowline.dev/authorize-requested-at";
 /// Annotation on a connection: the id of the account that its owner confirms.
 pub const ANNOTATION_ACCEPT_ACCOUNT: &str = "bowline.dev/accept-account";
-/// Its value for an account that the provider does not name.
+/// Annotation on a connection: its UID, by which its owner confirms that it may be deleted while bindings hold its token.
+pub const ANNOTATION_CONFIRM_DELETE: &str = "bowline.dev/confirm-delete";
+/// Value of [`ANNOTATION_ACCEPT_ACCOUNT`] for an account that the provider does not name.
 pub const UNNAMED_ACCOUNT: &str = "unnamed";
 /// Annotation on a connection that the portal writes: the user for whom it acts in the same request.
 pub const ANNOTATION_ACTING_USER: &str = "bowline.dev/acting-user";

@@ -6,8 +6,8 @@ use kube::ResourceExt;
 use super::IntegrationConnection;
 use super::condition::{ConditionType, Conditioned, Truth};
 use super::connection::{
-    AccountStatus, AttemptResult, GrantStatus, IssuedKeyStatus, LastAttempt, Phase, RevocationStatus,
-    ScopesStatus, TokenStatus,
+    AccountStatus, AttemptResult, DependentsStatus, GrantStatus, IssuedKeyStatus, LastAttempt, Phase,
+    RevocationStatus, ScopesStatus, TokenStatus,
 };
 use super::open::Open;
 use super::reason::{Effect, Fixer, MessageFacts, Reason, Remedy};
@@ -78,6 +78,16 @@ impl IntegrationConnection {
     /// The stable id, `<namespace>.<name>`.
     pub fn id(&self) -> String {
         super::names::connection_id(&self.namespace().unwrap_or_default(), &self.name_any())
+    }
+
+    /// The bindings that hold its token.
+    pub fn dependents(&self) -> Option<&DependentsStatus> {
+        self.status.as_ref()?.dependents.as_ref()
+    }
+
+    /// Whether a deletion is refused while bindings hold its token, unless its owner confirms it.
+    pub fn is_deletion_protected(&self) -> bool {
+        self.spec.deletion_protection.unwrap_or(true) && !self.is_disconnected()
     }
 
     pub fn is_paused(&self) -> bool {

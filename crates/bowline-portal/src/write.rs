@@ -1,7 +1,9 @@
 //! Reads and writes connections. The portal does so as itself and names the acting user in each change; admission treats that
 //! user as the caller. Whoever calls these functions has checked that user's rights.
 
-use bowline_api::names::{ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY, ANNOTATION_REFRESH_REQUESTED};
+use bowline_api::names::{
+    ANNOTATION_ACTING_USER, ANNOTATION_CONFIRM_DELETE, ANNOTATION_MADE_BY, ANNOTATION_REFRESH_REQUESTED,
+};
 use bowline_api::{IntegrationConnection, IntegrationConnectionSpec};
 use bowline_runtime::follow::Parsed;
 use kube::ResourceExt;
@@ -107,12 +109,17 @@ impl Visit {
     }
 
     /// Deletes a connection. The user is written to it first, because a deletion carries no annotation. What is deleted is the
-    /// very version that names them: otherwise the audit log might have an older one, from the API server's cache.
+    /// very version that names them: otherwise the audit log might have an older one, from the API server's cache. Where bindings
+    /// were shown to the owner, their agreement is written as well.
     pub(crate) async fn delete(&self, connection: &IntegrationConnection) -> Result<(), PageError> {
         let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
         let mut tries = 0;
         loop {
-            let named = self.changed(connection, ConnectionPatch::default()).await?;
+            let agreement = connection.dependents().and_then(|_| connection.uid());
+            let change = agreement.into_iter().fold(ConnectionPatch::default(), |change, uid| {
+                change.annotation(ANNOTATION_CONFIRM_DELETE, uid)
+            });
+            let named = self.changed(connection, change).await?;
             let preconditions =
                 Preconditions { uid: connection.uid(), resource_version: named.resource_version() };
             let only_this = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::age::{relative, since};
 use crate::next;
 use crate::reading::Readable;
-use crate::related::{ProviderFacts, provider_of, shares_of, whereabouts};
+use crate::related::{ProviderFacts, listed, provider_of, shares_of, whereabouts};
 use crate::screen::{Paint, painted};
 use crate::table::{line, lines, phase, printable};
 use crate::{Screen, UserSession};
@@ -99,6 +99,7 @@ impl DescribePage {
             ("Account", status.account.as_ref().map(|account| account.word().to_owned())),
             ("Owner", Some(spec.owner.clone())),
             ("Workspace", spec.workspace.clone()),
+            ("Used by", self.connection.dependents().map(|used| listed(&used.names, used.more()))),
         ]);
         what + &line("Status", &state) + &lines([("Connected", self.at(status.connected_at.as_ref()))])
     }

@@ -1,5 +1,6 @@
 //! `impact`: who is affected when a connection's Secrets are removed, by namespace, as far as the caller may look.
 
+mod bindings;
 mod references;
 
 use std::fmt::Write as _;
@@ -15,6 +16,7 @@ use kube::ResourceExt;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub(crate) use bindings::UnseenBindings;
 pub(crate) use references::{Via, references};
 
 use crate::age::relative;
@@ -24,18 +26,19 @@ use crate::related::{SecretPlace, hidden, published, shares_of};
 use crate::session::Namespaced;
 use crate::table::{Cell, Table, printable};
 use crate::{Screen, UserSession};
-use bowline_api::{ConnectionShare, IntegrationConnection};
+use bowline_api::{ConnectionBinding, ConnectionShare, IntegrationConnection};
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline impact github-work          who loses the token with it
   kubectl bowline impact github-work -o json  the same for scripts
 
-Lists each Secret of the connection, also where it is shared, and the pods,
-Deployments, StatefulSets and CronJobs that name it in env, envFrom or volumes.
-Looks with your own rights and says where you may not; changes nothing.
+Lists each Secret of the connection, also where it is shared and those of
+bindings, and the pods, Deployments, StatefulSets and CronJobs that name it in
+env, envFrom or volumes. Looks with your own rights and says where you may
+not; changes nothing.
 disconnect and unshare list the same before they change anything.";
 
-const HEADING: &[&str] = &["NAMESPACE", "SECRET", "WORKSPACE", "KIND", "NAME", "BY"];
+const HEADING: &[&str] = &["NAMESPACE", "SECRET", "WORKSPACE", "BINDING", "KIND", "NAME", "BY"];
 
 /// List who loses the token when a connection is removed
 #[derive(clap::Args, Debug)]
@@ -79,9 +82,10 @@ impl ImpactArgs {
 fn rows(impact: &Impact) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
     for AffectedSecret { place, used_by, .. } in &impact.secrets {
-        let workspace = place.workspace.as_deref().unwrap_or_default();
+        let [workspace, binding] =
+            [&place.workspace, &place.binding].map(|it| it.as_deref().unwrap_or_default());
         let row = |kind: &str, user: &str, by: &str| {
-            [&place.namespace, &place.name, workspace, kind, user, by].map(Cell::new).into()
+            [&place.namespace, &place.name, workspace, binding, kind, user, by].map(Cell::new).into()
         };
         rows.extend(used_by.iter().map(|user| row(&user.kind, &user.name, &user.via.to_string())));
         if used_by.is_empty() {
@@ -94,7 +98,7 @@ fn rows(impact: &Impact) -> Vec<Vec<Cell>> {
 /// What the table cannot show.
 fn remarks(connection: &IntegrationConnection, impact: &Impact) -> Vec<String> {
     let mut remarks = Vec::new();
-    if impact.secrets.is_empty() && !impact.hidden {
+    if impact.is_empty() {
         remarks.push("No Secret is published, so no workload loses one.".to_owned());
     }
     for secret in impact.secrets.iter().filter(|secret| !secret.not_listed.is_empty()) {
@@ -104,6 +108,9 @@ fn remarks(connection: &IntegrationConnection, impact: &Impact) -> Vec<String> {
     if impact.hidden {
         remarks.push(printable(format!("It is published {} too.", hidden(connection))));
     }
+    if !impact.unseen.is_empty() {
+        remarks.push(format!("It is used by {}.", impact.unseen));
+    }
     remarks
 }
 
@@ -112,7 +119,8 @@ fn report(connection: &IntegrationConnection, impact: &Impact) -> Value {
     json!({
         "connection": connection.id(),
         "secrets": impact.secrets,
-        "complete": !impact.hidden && impact.secrets.iter().all(|secret| secret.not_listed.is_empty()),
+        "unseenBindings": impact.unseen,
+        "complete": !impact.hidden && impact.unseen.is_empty() && impact.secrets.iter().all(|secret| secret.not_listed.is_empty()),
     })
 }
 
@@ -123,6 +131,8 @@ pub(crate) struct Impact {
     pub(crate) secrets: Vec<AffectedSecret>,
     /// Whether it is shared with namespaces that the caller may not list.
     pub(crate) hidden: bool,
+    /// Bindings that use it and that the caller may not list.
+    pub(crate) unseen: UnseenBindings,
 }
 
 #[derive(Serialize, Debug, PartialEq)]
@@ -150,8 +160,13 @@ pub(crate) async fn gather(
     own: bool,
 ) -> anyhow::Result<Impact> {
     let shares = shares_of(session, connection).await?;
-    let secrets = affected(connection, shares.as_deref().unwrap_or_default(), own);
-    let mut impact = Impact { secrets, hidden: shares.is_err() };
+    let known = shares.as_deref().unwrap_or_default();
+    let bindings = bindings::of(session, connection, known).await?;
+    let mut impact = Impact {
+        secrets: affected(connection, known, &bindings, own),
+        hidden: shares.is_err(),
+        unseen: UnseenBindings::of(connection, &bindings, own),
+    };
     for secret in &mut impact.secrets {
         look(session, secret).await?;
     }
@@ -161,9 +176,12 @@ pub(crate) async fn gather(
 fn affected(
     connection: &IntegrationConnection,
     shares: &[ConnectionShare],
+    bindings: &[ConnectionBinding],
     own: bool,
 ) -> Vec<AffectedSecret> {
-    let places = published(connection, shares).into_iter().filter(|place| own || place.workspace.is_some());
+    let of_bindings = bindings.iter().map(|binding| bindings::place(binding, shares));
+    let places = published(connection, shares).into_iter().chain(of_bindings);
+    let places = places.filter(|place| own || place.workspace.is_some());
     places.map(|place| AffectedSecret { place, used_by: Vec::new(), not_listed: Vec::new() }).collect()
 }
 
@@ -203,20 +221,28 @@ async fn users<K: Namespaced>(
 }
 
 impl Impact {
-    /// Whether anybody outside the connection's own namespace loses the token.
+    fn is_empty(&self) -> bool {
+        self.secrets.is_empty() && !self.hidden && self.unseen.is_empty()
+    }
+
+    /// Whether anybody outside the connection's own namespace loses the token, or a workflow that has bound it.
     pub(crate) fn reaches_others(&self) -> bool {
-        self.hidden || self.secrets.iter().any(|secret| secret.place.workspace.is_some())
+        let is_others = |place: &SecretPlace| place.workspace.is_some() || place.binding.is_some();
+        self.hidden || !self.unseen.is_empty() || self.secrets.iter().any(|secret| is_others(&secret.place))
     }
 
     /// In words: what is removed, and who uses it.
     pub(crate) fn render(&self, connection: &IntegrationConnection, now: Timestamp) -> String {
-        if self.secrets.is_empty() && !self.hidden {
+        if self.is_empty() {
             return "No Secret is published, so no workload loses one.\n".to_owned();
         }
         let mut text = "These Secrets are removed:\n".to_owned();
         text.extend(self.secrets.iter().map(AffectedSecret::lines));
         if self.hidden {
             let _ = writeln!(text, "  {}", printable(hidden(connection)));
+        }
+        if !self.unseen.is_empty() {
+            let _ = writeln!(text, "  of {}", self.unseen);
         }
         if let Some(at) = connection.token_expires_at().filter(|at| *at > now) {
             let _ = writeln!(
@@ -273,7 +299,11 @@ mod tests {
 
     #[test]
     fn what_is_removed_is_listed_by_namespace_with_who_uses_it() {
-        let mut impact = Impact { secrets: affected(&connection(), &[share()], true), hidden: false };
+        let mut impact = Impact {
+            secrets: affected(&connection(), &[share()], &[], true),
+            hidden: false,
+            unseen: UnseenBindings::default(),
+        };
         let mut via = Via::default();
         via.env.insert("app".into());
         impact.secrets[0].used_by.push(Workload { kind: "Deployment".into(), name: "web".into(), via });
@@ -288,16 +318,53 @@ mod tests {
     }
 
     #[test]
+    fn a_binding_loses_a_secret_of_its_own() {
+        let binding = |namespace: &str| -> ConnectionBinding {
+            serde_json::from_value(json!({"metadata": {"name": "post", "namespace": namespace},
+                "spec": {"connection": "team-a.github"}, "status": {"secretName": "post"}}))
+            .unwrap()
+        };
+        let both = [binding("team-a"), binding("jobs")];
+        let of_both = |own| {
+            let secrets = affected(&connection(), &[share()], &both, own);
+            Impact { secrets, hidden: false, unseen: UnseenBindings::default() }
+        };
+        let text = of_both(true).render(&connection(), Timestamp::UNIX_EPOCH);
+        for line in [
+            "  team-a: Secret post (binding post)\n",
+            "  jobs: Secret post (workspace marketing, binding post)\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        let elsewhere = of_both(false).render(&connection(), Timestamp::UNIX_EPOCH);
+        assert!(elsewhere.contains("jobs: Secret post (") && !elsewhere.contains("team-a: "), "{elsewhere}");
+        let alone = affected(&connection(), &[], &both[..1], true);
+        assert!(Impact { secrets: alone, hidden: false, unseen: UnseenBindings::default() }.reaches_others());
+    }
+
+    #[test]
     fn unsharing_affects_nobody_at_home() {
-        let impact = Impact { secrets: affected(&connection(), &[share()], false), hidden: false };
+        let impact = Impact {
+            secrets: affected(&connection(), &[share()], &[], false),
+            hidden: false,
+            unseen: UnseenBindings::default(),
+        };
         let namespaces: Vec<_> = impact.secrets.iter().map(|it| it.place.namespace.as_str()).collect();
         assert_eq!(namespaces, ["jobs"]);
     }
 
     #[test]
     fn what_may_not_be_seen_counts_as_others() {
-        let alone = Impact { secrets: affected(&connection(), &[], true), hidden: false };
-        let hidden = Impact { secrets: affected(&connection(), &[], true), hidden: true };
+        let alone = Impact {
+            secrets: affected(&connection(), &[], &[], true),
+            hidden: false,
+            unseen: UnseenBindings::default(),
+        };
+        let hidden = Impact {
+            secrets: affected(&connection(), &[], &[], true),
+            hidden: true,
+            unseen: UnseenBindings::default(),
+        };
         assert!(!alone.reaches_others() && hidden.reaches_others());
         let text = hidden.render(&connection(), Timestamp::UNIX_EPOCH);
         assert!(
@@ -313,6 +380,7 @@ mod tests {
                 name: name.into(),
                 is_written: true,
                 workspace: workspace.map(Into::into),
+                binding: None,
             },
             used_by: Vec::new(),
             not_listed: Vec::new(),
@@ -323,15 +391,15 @@ mod tests {
         here.used_by.push(Workload { kind: "Deployment".into(), name: "web".into(), via });
         let mut there = secret("jobs", "team-a.github", Some("marketing"));
         there.not_listed = vec!["Pods".into()];
-        Impact { secrets: vec![here, there], hidden: false }
+        Impact { secrets: vec![here, there], hidden: false, unseen: UnseenBindings::default() }
     }
 
     #[test]
     fn each_user_is_a_row_and_a_secret_without_one_too() {
         let text = Table::fit(HEADING, &rows(&of_both_namespaces()), false).1;
         let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["team-a", "github", "<none>", "Deployment", "web", "env,", "volume"]);
-        assert_eq!(lines[2], ["jobs", "team-a.github", "marketing", "<none>", "<none>", "<none>"]);
+        assert_eq!(lines[1], ["team-a", "github", "<none>", "<none>", "Deployment", "web", "env,", "volume"]);
+        assert_eq!(lines[2], ["jobs", "team-a.github", "marketing", "<none>", "<none>", "<none>", "<none>"]);
         assert_eq!(lines.len(), 3);
     }
 
@@ -344,7 +412,7 @@ mod tests {
         );
         impact.hidden = true;
         assert!(remarks(&connection(), &impact)[1].contains("workspace marketing"));
-        let none = Impact { secrets: Vec::new(), hidden: false };
+        let none = Impact { secrets: Vec::new(), hidden: false, unseen: UnseenBindings::default() };
         assert_eq!(remarks(&connection(), &none), ["No Secret is published, so no workload loses one."]);
     }
 
@@ -352,7 +420,8 @@ mod tests {
     fn programs_are_told_whether_that_is_all() {
         assert_eq!(
             report(&connection(), &of_both_namespaces()),
-            json!({"connection": "team-a.github", "complete": false, "secrets": [
+            json!({"connection": "team-a.github", "complete": false,
+                "unseenBindings": {"names": [], "more": 0}, "secrets": [
                 {"namespace": "team-a", "name": "github", "notListed": [],
                     "usedBy": [{"kind": "Deployment", "name": "web", "by": ["env", "volume"]}]},
                 {"namespace": "jobs", "name": "team-a.github", "workspace": "marketing", "usedBy": [],

@@ -27,6 +27,7 @@ mod providers;
 mod reading;
 mod refresh;
 mod related;
+mod replace;
 mod screen;
 mod session;
 mod share;
@@ -68,6 +69,7 @@ enum Command {
     Connect(connect::ConnectArgs),
     Disconnect(disconnect::DisconnectArgs),
     Impact(impact::ImpactArgs),
+    Replace(replace::ReplaceArgs),
     Share(share::ShareArgs),
     Unshare(share::UnshareArgs),
     Providers(providers::ProvidersArgs),
@@ -102,6 +104,7 @@ async fn run_in(session: &UserSession, command: Command, screen: &mut Screen) ->
         Command::Connect(args) => Box::pin(args.run(session, screen)).await,
         Command::Disconnect(args) => args.run(session, screen).await,
         Command::Impact(args) => args.run(session, screen).await,
+        Command::Replace(args) => args.run(session, screen).await,
         Command::Share(args) => args.run(session, screen).await,
         Command::Unshare(args) => args.run(session, screen).await,
         Command::Providers(args) => args.run(session, screen).await,

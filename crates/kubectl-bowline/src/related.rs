@@ -83,14 +83,20 @@ pub(crate) struct SecretPlace {
     /// The workspace through which it is there; none in the connection's own namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workspace: Option<String>,
+    /// The binding that has it; none if it is the connection's own or a share's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) binding: Option<String>,
 }
 
 impl fmt::Display for SecretPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { namespace, name, is_written, workspace } = self;
+        let Self { namespace, name, is_written, workspace, binding } = self;
         let secret = if *is_written { format!("Secret {name}") } else { "not yet".to_owned() };
-        let within = workspace.as_ref().map(|workspace| format!(" (workspace {workspace})"));
-        f.write_str(&printable(format!("{namespace}: {secret}{}", within.unwrap_or_default())))
+        let within = workspace.as_ref().map(|workspace| format!("workspace {workspace}"));
+        let by = binding.as_ref().map(|binding| format!("binding {binding}"));
+        let notes: Vec<_> = within.into_iter().chain(by).collect();
+        let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+        f.write_str(&printable(format!("{namespace}: {secret}{notes}")))
     }
 }
 
@@ -102,6 +108,7 @@ pub(crate) fn published(connection: &IntegrationConnection, shares: &[Connection
         name: secret.name.clone(),
         is_written: true,
         workspace: None,
+        binding: None,
     });
     let elsewhere = shares.iter().map(|share| {
         let name = share.status.as_ref().and_then(|status| status.secret_name.clone());
@@ -110,6 +117,7 @@ pub(crate) fn published(connection: &IntegrationConnection, shares: &[Connection
             is_written: name.is_some(),
             name: name.unwrap_or_else(|| connection.id()),
             workspace: Some(share.spec.workspace.clone()),
+            binding: None,
         }
     });
     own.into_iter().chain(elsewhere).collect()
@@ -128,6 +136,16 @@ pub(crate) fn whereabouts(
     }
     lines.push("Whoever may read Secrets or run pods in these namespaces gets the token.".to_owned());
     Some(format!("  {}\n", lines.join("\n  ")))
+}
+
+/// Names as one text, and how many there are besides.
+pub(crate) fn listed(names: &[String], more: i32) -> String {
+    let names = names.join(", ");
+    match (names.is_empty(), more) {
+        (_, ..=0) => names,
+        (true, more) => more.to_string(),
+        (false, more) => format!("{names} and {more} more"),
+    }
 }
 
 /// Where else it is shared, in words.

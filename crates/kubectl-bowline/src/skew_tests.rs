@@ -108,6 +108,7 @@ fn answer(path: &str, query: &str) -> Option<Value> {
         "integrationconnections" => Some(list(vec![broken("broken"), later()])),
         "integrationproviders" => Some(list(vec![broken("broken-provider"), provider()])),
         "connectionshares" => Some(list(vec![broken("broken-share"), share()])),
+        "connectionbindings" => Some(list(vec![broken("broken-binding")])),
         "pods" => Some(list(vec![pod()])),
         "deployments"
         | "statefulsets"
@@ -162,6 +163,7 @@ async fn one_object_that_cannot_be_read_hides_no_other() {
         ("providers", "Telepathy", "IntegrationProvider team-a/broken-provider"),
         ("why pod/mailer", "SunTooFar", "IntegrationConnection team-a/broken"),
         ("impact later", "mailer", "ConnectionShare team-a/broken-share"),
+        ("impact later", "mailer", "ConnectionBinding team-a/broken-binding"),
     ] {
         let (code, said, errors) = bowline(line).await;
         assert_eq!(code, 0, "{line}: {errors}");

@@ -30,7 +30,9 @@ fn what_is_absent_and_what_is_not_shared_give_one_answer_until_it_was_bound() {
     let was_bound = binding(pinned("u", "alice", "1"));
     assert_eq!(plan(&was_bound, &absent), (SecretPlan::Withdraw, Some(Reason::ShareWithdrawn)));
     let at_home = ObservedBinding { namespace: "team-a".into(), ..absent };
-    assert_eq!(plan(&was_bound, &at_home), not_found, "nothing was shared with its own namespace");
+    let deleted = (SecretPlan::Withdraw, Some(Reason::ConnectionDeleted));
+    assert_eq!(plan(&was_bound, &at_home), deleted, "nothing was shared with its own namespace");
+    assert_eq!(plan(&binding(json!({})), &at_home), not_found);
     let mut another_id = was_bound;
     another_id.spec.connection = "team-a.chat".into();
     assert_eq!(plan(&another_id, &observed(Availability::Absent)), not_found, "nothing is known of that one");

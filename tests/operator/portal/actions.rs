@@ -6,6 +6,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::house::{Portal, admit};
+use crate::binding::{Bound, id};
 use crate::looking::until;
 use crate::scene::{Scene, scene};
 
@@ -109,6 +110,33 @@ async fn an_owner_pauses_and_resumes_and_everybody_reads_who_did_and_when() {
     let object = it.get("mail").await;
     assert!(!object.annotations().contains_key("bowline.dev/suspended-by"), "{:?}", object.annotations());
     assert!(alice.get(&page).await.says("id=\"pause\""));
+}
+
+/// R23: what uses it is named before its end, and its owner's agreement is written with the deletion.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn an_owner_deletes_a_connection_that_bindings_use_by_typing_its_name() {
+    let (it, portal, page) = at_work("delete-used").await;
+    let bound = Bound { it: &it, namespace: it.namespace.clone() };
+    bound.apply(json!({"connection": id(&it, "mail")})).await;
+    it.until_status("mail", "it is used", |status| status.dependents.is_some()).await;
+    let alice = portal.browser_of(&it, "alice").await;
+    let used_by = format!("<code>{}/post</code>", it.namespace);
+    assert!(alice.get(&page).await.says(&used_by));
+    for end in ["disconnect", "delete"] {
+        let path = format!("{page}/{end}");
+        let seen = alice.get(&path).await;
+        assert!(seen.says(&used_by) && seen.says("Type <strong>mail</strong>"), "{}", seen.text);
+        for wrong in ["", "post"] {
+            let kept = alice.submit(&seen, &path, &[("name", wrong)]).await;
+            assert!(kept.says("nothing was changed"), "{}", kept.text);
+        }
+    }
+    assert!(!it.get("mail").await.annotations().contains_key("bowline.dev/confirm-delete"));
+    let path = format!("{page}/delete");
+    let done = alice.submit(&alice.get(&path).await, &path, &[("name", "mail")]).await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    bound.until("ConnectionDeleted").await;
 }
 
 #[tokio::test]

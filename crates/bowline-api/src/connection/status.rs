@@ -55,6 +55,9 @@ pub struct IntegrationConnectionStatus {
     pub secret: Option<SecretStatus>,
     /// Where it is shared.
     pub sharing: Option<SharingStatus>,
+    /// The bindings that hold its token, in its namespace and where it is shared. A change shows within ten seconds; the first binding
+    /// at once. Absent while there is none.
+    pub dependents: Option<DependentsStatus>,
     /// The last value of the annotation `bowline.dev/refresh-requested-at` that was carried out or refused.
     pub last_handled_refresh: Option<String>,
     /// The last value of the annotation `bowline.dev/authorize-requested-at` that was taken up or refused.
@@ -337,6 +340,26 @@ pub enum AttemptResult {
 pub struct SecretStatus {
     /// Its name.
     pub name: String,
+}
+
+/// The longest `status.dependents.names`.
+pub const DEPENDENT_NAMES: usize = 10;
+
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DependentsStatus {
+    /// How many there are.
+    pub count: i32,
+    /// The first of them by the alphabet, as `<namespace>/<name>`, up to ten.
+    #[schemars(length(max = 10), inner(length(max = 127)))]
+    pub names: Vec<String>,
+}
+
+impl DependentsStatus {
+    /// How many are not named.
+    pub fn more(&self) -> i32 {
+        self.count.saturating_sub(i32::try_from(self.names.len()).unwrap_or(i32::MAX))
+    }
 }
 
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]

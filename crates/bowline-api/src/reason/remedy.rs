@@ -155,6 +155,7 @@ remedies! {
     FixConnection: "fix the connection; then its Secret here follows by itself", DESCRIBE;
     ChooseConnection: "correct spec.connection, or ask the connection's owner to share it with this namespace's workspace; then it continues by itself",
         LIST_USABLE;
+    ChooseAnother: "choose another connection in spec.connection", LIST_USABLE;
     AskToShare: "ask the connection's owner to share it again, or choose another in spec.connection", LIST_USABLE;
     AcceptConnection: "check whose it is now, and accept it in spec.accept or choose another in spec.connection",
         "kubectl get cb -n {here} -o yaml";

@@ -248,6 +248,8 @@ rows! {
         "The Secret {secret} holds the token of the connection.";
     ConnectionNotFound: [Binding], False, Serve, Author, ChooseConnection, moving, silent,
         "This namespace has no connection with the id in spec.connection, and none is shared with it under that id.";
+    ConnectionDeleted: [Binding], False, Serve, Author, ChooseAnother, stalled, warning,
+        "The connection of this namespace that was bound is deleted.";
     ShareWithdrawn: [Binding], False, Serve, Author, AskToShare, stalled, warning,
         "The connection was shared with this namespace, and is not any more.";
     ConnectionMismatch: [Binding], False, Serve, Author, AcceptConnection, stalled, warning,

@@ -23,6 +23,8 @@ struct EndingPage {
     deletes: bool,
     /// Their Secrets, in other namespaces, are removed as well.
     shares: Vec<Arc<ConnectionShare>>,
+    /// Whether its name must be typed: others are affected.
+    by_name: bool,
     /// Whether the name that was typed is wrong.
     wrong: bool,
 }
@@ -82,11 +84,17 @@ fn may_delete(subject: &Subject) -> Result<(), PageError> {
 
 /// Whether the name was typed, if others are affected.
 fn is_confirmed(form: &SubjectForm) -> bool {
-    form.subject.shares().is_empty() || form.fields.text("name") == form.subject.name
+    !affects_others(&form.subject) || form.fields.text("name") == form.subject.name
+}
+
+/// Whether it is published elsewhere, or bindings use it.
+fn affects_others(subject: &Subject) -> bool {
+    !subject.shares().is_empty() || subject.connection.dependents().is_some()
 }
 
 async fn page(subject: Subject, deletes: bool, wrong: bool) -> Response {
     let verb = if deletes { "Delete" } else { "Disconnect" };
     let frame = Frame::of(&subject.visit, &format!("{verb} {}", subject.title()), "connections").await;
-    html(&EndingPage { frame, shares: subject.shares(), subject, deletes, wrong })
+    let by_name = affects_others(&subject);
+    html(&EndingPage { frame, shares: subject.shares(), subject, deletes, by_name, wrong })
 }

@@ -101,7 +101,7 @@ fn value(arg: &Arg, typed: &str) -> Wanted {
     }
     match arg.get_id().as_str() {
         "from_file" | "kubeconfig" => Wanted::File,
-        "name" if arg.is_positional() => Wanted::Connection(typed.to_owned()),
+        "name" | "old" | "new" if arg.is_positional() => Wanted::Connection(typed.to_owned()),
         "pod" => Wanted::Pod(typed.to_owned()),
         _ => Wanted::These(Vec::new()),
     }

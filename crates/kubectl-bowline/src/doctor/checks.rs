@@ -17,6 +17,7 @@ const POLICIES: &[&str] = &[
     "bowline-config-is-small",
     "bowline-connection-namespaces",
     "bowline-deletion-is-the-owners",
+    "bowline-dependents-hold-deletion",
     "bowline-exchange-is-the-accounts",
     "bowline-intake-is-sealed",
     "bowline-metadata-is-small",

@@ -23,6 +23,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::connection::decide::{ConnectionPlan, decide};
+use crate::connection::dependents::DependentsView;
 use crate::connection::observed::{ObservedConnection, Present, RecordState};
 use crate::grant::desk::WorkView;
 use crate::grant::outcome::{FinishedWork, Outcome};
@@ -124,6 +125,7 @@ pub(super) fn connection() -> Situation {
         portal: None,
         shared: Shared::NotAsked,
         shares: Vec::new(),
+        dependents: DependentsView { told: None, rest_at: None },
         sharer: None,
         is_reserved: false,
         takes_anothers_name: false,
