@@ -111,6 +111,11 @@ impl ObservedConnection {
         self.target().is_some_and(|target| target.method(spec) == Method::IssuedKey)
     }
 
+    /// Whether accounts are linked on a page of the provider.
+    pub(crate) fn links(&self, spec: &IntegrationConnectionSpec) -> bool {
+        self.target().is_some_and(|target| target.method(spec) == Method::LinkSession)
+    }
+
     /// Whether a new token can be obtained without the owner.
     pub(crate) fn is_refreshable(&self, spec: &IntegrationConnectionSpec, grant: &Grant) -> bool {
         match &grant.credential {

@@ -429,6 +429,7 @@ pub(crate) fn oauth_grant(entry: &str, refresh_token: &str) -> Grant {
 /// What a provider answers to a refresh.
 pub(crate) fn answer(refresh_token: Option<&str>) -> TokenAnswer {
     TokenAnswer {
+        consent_ends_at: None,
         access_token: Some("new access".into()),
         refresh_token: refresh_token.map(SecretString::from),
         token_type: "Bearer".to_owned(),

@@ -64,6 +64,8 @@ pub(crate) enum IntakeError {
         "The keys of this connection are issued by Bowline, and none is read from a Secret. Use kubectl bowline issue."
     )]
     NotIssuedHere,
+    #[error("The account of this connection is linked in the portal, and none is read from a Secret.")]
+    NotLinkedHere,
     #[error("What was ordered cannot be done: {0}. Use kubectl bowline issue.")]
     BadOrder(#[from] OrderFlaw),
     #[error(transparent)]
@@ -146,6 +148,7 @@ impl Needs {
             Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => {
                 "refresh_token, or access_token; with it expires_in or expires_at, scope"
             }
+            Method::LinkSession => "nothing: the account is linked in the portal",
             Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange => {
                 "nothing: its tokens are minted"
             }

@@ -44,7 +44,7 @@ pub(super) fn status(
     // Also that of one that has ended.
     let kept_end = old.certificate_expires_at.filter(|_| outcome.refusal.is_some());
     let callback_url = portal
-        .filter(|_| methods.contains(&Method::AuthorizationCode.into()))
+        .filter(|_| methods.iter().filter_map(Open::known).any(Method::goes_by_browser))
         .map(|portal| attempt::redirect_uri(portal, &provider.name_any()));
     IntegrationProviderStatus {
         callback_url,

@@ -139,6 +139,7 @@ pub struct IntegrationConnectionSpec {
     /// `ClientCredentials`: the app registration itself is the grant. `JwtBearer`: an assertion that the app's private key signs
     /// is the grant. `TokenExchange`: a token of the owner, which is a `ServiceAccount` of this namespace, is exchanged. `ApiKey`: a key. `BasicAuth`: user name and password.
     /// `IssuedKey`: keys that Bowline issues, of which it keeps the digests; others use them to reach an application of yours.
+    /// `LinkSession`: a person links an account, such as a bank account, on a page of the provider.
     /// Absent means the first method of the provider.
     #[schemars(with = "Option<Method>")]
     pub method: Option<Open<Method>>,
@@ -215,6 +216,8 @@ pub enum Method {
     BasicAuth,
     /// Keys that Bowline issues: it keeps their digests, by which an application recognizes them.
     IssuedKey,
+    /// A person links an account on a page of the provider, by way of the portal: how providers of bank data do it.
+    LinkSession,
 }
 
 impl Method {
@@ -228,8 +231,14 @@ impl Method {
             | Self::RefreshToken
             | Self::ApiKey
             | Self::BasicAuth
-            | Self::IssuedKey => true,
+            | Self::IssuedKey
+            | Self::LinkSession => true,
         }
+    }
+
+    /// Whether a person consents in a browser that the portal sends to the provider and that comes back.
+    pub const fn goes_by_browser(self) -> bool {
+        matches!(self, Self::AuthorizationCode | Self::LinkSession)
     }
 
     /// Whether it needs a registration at the provider, and gives tokens.
@@ -241,7 +250,8 @@ impl Method {
             | Self::RefreshToken
             | Self::ClientCredentials
             | Self::JwtBearer
-            | Self::TokenExchange => true,
+            | Self::TokenExchange
+            | Self::LinkSession => true,
         }
     }
 }

@@ -45,7 +45,9 @@ pub fn may_own(user: &str, method: Option<Method>, has_credentials: bool) -> boo
         Some(SubjectKind::User) => method != Some(Method::TokenExchange),
         Some(SubjectKind::ServiceAccount) => match method {
             Some(Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange) => true,
-            Some(Method::AuthorizationCode | Method::DeviceCode | Method::IssuedKey) => false,
+            Some(
+                Method::AuthorizationCode | Method::DeviceCode | Method::IssuedKey | Method::LinkSession,
+            ) => false,
             Some(Method::RefreshToken | Method::ApiKey | Method::BasicAuth) | None => has_credentials,
         },
         None => false,
@@ -99,6 +101,7 @@ mod tests {
             (None, false, true),
             (Some(Method::AuthorizationCode), false, false),
             (Some(Method::DeviceCode), false, false),
+            (Some(Method::LinkSession), true, false),
             (Some(Method::RefreshToken), false, true),
             (Some(Method::ClientCredentials), true, true),
             (Some(Method::JwtBearer), true, true),

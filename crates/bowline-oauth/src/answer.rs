@@ -40,6 +40,8 @@ pub struct TokenAnswer {
     /// The lifetime of the access token, counted from before the request.
     pub lifetime: Lifetime,
     pub refresh_expires_in: Option<Duration>,
+    /// When the consent ends, if the answer says so.
+    pub consent_ends_at: Option<Timestamp>,
     /// What was granted. `None`: what was requested (RFC 6749 §5.1).
     pub scopes: Option<Vec<String>>,
     /// Claims of the id token that we keep, as text.
@@ -57,6 +59,7 @@ impl fmt::Debug for TokenAnswer {
             .field("refresh_token", &self.refresh_token.is_some())
             .field("lifetime", &self.lifetime)
             .field("refresh_expires_in", &self.refresh_expires_in)
+            .field("consent_ends_at", &self.consent_ends_at)
             .field("flaws", &self.flaws)
             .finish_non_exhaustive()
     }
@@ -220,15 +223,14 @@ pub(crate) fn read(
     let account = account.map_err(|oversized| allowance.note(oversized)).ok().flatten();
     let (expires_in, refresh_expires_in) = lifetimes(root, paths, now, &mut flaws);
     let needs_proof = needs_proof(text(&paths.token_type));
-    if needs_proof {
-        flaws.push(AnswerFlaw::TokenType);
-    }
+    flaws.extend(needs_proof.then_some(AnswerFlaw::TokenType));
     let mut answer = TokenAnswer {
         refresh_token: refresh_token.map(SecretString::from),
         access_token,
         token_type: if needs_proof { UNKNOWN_TYPE } else { "Bearer" }.to_owned(),
         lifetime: Lifetime::of(expires_in, description.grant.assumed_lifetime()),
         refresh_expires_in,
+        consent_ends_at: paths.consent_ends.as_ref().and_then(|path| instant(&path.text(root)?)),
         scopes: granted_scopes(root, description, &mut allowance),
         account,
         claims: kept_claims(claims, &mut allowance),
@@ -311,6 +313,17 @@ fn access_token<'a>(document: &'a Value, paths: &TokenResponse) -> Option<(&'a V
 fn needs_proof(token_type: Option<&str>) -> bool {
     token_type
         .is_some_and(|given| ["dpop", "mac", "n_a"].iter().any(|known| given.eq_ignore_ascii_case(known)))
+}
+
+/// A time as text: RFC 3339, or seconds or milliseconds since 1970.
+fn instant(text: &str) -> Option<Timestamp> {
+    /// Beyond this it is in milliseconds.
+    const MILLISECONDS: i64 = 100_000_000_000;
+    match text.parse::<i64>() {
+        Ok(number) if number > MILLISECONDS => Timestamp::from_second(number / 1000).ok(),
+        Ok(number) => Timestamp::from_second(number).ok(),
+        Err(_) => text.parse::<Timestamp>().and_then(|time| Timestamp::from_second(time.as_second())).ok(),
+    }
 }
 
 /// Seconds as number or text, with or without a fraction.

@@ -45,6 +45,8 @@ pub enum AssertionError {
     NoRandomness,
     #[error("the private key of the app Secret signed nothing")]
     Unsigned,
+    #[error("the provider takes signatures of RSA alone: the private key of the app Secret is none")]
+    NotRsa,
 }
 
 enum KeyPair {
@@ -146,6 +148,16 @@ impl SigningKey {
         all.insert("exp".to_owned(), (now + rules.lives()).into());
         all.insert("jti".to_owned(), identifier.expose_secret().into());
         self.sign(&Value::Object(all), rules.rsa)
+    }
+
+    /// A signature of a text by PKCS #1 v1.5 with SHA-256 (RFC 8017 §8.2), for which the key has to be one of RSA.
+    pub(crate) fn rsa_signature(&self, text: &[u8]) -> Result<Vec<u8>, AssertionError> {
+        match self.pair().map_err(|_| AssertionError::Unsigned)? {
+            pair @ KeyPair::Rsa(_) => {
+                signature(&pair, RsaSignature::Rs256, text).ok_or(AssertionError::Unsigned)
+            }
+            KeyPair::Curve(..) | KeyPair::Ed25519(_) => Err(AssertionError::NotRsa),
+        }
     }
 
     /// A JWT with these claims (RFC 7519, RFC 7515 §3.1).

@@ -55,7 +55,7 @@ impl Failure {
         }
     }
 
-    fn with_status(mut self, status: Option<StatusCode>) -> Self {
+    pub(super) fn with_status(mut self, status: Option<StatusCode>) -> Self {
         if let Some(status) = status {
             self.status = Some(status.as_u16());
             self.summary = format!("{} (status {})", self.summary, status.as_u16());
@@ -225,7 +225,7 @@ fn read(
     let (status, errors) = (received.status, &description.errors);
     let finding = match operation {
         _ if busy => None,
-        Operation::Identity | Operation::Key => errors.api(status.as_u16(), &received.headers, Some(data)),
+        _ if !operation.is_token_request() => errors.api(status.as_u16(), &received.headers, Some(data)),
         _ => {
             let ruled = errors.refusal(status.as_u16(), &received.headers, Some(data));
             ruled.or_else(|| errors.token(operation, data))

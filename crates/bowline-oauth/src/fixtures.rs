@@ -1,5 +1,6 @@
 //! What the tests of this crate share.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use base64::Engine;
@@ -56,6 +57,7 @@ pub(crate) fn description() -> Description {
             errors: ErrorTable { code: pointers("/error"), ..ErrorTable::default() },
             ..ThirdParty::default()
         },
+        parameters: BTreeMap::new(),
         own_issuer: false,
         discovered: false,
         certificate_bound: false,

@@ -26,6 +26,7 @@ pub mod identity;
 mod issuer;
 pub mod key;
 pub mod limits;
+pub mod link_session;
 pub mod mint;
 pub mod network;
 pub mod pem;
@@ -36,6 +37,7 @@ pub mod rehearsal;
 pub mod request;
 pub mod resource;
 pub mod revoke;
+mod tokens;
 mod unanswered;
 pub mod webhook;
 

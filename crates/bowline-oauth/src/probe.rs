@@ -13,7 +13,7 @@ use super::classify::{self, Failure, Operation};
 use super::endpoint::ClientRequest;
 use super::http::{Http, Received, Sent};
 use super::key::{self, KeyOrPassword, KeyVerdict};
-use super::{identity, request};
+use super::{identity, link_session, request};
 use crate::catalog::Description;
 use crate::catalog::calls::ApiCall;
 use crate::catalog::errors::Class;
@@ -25,14 +25,27 @@ pub struct TokenProbe<'a> {
     /// Where the address is in an entry.
     pub place: &'static str,
     pub url: &'a Url,
-    /// The call with the token as bearer; `None` for introspection.
-    call: Option<&'a ApiCall<Option<Url>>>,
+    way: ProbeWay<'a>,
 }
 
-/// The ways that a description has, the best first: its own call alone, or introspection and the call for the account. Empty
+#[derive(Clone, Copy, Debug)]
+enum ProbeWay<'a> {
+    /// A call with the token as bearer.
+    Bearer(&'a ApiCall<Option<Url>>),
+    /// RFC 7662.
+    Introspection,
+    /// The calls of `linkSession.check`.
+    LinkSession,
+}
+
+/// The ways that a description has, the best first: the calls of a link session or its own call alone, or introspection and the call for the account. Empty
 /// where it has no probe.
 pub fn token_probes(description: &Description) -> Vec<TokenProbe<'_>> {
     let Some(probe) = &description.probe else { return Vec::new() };
+    if let Some(session) = description.link_session.as_ref().filter(|session| !session.check.is_empty()) {
+        let (place, way) = ("/linkSession/url", ProbeWay::LinkSession);
+        return session.url.iter().map(|url| TokenProbe { place, url, way }).collect();
+    }
     let user_info = description.endpoints.userinfo.as_ref();
     let beside = |own: Option<&'_ Url>, place| match own {
         Some(_) => place,
@@ -41,14 +54,17 @@ pub fn token_probes(description: &Description) -> Vec<TokenProbe<'_>> {
     if let Some(call) = &probe.call {
         let place = beside(call.url.as_ref(), "/probe/call/url");
         let url = call.url.as_ref().or(user_info);
-        return url.map(|url| TokenProbe { place, url, call: Some(call) }).into_iter().collect();
+        return url.map(|url| TokenProbe { place, url, way: ProbeWay::Bearer(call) }).into_iter().collect();
     }
     let introspection = description.endpoints.introspection.as_ref();
-    let introspection =
-        introspection.map(|url| TokenProbe { place: "/endpoints/introspection", url, call: None });
+    let introspection = introspection.map(|url| TokenProbe {
+        place: "/endpoints/introspection",
+        url,
+        way: ProbeWay::Introspection,
+    });
     let account = description.identity.as_ref().zip(description.identity_url()).map(|(identity, url)| {
         let place = beside(identity.call.url.as_ref(), "/identity/call/url");
-        TokenProbe { place, url, call: Some(&identity.call) }
+        TokenProbe { place, url, way: ProbeWay::Bearer(&identity.call) }
     });
     introspection.into_iter().chain(account).collect()
 }
@@ -58,7 +74,7 @@ pub fn refuses(failure: &Failure) -> bool {
     failure.class == Class::Reauth && failure.sent == Sent::Refused
 }
 
-/// Checks a live access token. `app` is needed for introspection, and where calls present its certificate.
+/// Checks a live access token. `app` is needed for introspection, link sessions, and where calls present its certificate.
 pub async fn token(
     http: &dyn Http,
     description: &Description,
@@ -67,14 +83,18 @@ pub async fn token(
     token: &SecretString,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let checked = match probe.call {
-        Some(call) => {
+    let checked = match probe.way {
+        ProbeWay::Bearer(call) => {
             let mut request = request::api_call(call.method, probe.url, &call.headers, call.json.as_ref())?;
             request::bear(&mut request, token)?;
             App::present_in_call(app, description, request.extensions_mut(), now)?;
             accepted(description, &http.send(request).await?, now)
         }
-        None => introspect(http, description, app, probe.url, token, now).await,
+        ProbeWay::Introspection => introspect(http, description, app, probe.url, token, now).await,
+        ProbeWay::LinkSession => {
+            let app = app.ok_or(request::RequestError::NoClientAuth)?;
+            link_session::check(http, description, app, token, now).await
+        }
     };
     checked.map_err(|failure| failure.without_echo(token.expose_secret()))
 }

@@ -7,9 +7,12 @@ use super::app::App;
 use super::classify::{Failure, Operation};
 use super::endpoint::{ClientRequest, Granted};
 use super::http::Http;
+use super::link_session;
 use crate::catalog::Description;
+use crate::catalog::link_session::LinkSession;
 
-/// Uses a refresh token, once. `scopes` may be fewer than the grant's, never more; none requests the same.
+/// Uses a refresh token, once. `scopes` may be fewer than the grant's, never more; none requests the same, except of a link
+/// session, which remembers none.
 ///
 /// Sends one request; a second one, with the previous client secret, only if the provider refused the client with the
 /// current one: then it did not look at the token. [`Failure::sent`] says whether a failed request may have spent the token.
@@ -22,6 +25,9 @@ pub async fn refresh(
     scopes: &[String],
     now: Timestamp,
 ) -> Result<Granted, Failure> {
+    if description.link_session.as_ref().is_some_and(LinkSession::refreshes) {
+        return link_session::refresh(http, description, app, refresh_token, scopes, now).await;
+    }
     let token = refresh_token.expose_secret();
     let grant = [("grant_type", "refresh_token"), ("refresh_token", token)];
     let asked = ClientRequest { http, description, app, operation: Operation::Refresh, now };

@@ -22,6 +22,7 @@ use super::classify::Failure;
 use super::exchange::{self, Code};
 use super::http::{Http, Received, Request, SendError};
 use super::identity;
+use super::link_session;
 use super::mint::{self, MintedWith};
 use super::network::Network;
 use super::refresh;
@@ -62,6 +63,7 @@ pub async fn rehearse(description: &Description, recorded: &Recorded, now: Times
         Some(method @ (Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange)) => {
             mint(&stage, description, &app, *method, now).await
         }
+        Some(Method::LinkSession) => return link_session::outline(description),
         Some(Method::IssuedKey) => {
             return "There are no tokens to request: keys are issued here.\n".to_owned();
         }
@@ -367,7 +369,9 @@ mod tests {
             let description = sketch(entry, &spec, name).unwrap();
             let text = rehearse(&description, &Recorded::default(), Timestamp::UNIX_EPOCH).await;
             assert!(
-                text.contains("access token: there") || text.starts_with("There are no tokens"),
+                text.contains("access token: there")
+                    || text.starts_with("There are no tokens")
+                    || text.contains("takes access_token"),
                 "{name}: {text}"
             );
         }

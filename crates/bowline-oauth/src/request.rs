@@ -234,6 +234,17 @@ pub(crate) fn add_headers(
     Ok(())
 }
 
+/// Adds a header whose value is never shown.
+pub(crate) fn add_sensitive(request: &mut Request, name: &str, value: &str) -> Result<(), RequestError> {
+    let bad = || RequestError::BadHeader(name.to_owned());
+    if headers::is_ours(name) {
+        return Err(bad());
+    }
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+    request.headers_mut().insert(parsed, sensitive(value, name)?);
+    Ok(())
+}
+
 /// A request without a body.
 pub fn bare(method: http::Method, url: &Url) -> Result<Request, RequestError> {
     let builder = http::Request::builder().method(method).uri(url.as_str());

@@ -11,20 +11,13 @@ use super::app::App;
 use super::classify::{self, Failure, Operation};
 use super::endpoint::ClientRequest;
 use super::http::{Http, Received, Request};
+use super::link_session;
 use super::request::{self, Client, RequestError};
+pub use super::tokens::Tokens;
 use crate::catalog::Description;
 use crate::catalog::calls::{Revoke, RevokeScope, RevokeStyle};
 use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::Encoding;
-
-/// What is to be revoked.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tokens<'a> {
-    pub refresh: Option<&'a SecretString>,
-    pub access: Option<&'a SecretString>,
-    /// The id of the account, for providers that are told that instead.
-    pub account: Option<&'a str>,
-}
 
 /// The result of a revocation that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,17 +46,35 @@ pub async fn revoke(
     now: Timestamp,
 ) -> Result<Revocation, Failure> {
     let unsupported = Revocation::Unsupported { by_hand: description.revoke.by_hand.clone() };
-    let Some(url) = description.revocation_url(&app.client_id) else {
-        return Ok(unsupported);
-    };
+    let Some(url) = description.revocation_url(&app.client_id) else { return Ok(unsupported) };
+    if description.revoke.style == RevokeStyle::LinkSession {
+        let was_there = link_session::withdraw(http, description, app, tokens, now).await?;
+        return Ok(if was_there { Revocation::Revoked } else { Revocation::AlreadyGone });
+    }
     let asked = ClientRequest { http, description, app, operation: Operation::Revoke, now };
     if description.revoke.style == RevokeStyle::StripeDeauthorize {
         let Some(account) = tokens.account else { return Ok(unsupported) };
         return deauthorize(&asked, &url, account).await;
     }
+    let mut done = None;
+    for (hint, token) in usable(description, tokens).into_iter().flatten() {
+        let outcome =
+            asked.ask(|client| request(client, &url, hint, token), |received| judge(&asked, &received));
+        let (outcome, _) = outcome.await.map_err(|failure| failure.without_echo(token.expose_secret()))?;
+        // Gone and revoked together mean revoked.
+        done = if done == Some(Revocation::Revoked) { done } else { Some(outcome) };
+    }
+    Ok(done.unwrap_or(unsupported))
+}
+
+/// The tokens to send, each with what it is (RFC 7009 §2.1).
+fn usable<'a>(
+    description: &Description,
+    tokens: Tokens<'a>,
+) -> [Option<(&'static str, &'a SecretString)>; 2] {
     let refresh = tokens.refresh.map(|token| ("refresh_token", token));
     let access = tokens.access.map(|token| ("access_token", token));
-    let usable = match description.revoke.style {
+    match description.revoke.style {
         // These take only access tokens.
         RevokeStyle::BearerCall
         | RevokeStyle::BearerDelete
@@ -72,16 +83,7 @@ pub async fn revoke(
         _ if description.revoke.scope == RevokeScope::Token => [refresh, access],
         RevokeStyle::JsonBasic => [access.or(refresh), None],
         _ => [refresh.or(access), None],
-    };
-    let mut done = None;
-    for (hint, token) in usable.into_iter().flatten() {
-        let outcome =
-            asked.ask(|client| request(client, &url, hint, token), |received| judge(&asked, &received));
-        let (outcome, _) = outcome.await.map_err(|failure| failure.without_echo(token.expose_secret()))?;
-        // Gone and revoked together mean revoked.
-        done = if done == Some(Revocation::Revoked) { done } else { Some(outcome) };
     }
-    Ok(done.unwrap_or(unsupported))
 }
 
 /// Withdraws all that an account gave the app.
@@ -120,7 +122,9 @@ fn request(
             request::bear(&mut request, token)?;
             Ok(request)
         }
-        RevokeStyle::None | RevokeStyle::StripeDeauthorize => Err(RequestError::Unbuildable),
+        RevokeStyle::None | RevokeStyle::StripeDeauthorize | RevokeStyle::LinkSession => {
+            Err(RequestError::Unbuildable)
+        }
     }?;
     request::add_headers(&mut request, &client.description.revoke.headers)?;
     Ok(request)

@@ -3,17 +3,24 @@
 //! A message is a hint. It has the grant looked at, and never condemns it by itself: a signature proves who sent it, not what
 //! became of a grant meanwhile.
 
+mod jwt;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 use k8s_openapi::jiff::Timestamp;
 use ring::hmac;
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use rustls_pki_types::SubjectPublicKeyInfoDer;
+use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::limits::{AnswerPart, fits};
-use crate::catalog::webhook::{Webhook, WebhookEvent, WebhookValue};
+use crate::catalog::webhook::{Webhook, WebhookEvent, WebhookScheme, WebhookValue};
 
 /// How far the time of a message may be from ours, in seconds: what was recorded earlier is refused.
-const TOLERANCE: i64 = 300;
+const TOLERANCE: u64 = 300;
 /// Beyond this a time is in milliseconds.
 const MILLISECONDS: i64 = 100_000_000_000;
 
@@ -39,33 +46,56 @@ pub enum NotHeard {
     NotNow,
     #[error("the message is not JSON")]
     NotJson,
+    /// What the message calls its key is not repeated: anybody may have written it.
+    #[error("the message is signed with a key that is not known here")]
+    UnknownKey,
 }
 
-/// Reads a message. Several secrets while one is being replaced.
+/// A message as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The address that the provider was given for it.
+    pub url: &'a str,
+    pub headers: &'a HeaderMap,
+    pub body: &'a [u8],
+}
+
+/// Secrets or public keys, as they stand in a file: blocks in PEM, or else one a line.
+pub fn keys(text: &str) -> Vec<SecretString> {
+    const END: &str = "-----END PUBLIC KEY-----";
+    if text.contains(END) {
+        let blocks = text.split_inclusive(END).filter(|block| block.contains(END));
+        return blocks.map(SecretString::from).collect();
+    }
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(SecretString::from).collect()
+}
+
+/// Reads a message. Several keys while one is being replaced.
 pub fn hear(
     webhook: &Webhook,
-    secrets: &[SecretString],
-    headers: &HeaderMap,
-    body: &[u8],
+    keys: &[SecretString],
+    delivery: Delivery<'_>,
     now: Timestamp,
 ) -> Result<Heard, NotHeard> {
+    let Delivery { headers, body, .. } = delivery;
     // Some values are in the body, so it is parsed before the signature is known: by a parser without side effects, and bounded
     // by the server's limit.
     let document: Value = serde_json::from_slice(body).map_err(|_| NotHeard::NotJson)?;
     let value = |place: &WebhookValue| find(place, headers, &document);
     let signature = value(&webhook.signature).ok_or(NotHeard::Unsigned)?;
     let signature = signature.strip_prefix(&webhook.prefix).ok_or(NotHeard::Unsigned)?;
-    let signature = hex::decode(signature).map_err(|_| NotHeard::WrongSignature)?;
-    let time = webhook.time.as_ref().map(|time| value(time).ok_or(NotHeard::NotNow)).transpose()?;
-    let signed = signed(&webhook.signs, time.as_deref().unwrap_or_default(), body);
-    let is_by = |secret: &SecretString| {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
-        hmac::verify(&key, &signed, &signature).is_ok()
+    let sent = if webhook.scheme == WebhookScheme::BodyDigestJwt {
+        Some(jwt::issued_at(keys, signature, body)?)
+    } else {
+        let time = webhook.time.as_ref().map(|time| value(time).ok_or(NotHeard::NotNow)).transpose()?;
+        let signed = signed(&webhook.signs, time.as_deref().unwrap_or_default(), delivery);
+        if !keys.iter().any(|key| is_by(webhook.scheme, key, &signed, signature)) {
+            return Err(NotHeard::WrongSignature);
+        }
+        time
     };
-    if !secrets.iter().any(is_by) {
-        return Err(NotHeard::WrongSignature);
-    }
-    if time.is_some_and(|time| !is_now(&time, now)) {
+    if sent.is_some_and(|time| !is_now(&time, now)) {
         return Err(NotHeard::NotNow);
     }
     if let Some(text) = webhook.challenge.as_ref().and_then(|place| place.text(&document)) {
@@ -74,6 +104,34 @@ pub fn hear(
     let event = webhook.events.iter().find(|event| is_event(event, headers, &document));
     let account = event.and_then(|event| account(event, &document));
     Ok(account.map_or(Heard::Nothing, |account| Heard::Ended { account }))
+}
+
+/// Whether the signature of this text is by this key.
+fn is_by(scheme: WebhookScheme, key: &SecretString, signed: &[u8], signature: &str) -> bool {
+    let key = key.expose_secret();
+    if scheme == WebhookScheme::HmacSha256 {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
+        return hex::decode(signature).is_ok_and(|signature| hmac::verify(&key, signed, &signature).is_ok());
+    }
+    let Ok(signature) = BASE64_STANDARD.decode(signature) else { return false };
+    let info = SubjectPublicKeyInfoDer::from_pem_slice(key.as_bytes());
+    let rsa = info.ok().and_then(|info| rsa_key(&info).map(<[u8]>::to_vec));
+    rsa.is_some_and(|rsa| {
+        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, rsa);
+        key.verify(signed, &signature).is_ok()
+    })
+}
+
+/// The key inside a public key of RSA (RFC 5280 §4.1.2.7, RFC 8017 §A.1.1).
+fn rsa_key(info: &[u8]) -> Option<&[u8]> {
+    /// The algorithm identifier `rsaEncryption`, without parameters, and the tag of a bit string.
+    const BEFORE: [u8; 16] =
+        [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00, 0x03];
+    let at = info.windows(BEFORE.len()).position(|window| window == BEFORE)? + BEFORE.len();
+    let (first, rest) = info.get(at..)?.split_first()?;
+    // In the long form, the first byte says how many more there are. Then follows how many bits are unused: none.
+    let rest = if *first < 0x80 { rest } else { rest.get(usize::from(first & 0x7f)..)? };
+    rest.strip_prefix(&[0])
 }
 
 fn find(place: &WebhookValue, headers: &HeaderMap, document: &Value) -> Option<String> {
@@ -91,15 +149,16 @@ fn find(place: &WebhookValue, headers: &HeaderMap, document: &Value) -> Option<S
 }
 
 /// The bytes that are signed. The body need not be text.
-fn signed(template: &str, time: &str, body: &[u8]) -> Vec<u8> {
+fn signed(template: &str, time: &str, delivery: Delivery<'_>) -> Vec<u8> {
     let (before, after) = template.split_once("{body}").unwrap_or((template, ""));
-    let filled = |part: &str| part.replace("{time}", time).into_bytes();
-    [filled(before), body.to_vec(), filled(after)].concat()
+    let filled = |part: &str| part.replace("{url}", delivery.url).replace("{time}", time).into_bytes();
+    [filled(before), delivery.body.to_vec(), filled(after)].concat()
 }
 
 fn is_now(time: &str, now: Timestamp) -> bool {
-    let seconds = time.parse::<i64>().map(|time| if time > MILLISECONDS { time / 1000 } else { time });
-    seconds.is_ok_and(|time| (now.as_second() - time).abs() <= TOLERANCE)
+    let number = time.parse::<i64>().map(|time| if time > MILLISECONDS { time / 1000 } else { time });
+    let seconds = number.or_else(|_| time.parse::<Timestamp>().map(Timestamp::as_second));
+    seconds.is_ok_and(|time| now.as_second().abs_diff(time) <= TOLERANCE)
 }
 
 fn is_event(event: &WebhookEvent, headers: &HeaderMap, document: &Value) -> bool {
@@ -126,6 +185,7 @@ mod tests {
 
     const SECRET: &str = "correct horse battery staple";
     const NOW: i64 = 1_800_000_000;
+    const URL: &str = "https://portal.example.com/webhooks/bank";
 
     fn entry(name: &str) -> &'static Webhook {
         catalog::get(name).unwrap().webhook.as_ref().unwrap()
@@ -147,7 +207,8 @@ mod tests {
     fn heard(name: &str, pairs: &[(&str, &str)], body: &str, now: i64) -> Result<Heard, NotHeard> {
         let secrets = [SecretString::from("the former one"), SecretString::from(SECRET)];
         let now = Timestamp::from_second(now).unwrap();
-        hear(entry(name), &secrets, &headers(pairs), body.as_bytes(), now)
+        let delivery = Delivery { url: URL, headers: &headers(pairs), body: body.as_bytes() };
+        hear(entry(name), &secrets, delivery, now)
     }
 
     fn slack(body: &str, sent: i64, now: i64) -> Result<Heard, NotHeard> {
@@ -211,13 +272,72 @@ mod tests {
         let header = format!("t={NOW}, v1={}", signed_with(SECRET, &format!("{NOW}.{body}")));
         let (now, secrets) = (Timestamp::from_second(NOW).unwrap(), [SecretString::from(SECRET)]);
         let pairs = headers(&[("stripe-signature", &header)]);
-        let heard = hear(entry("stripe-connect"), &secrets, &pairs, body.as_bytes(), now);
+        let delivery = Delivery { url: URL, headers: &pairs, body: body.as_bytes() };
+        let heard = hear(entry("stripe-connect"), &secrets, delivery, now);
         assert_eq!(heard, Ok(Heard::Ended { account: "acct_1".into() }));
         let body = json!({"webhookTimestamp": NOW * 1000, "type": "OAuthApp", "action": "revoked", "organizationId": "o"});
         let body = body.to_string();
         let signature = signed_with(SECRET, &body);
         let pairs = headers(&[("linear-signature", &signature)]);
-        let heard = hear(entry("linear"), &secrets, &pairs, body.as_bytes(), now);
+        let delivery = Delivery { url: URL, headers: &pairs, body: body.as_bytes() };
+        let heard = hear(entry("linear"), &secrets, delivery, now);
         assert_eq!(heard, Ok(Heard::Ended { account: "o".into() }));
+    }
+
+    /// RSA in base64, over the address and the body.
+    fn salt_edge(url: &str, body: &str, now: i64) -> Result<Heard, NotHeard> {
+        use bowline_testbed::emulator::{TEST_KEY, verifying_key};
+        let key = crate::assertion::SigningKey::read(TEST_KEY, None).unwrap();
+        let signature =
+            BASE64_STANDARD.encode(key.rsa_signature(format!("{url}|{body}").as_bytes()).unwrap());
+        let pairs = headers(&[("signature", &signature)]);
+        let delivery = Delivery { url: URL, headers: &pairs, body: body.as_bytes() };
+        let now = Timestamp::from_second(now).unwrap();
+        hear(entry("salt-edge"), &keys(&verifying_key()), delivery, now)
+    }
+
+    #[test]
+    fn a_message_signed_with_rsa_counts_for_its_address_and_its_time() {
+        let at = |time: &str| {
+            json!({"data": {"connection_id": "1", "customer_id": "c-1", "error_class": "ConsentRevoked"},
+                "meta": {"version": "6", "time": time}})
+            .to_string()
+        };
+        let sent = Timestamp::from_second(NOW).unwrap().to_string();
+        let body = at(&sent);
+        assert_eq!(salt_edge(URL, &body, NOW), Ok(Heard::Ended { account: "c-1".into() }));
+        assert_eq!(salt_edge(URL, &body, NOW + 301), Err(NotHeard::NotNow));
+        let elsewhere = "https://portal.example.com/webhooks/other";
+        assert_eq!(salt_edge(elsewhere, &body, NOW), Err(NotHeard::WrongSignature));
+        let pairs = headers(&[("signature", "AAAA")]);
+        let delivery = Delivery { url: URL, headers: &pairs, body: body.as_bytes() };
+        let now = Timestamp::from_second(NOW).unwrap();
+        for text in ["", "no key", &bowline_testbed::emulator::verifying_key()] {
+            let heard = hear(entry("salt-edge"), &keys(text), delivery, now);
+            assert_eq!(heard, Err(NotHeard::WrongSignature), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_jwt_counts_for_its_body_and_its_time_and_by_a_key_that_is_known() {
+        let body = json!({"webhook_type": "ITEM", "webhook_code": "ERROR", "item_id": "item-1"}).to_string();
+        let known = jwt::tests::Signer::new("key-1");
+        let heard = |token: &str, body: &str, now: i64| {
+            let pairs = headers(&[("plaid-verification", token)]);
+            let delivery = Delivery { url: URL, headers: &pairs, body: body.as_bytes() };
+            hear(entry("plaid"), &keys(&known.jwk()), delivery, Timestamp::from_second(now).unwrap())
+        };
+        let token = known.token("ES256", &body, NOW);
+        assert_eq!(heard(&token, &body, NOW), Ok(Heard::Ended { account: "item-1".into() }));
+        assert_eq!(heard(&token, &body, NOW + 301), Err(NotHeard::NotNow));
+        assert_eq!(heard(&token, &body.replace("item-1", "item-2"), NOW), Err(NotHeard::WrongSignature));
+        assert_eq!(heard(&known.token("none", &body, NOW), &body, NOW), Err(NotHeard::WrongSignature));
+        let other = jwt::tests::Signer::new("key-2").token("ES256", &body, NOW);
+        assert_eq!(heard(&other, &body, NOW), Err(NotHeard::UnknownKey));
+        let forged = jwt::tests::Signer::new("key-1").token("ES256", &body, NOW);
+        assert_eq!(heard(&forged, &body, NOW), Err(NotHeard::WrongSignature));
+        for text in ["", "a.b", "a.b.c", "...."] {
+            assert_eq!(heard(text, &body, NOW), Err(NotHeard::WrongSignature), "{text}");
+        }
     }
 }

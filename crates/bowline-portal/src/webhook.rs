@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bowline_api::IntegrationConnection;
 use bowline_oauth::catalog;
-use bowline_oauth::webhook::{Heard, NotHeard, hear};
+use bowline_oauth::webhook::{Delivery, Heard, NotHeard, hear, keys};
 use secrecy::SecretString;
 
 use crate::Portal;
@@ -38,7 +38,9 @@ pub(crate) async fn receive(
     }
     let entry = catalog::entry_of(&object.spec).map_err(|_| PageError::not_found())?;
     let webhook = entry.webhook.as_ref().ok_or_else(PageError::not_found)?;
-    match hear(webhook, &secrets, &headers, &body, app.clock.now()) {
+    let url = app.settings.url.join(&format!("/webhooks/{provider}"));
+    let delivery = Delivery { url: &url, headers: &headers, body: &body };
+    match hear(webhook, &secrets, delivery, app.clock.now()) {
         Err(refused) => {
             tracing::warn!(provider, "a webhook was refused: {refused}");
             Ok((status(refused), format!("{refused}\n")).into_response())
@@ -58,17 +60,18 @@ pub(crate) async fn receive(
 
 fn status(refused: NotHeard) -> StatusCode {
     match refused {
-        NotHeard::Unsigned | NotHeard::WrongSignature | NotHeard::NotNow => StatusCode::UNAUTHORIZED,
+        NotHeard::Unsigned | NotHeard::WrongSignature | NotHeard::NotNow | NotHeard::UnknownKey => {
+            StatusCode::UNAUTHORIZED
+        }
         NotHeard::NotJson => StatusCode::BAD_REQUEST,
     }
 }
 
-/// The file named after the provider object, a secret per line. It is read each time: a mounted Secret changes under us. The
+/// The file named after the provider object, a secret or key per line, or public keys in PEM. It is read each time: a mounted Secret changes under us. The
 /// name is that of an object, so it leads nowhere else.
 fn secrets(folder: &FilePath, provider: &str) -> Vec<SecretString> {
     let text = std::fs::read_to_string(folder.join(provider)).unwrap_or_default();
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.take(MOST_SECRETS).map(SecretString::from).collect()
+    keys(&text).into_iter().take(MOST_SECRETS).collect()
 }
 
 /// Requests a refresh of every connection of the account. An error has the provider send the message again.

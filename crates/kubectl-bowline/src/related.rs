@@ -38,7 +38,8 @@ impl ProviderFacts {
                 Method::AuthorizationCode
                 | Method::ClientCredentials
                 | Method::JwtBearer
-                | Method::TokenExchange,
+                | Method::TokenExchange
+                | Method::LinkSession,
             )
             | None => Entrance::Browser,
         }

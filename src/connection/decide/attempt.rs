@@ -79,6 +79,7 @@ fn consented(input: &Input) -> Option<LastAttempt> {
     let method = match kept.attempt.request {
         Some(_) => AttemptMethod::DeviceCode,
         None if input.observed.issues_keys(&input.connection.spec) => AttemptMethod::IssuedKey,
+        None if input.observed.links(&input.connection.spec) => AttemptMethod::LinkSession,
         None => AttemptMethod::AuthorizationCode,
     };
     let user = Some(kept.attempt.user.clone());
@@ -124,8 +125,10 @@ fn is_later(begun: &LastAttempt, known: Option<&LastAttempt>) -> bool {
 }
 
 fn came_by_secret(attempt: &LastAttempt) -> bool {
-    use AttemptMethod::{AuthorizationCode, DeviceCode, IssuedKey};
-    [AuthorizationCode, DeviceCode, IssuedKey].into_iter().any(|method| attempt.method.is(method))
+    use AttemptMethod::{AuthorizationCode, DeviceCode, IssuedKey, LinkSession};
+    [AuthorizationCode, DeviceCode, IssuedKey, LinkSession]
+        .into_iter()
+        .any(|method| attempt.method.is(method))
 }
 
 enum AttemptUpdate {

@@ -106,7 +106,7 @@ fn how_to_connect(input: &Input, target: &Target) -> Option<String> {
     let method = target.method(&input.connection.spec);
     let by_code = target.methods().contains(&Method::DeviceCode) && target.allows_device_flow();
     let command = match method {
-        Method::AuthorizationCode | Method::DeviceCode => "connect",
+        Method::AuthorizationCode | Method::DeviceCode | Method::LinkSession => "connect",
         Method::IssuedKey => "issue",
         _ => return None,
     };

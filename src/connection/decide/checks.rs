@@ -31,6 +31,7 @@ const CHECKS: &[Check] = &[
     answer_unstored,
     record_unusable,
     ruled_out,
+    consent_over,
     key_expired,
     consent_outdated,
     unconfirmed,
@@ -131,6 +132,12 @@ fn answer_unstored(input: &Input) -> Option<ConditionVerdict> {
 fn ruled_out(input: &Input) -> Option<ConditionVerdict> {
     let ruling = input.history.ruling.as_ref()?;
     Some(input.verdict(ruling.reason.known()?, ruling.message.as_str()))
+}
+
+/// The provider said when the consent ends, and that time is past: nobody need ask it.
+fn consent_over(input: &Input) -> Option<ConditionVerdict> {
+    let ended = input.observed.record.grant()?.consent.ends_at.filter(|at| *at <= input.now)?;
+    Some(input.verdict(Reason::GrantExpired, format!("The consent ended at {ended}, as the provider said.")))
 }
 
 /// Whoever provided a key knew when it expires, or the provider said so: nobody has to be asked again.

@@ -134,9 +134,13 @@ fn token_end(grant: &Grant) -> Option<GrantEnd> {
     Some(GrantEnd { at, begun: Some(grant.obtained_at).filter(|_| is_known) })
 }
 
+/// As the provider said, or by the entry.
 fn consent_end(grant: &Grant, target: &Target) -> Option<GrantEnd> {
-    let begun = grant.consent.given_at?;
-    Some(GrantEnd { at: later(begun, target.description().grant.consent_lives()?), begun: Some(begun) })
+    let begun = grant.consent.given_at;
+    if let Some(at) = grant.consent.ends_at {
+        return Some(GrantEnd { at, begun });
+    }
+    Some(GrantEnd { at: later(begun?, target.description().grant.consent_lives()?), begun })
 }
 
 /// By the entry, where the provider does not say.

@@ -26,7 +26,7 @@ pub(super) fn authorization(
         return None;
     }
     let by_person = |method: &Method| {
-        matches!(method, Method::AuthorizationCode | Method::DeviceCode | Method::IssuedKey)
+        method.goes_by_browser() || matches!(method, Method::DeviceCode | Method::IssuedKey)
     };
     let portal = observed.portal.as_ref().filter(|_| target.methods().iter().any(by_person));
     let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());

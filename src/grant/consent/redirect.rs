@@ -1,4 +1,5 @@
-//! Consent in a browser (RFC 6749 §4.1): the authorization request, and the code for tokens.
+//! Consent in a browser: the authorization request and the code for tokens (RFC 6749 §4.1), or a link session and what came of
+//! it.
 //!
 //! The operator builds the request, because only it knows the client secret and keeps the verifier. The code is sent once,
 //! whatever happens.
@@ -12,10 +13,14 @@ use bowline_oauth::app::App;
 use bowline_oauth::authorize::{self, AuthorizationRequest};
 use bowline_oauth::callback;
 use bowline_oauth::catalog::protocol::ProviderAccount;
+use bowline_oauth::classify::Failure;
 use bowline_oauth::exchange::{self, Code};
+use bowline_oauth::link_session::{self, LinkRequest};
+use bowline_oauth::revoke::Tokens;
 use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::ByteString;
 use secrecy::SecretString;
+use url::Url;
 
 use super::arrival::{Arrival, arrived};
 use super::terms::{Pledge, app, declined, may_consent, not_offered, offers, pledged_app};
@@ -23,6 +28,7 @@ use crate::grant::Engine;
 use crate::grant::intake::{into_catalog, judge_candidate, pinned_account};
 use crate::grant::outcome::{Outcome, WorkResult};
 use crate::grant::refusal::ConsentError;
+use crate::grant::slot::{access_token, refresh_token};
 use crate::grant::target::requested;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
@@ -54,33 +60,79 @@ async fn request(
         return Err(ConsentError::TooLate.into());
     }
     may_consent(engine, job, kept)?;
-    let offered = offers(job, Method::AuthorizationCode);
+    let links = job.method == Method::LinkSession;
+    let offered = offers(job, if links { Method::LinkSession } else { Method::AuthorizationCode });
     let portal = engine.consents.portal.as_ref().filter(|_| offered).ok_or_else(|| not_offered(job))?;
     let app = app(engine, job).await?;
     let permit = engine.gate.admit(job).await?;
     let redirect_uri = redirect_uri(portal, job.target.provider());
     let scopes = requested(&job.target, &job.scopes);
-    let expected = expected(engine, job);
-    let request = AuthorizationRequest {
-        redirect_uri: &redirect_uri,
-        state,
-        scopes: &scopes,
-        expected: expected.as_ref(),
-    };
-    let begun = authorize::begin(job.target.http(), job.target.description(), &app, &request, now);
-    let begun = engine.gate.timed(Operation::Authorize, begun).await;
+    let asked = BrowserRequest { app: &app, redirect_uri: &redirect_uri, state, scopes: &scopes };
+    let begun = if links { asked.session(engine, job).await } else { asked.consent(engine, job).await };
     drop(permit);
-    let begun = begun.map_err(|failure| declined(engine, job, failure))?;
+    let BrowserStart { address, secret, sent_challenge } =
+        begun.map_err(|failure| declined(engine, job, failure))?;
     let pledge = Pledge {
         attempt: kept.name.clone(),
-        secret: begun.verifier,
-        sent_challenge: begun.sends_challenge,
+        secret,
+        sent_challenge,
         bound_to: job.binding(Some(&app)),
         redirect_uri,
         scopes,
     };
     let sealed = pledge.seal(&engine.records.sealer, &job.place)?;
-    Ok((SecretString::from(begun.address.as_str()), sealed))
+    Ok((SecretString::from(address.as_str()), sealed))
+}
+
+/// What a person is asked for.
+struct BrowserRequest<'a> {
+    app: &'a App,
+    redirect_uri: &'a str,
+    state: &'a SecretString,
+    scopes: &'a [String],
+}
+
+/// Where the person is sent, and what the operator needs when they come back.
+struct BrowserStart {
+    address: Url,
+    secret: SecretString,
+    sent_challenge: bool,
+}
+
+impl BrowserRequest<'_> {
+    /// An authorization request.
+    async fn consent(&self, engine: &Engine, job: &Job) -> Result<BrowserStart, Failure> {
+        let Self { app, redirect_uri, state, scopes } = *self;
+        let expected = expected(engine, job);
+        let request = AuthorizationRequest { redirect_uri, state, scopes, expected: expected.as_ref() };
+        let now = engine.records.clock.now();
+        let begun = authorize::begin(job.target.http(), job.target.description(), app, &request, now);
+        let begun = engine.gate.timed(Operation::Authorize, begun).await?;
+        Ok(BrowserStart {
+            address: begun.address,
+            secret: begun.verifier,
+            sent_challenge: begun.sends_challenge,
+        })
+    }
+
+    /// A link session. It repairs the grant in use, unless the owner wants another account now.
+    async fn session(&self, engine: &Engine, job: &Job) -> Result<BrowserStart, Failure> {
+        let Self { app, redirect_uri, state, scopes } = *self;
+        let held = engine.records.in_use(&job.place.uid);
+        let held = held.filter(|grant| {
+            expected(engine, job).is_some() && grant.bound_to.fits(&job.terms(Some(app))).is_ok()
+        });
+        let held = held.as_ref().map(|grant| Tokens {
+            refresh: refresh_token(grant),
+            access: access_token(grant),
+            account: grant.bound_to.account.as_ref().map(|account| account.id.as_str()),
+        });
+        let request = LinkRequest { redirect_uri, state, scopes, connection: &job.place.uid, held };
+        let now = engine.records.clock.now();
+        let opened = link_session::open(job.target.http(), job.target.description(), app, request, now);
+        let opened = engine.gate.timed(Operation::Authorize, opened).await?;
+        Ok(BrowserStart { address: opened.page, secret: opened.kept, sent_challenge: false })
+    }
 }
 
 /// The account that a renewal must be of, unless the owner wants another one now.
@@ -148,10 +200,17 @@ async fn spend(
     // From here on no other process finds the code.
     let kept = engine.consents.step(kept, Step::Exchanging).await.ok_or(Outcome::Stale)?;
     let asked_at = engine.records.clock.now();
-    let Pledge { secret: verifier, sent_challenge, redirect_uri, scopes, .. } = pledge;
-    let code = Code { code: &code, verifier, sent_challenge: *sent_challenge, redirect_uri, scopes };
-    let sent = exchange::exchange(job.target.http(), job.target.description(), app, code, asked_at);
-    let sent = engine.gate.timed(Operation::Exchange, sent).await;
+    let Pledge { secret, sent_challenge, redirect_uri, scopes, .. } = pledge;
+    let (http, description) = (job.target.http(), job.target.description());
+    let sent = if job.method == Method::LinkSession {
+        let fetched = link_session::fetch(http, description, app, secret, &parameters, asked_at);
+        engine.gate.timed(Operation::Exchange, fetched).await
+    } else {
+        let (verifier, sent_challenge) = (secret, *sent_challenge);
+        let code = Code { code: &code, verifier, sent_challenge, redirect_uri, scopes };
+        let exchanged = exchange::exchange(http, description, app, code, asked_at);
+        engine.gate.timed(Operation::Exchange, exchanged).await
+    };
     drop(permit);
     match sent {
         Ok(granted) => {

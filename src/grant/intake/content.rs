@@ -49,6 +49,7 @@ pub(super) fn read(
             return Err(IntakeError::NothingToImport);
         }
         Method::IssuedKey => return Err(IntakeError::NotIssuedHere),
+        Method::LinkSession => return Err(IntakeError::NotLinkedHere),
         _ => {}
     }
     if data.is_empty() {
@@ -126,7 +127,8 @@ fn credential(
         | Method::ClientCredentials
         | Method::JwtBearer
         | Method::TokenExchange
-        | Method::IssuedKey => {
+        | Method::IssuedKey
+        | Method::LinkSession => {
             let (refresh_token, access_token) =
                 (secret(data, "refresh_token")?, secret(data, "access_token")?);
             if refresh_token.is_none() && (access_token.is_none() || method == Method::RefreshToken) {

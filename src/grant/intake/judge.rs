@@ -24,7 +24,7 @@ use crate::grant::Engine;
 use crate::grant::outcome::{Outcome, WorkResult};
 use crate::grant::refusal::{ConsentError, IntakeError};
 use crate::grant::revoke::{discard, replace};
-use crate::grant::slot::{NotSpent, access_token, refresh_token, spend};
+use crate::grant::slot::{NotSpent, access_token, refresh_token, spend, useless};
 use crate::grant::target::ScopeComparison;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
@@ -121,8 +121,8 @@ async fn try_consented(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgeme
     if matches!(&grant.credential, Credential::OAuth { token_type, .. } if token_type == UNKNOWN_TYPE) {
         return Err(unusable_type());
     }
-    if access_token(grant).is_none() {
-        return Err(refused("the access token that it gave was too long to be kept."));
+    if let Some(why) = useless(grant, engine.records.clock.now()) {
+        return Err(refused(why));
     }
     match grant.bound_to.account.clone() {
         Some(named) => {

@@ -16,7 +16,7 @@ use crate::vault::{Credential, Grant, Record, Slot};
 
 /// Erases the refused candidate, and has it revoked.
 pub(crate) async fn discard(engine: &Engine, job: &Job, candidate: &Grant, why: IntakeError) -> IntakeError {
-    if is_ours(candidate) {
+    if is_spare(engine, job, candidate) {
         let (uid, terms) = (&job.place.uid, job.end_terms());
         engine.records.retire(uid, Slot::Candidate, Some(candidate), Duration::ZERO, terms).await;
     }
@@ -27,7 +27,8 @@ pub(crate) async fn discard(engine: &Engine, job: &Job, candidate: &Grant, why: 
 /// Has the candidate revoked that `next` is about to overwrite: it was never judged.
 pub(crate) async fn make_way(engine: &Engine, job: &Job, next: &Grant) {
     let standing = engine.records.open(&job.place.uid, Slot::Candidate);
-    if standing.is_some_and(|standing| is_ours(&standing.grant) && !share_a_token(&standing.grant, next)) {
+    let standing = standing.filter(|standing| is_spare(engine, job, &standing.grant));
+    if standing.is_some_and(|standing| !share_a_token(&standing.grant, next)) {
         let (uid, terms) = (&job.place.uid, job.end_terms());
         engine.records.retire(uid, Slot::Candidate, None, Duration::ZERO, terms).await;
     }
@@ -46,7 +47,8 @@ pub(crate) async fn replace(engine: &Engine, job: &Job, next: &Grant) {
 /// Revokes a grant that has no place here, if that affects no other grant. Its account must be known for that.
 pub(crate) async fn give_back(engine: &Engine, job: &Job, app: &App, grant: &Grant) {
     let reach = reach(&engine.records, job.target.description(), grant);
-    let why = if is_ours(grant) && matches!(reach, Reach::TokenAlone | Reach::OnlyOne) {
+    let is_free = matches!(reach, Reach::TokenAlone | Reach::OnlyOne);
+    let why = if is_free && is_spare(engine, job, grant) {
         match revoke(engine, job, Some(app), grant).await {
             Ok(_) => return,
             Err(why) => why,
@@ -55,6 +57,13 @@ pub(crate) async fn give_back(engine: &Engine, job: &Job, app: &App, grant: &Gra
         "that could end another's".to_owned()
     };
     tracing::warn!(why, "a grant that has no place here is not revoked");
+}
+
+/// Whether it came through us, and the grant in use works by other tokens: a repair brings the same one again, whatever account
+/// it is said to be of.
+fn is_spare(engine: &Engine, job: &Job, grant: &Grant) -> bool {
+    let in_use = engine.records.in_use(&job.place.uid);
+    is_ours(grant) && !in_use.is_some_and(|in_use| share_a_token(&in_use, grant))
 }
 
 fn is_ours(grant: &Grant) -> bool {

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::grant::schedule::lifetime;
-use crate::vault::{Credential, Grant};
+use crate::vault::{Consent, Credential, Grant};
 
 /// The least time between two answers whose expiries are compared.
 const COMPARABLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
@@ -21,6 +21,7 @@ pub(crate) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> 
         .refresh_token
         .as_ref()
         .is_some_and(|new| old_refresh.is_none_or(|old| old.expose_secret() != new.expose_secret()));
+    let consent_ends_at = answer.consent_ends_at.or(old.consent.ends_at);
     let mut claims = old.claims.clone();
     claims.extend(answer.claims);
     let mut published_extras = old.published_extras.clone();
@@ -41,7 +42,7 @@ pub(crate) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> 
         published_extras,
         bound_to: old.bound_to.clone(),
         source: old.source.clone(),
-        consent: old.consent.clone(),
+        consent: Consent { ends_at: consent_ends_at, ..old.consent.clone() },
     }
 }
 
@@ -99,6 +100,15 @@ pub(crate) fn is_same(one: &Grant, other: &Grant) -> bool {
     let tokens =
         |grant| [access_token(grant), refresh_token(grant)].map(|it| it.map(SecretString::expose_secret));
     (one.obtained_at, one.expires_at) == (other.obtained_at, other.expires_at) && tokens(one) == tokens(other)
+}
+
+/// Why a grant that was issued a moment ago is of no use.
+pub(crate) fn useless(grant: &Grant, now: Timestamp) -> Option<&'static str> {
+    if access_token(grant).is_none() {
+        return Some("the access token that it gave was too long to be kept.");
+    }
+    let is_over = grant.consent.ends_at.is_some_and(|at| at <= now);
+    is_over.then_some("the consent has ended already, as the provider says.")
 }
 
 pub(crate) fn access_token(grant: &Grant) -> Option<&SecretString> {

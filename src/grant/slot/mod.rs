@@ -15,7 +15,7 @@ use super::outcome::Outcome;
 use crate::vault::Loaded;
 use crate::vault::record::GrantVersion;
 
-pub(super) use answer::{access_token, is_same, refresh_token, renewed};
+pub(super) use answer::{access_token, is_same, refresh_token, renewed, useless};
 pub(super) use keep::replay;
 pub(crate) use mark::Marks;
 pub(crate) use spend::may_be_sent_again;

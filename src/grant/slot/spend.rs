@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bowline_api::connection::Method;
 use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::app::{App, WhichSecret};
 use bowline_oauth::catalog::errors::Class;
@@ -18,6 +19,7 @@ use super::mark::{Mark, mark};
 use super::{NotSpent, Spent};
 use crate::grant::Engine;
 use crate::grant::records::NotWritten;
+use crate::grant::target::requested;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
 use crate::vault::{Grant, Opened, Record, Slot, TransitionError};
@@ -95,7 +97,9 @@ pub(crate) async fn send(
     token: &SecretString,
 ) -> Result<TokenAnswer, Failure> {
     let (http, now) = (job.target.http(), engine.records.clock.now());
-    let refresh = bowline_oauth::refresh::refresh(http, job.target.description(), app, token, &[], now);
+    let links = job.method == Method::LinkSession;
+    let scopes = if links { requested(&job.target, &job.scopes) } else { Vec::new() };
+    let refresh = bowline_oauth::refresh::refresh(http, job.target.description(), app, token, &scopes, now);
     let granted = engine.gate.timed(Operation::Refresh, refresh).await?;
     if let Some(date) = granted.date {
         engine.gate.compared_clocks(job, date);

@@ -71,6 +71,9 @@ pub(crate) struct Consent {
     /// When the owner consented; `None` for an imported grant, because then nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_at: Option<Timestamp>,
+    /// When the consent ends, whatever is done with it; `None` if the provider does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
 }
 
 /// How a grant was obtained (RFC 6749 §1.3).

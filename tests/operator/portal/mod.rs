@@ -15,6 +15,7 @@ mod hostile;
 pub mod house;
 mod issued;
 mod keys;
+mod link;
 mod menu;
 mod pace;
 mod proxy;

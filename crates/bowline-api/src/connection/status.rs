@@ -321,6 +321,8 @@ pub enum AttemptMethod {
     Credentials,
     /// As a change of the issued keys, by the portal.
     IssuedKey,
+    /// From a link session at the provider, by the portal.
+    LinkSession,
 }
 
 /// What became of an attempt.

@@ -21,6 +21,8 @@ pub(crate) enum Verb {
     Get,
     /// POST.
     Post,
+    /// DELETE.
+    Delete,
 }
 
 impl From<Verb> for http::Method {
@@ -28,6 +30,7 @@ impl From<Verb> for http::Method {
         match verb {
             Verb::Get => Self::GET,
             Verb::Post => Self::POST,
+            Verb::Delete => Self::DELETE,
         }
     }
 }
@@ -160,6 +163,8 @@ pub(crate) enum RevokeStyle {
     BearerOrNamedForm,
     /// Form with `client_id` and `stripe_user_id`, the account's id; the client secret as bearer (Stripe Connect).
     StripeDeauthorize,
+    /// The calls of `linkSession.revoke`.
+    LinkSession,
 }
 
 /// What a withdrawal ends at the provider.

@@ -64,7 +64,8 @@ fn risks(provider: &IntegrationProvider, it: &Description) -> Vec<String> {
     let spec = &provider.spec;
     let consents = it.methods.contains(&Method::AuthorizationCode);
     let mints = it.methods.iter().any(|method| !method.is_a_persons());
-    let refreshes = it.uses_tokens() && it.grant.rotation != Rotation::PerMint;
+    let lasts = it.link_session.as_ref().is_some_and(|session| !session.refreshes());
+    let refreshes = it.uses_tokens() && it.grant.rotation != Rotation::PerMint && !lasts;
     let cannot_revoke =
         it.revoke.style == RevokeStyle::None || it.revocation_url("id").is_none() && !it.needs_discovery();
     let asks_nobody =

@@ -1,5 +1,6 @@
 //! [`Description`]: an entry with a provider object's overrides and a connection's parameters filled in.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem;
 use std::ops::Deref;
@@ -26,6 +27,8 @@ pub struct Description {
     /// Name of the catalogue entry.
     pub entry: String,
     pub core: ThirdParty<Option<Url>>,
+    /// Values of the entry's parameters, for the calls of a link session.
+    pub(crate) parameters: BTreeMap<String, String>,
     /// The issuer is the provider object's own, and none of the entry's addresses is used.
     pub(crate) own_issuer: bool,
     /// The issuer's metadata was applied.
@@ -180,7 +183,7 @@ impl Description {
     }
 
     /// The authority that a grant belongs to: the issuer if it was discovered, otherwise the origin of the token endpoint,
-    /// otherwise that of the key's check, otherwise the provider's name. Descriptions with different authorities never share
+    /// of the key's check or of link sessions, otherwise the provider's name. Descriptions with different authorities never share
     /// a grant.
     pub fn authority(&self) -> String {
         let issuer = self.endpoints.issuer.as_ref().filter(|_| self.discovered);
@@ -188,7 +191,8 @@ impl Description {
             return issuer.as_str().trim_end_matches('/').to_owned();
         }
         let check = || self.key.as_ref()?.validate.as_ref()?.url.as_ref();
-        match self.endpoints.token.as_ref().or_else(check) {
+        let session = || self.link_session.as_ref()?.url.as_ref();
+        match self.endpoints.token.as_ref().or_else(check).or_else(session) {
             Some(url) => url.origin().ascii_serialization(),
             None => format!("provider:{}", self.provider),
         }
@@ -235,8 +239,17 @@ impl Description {
         issuer.or(endpoints.token.as_ref().map(Url::as_str))
     }
 
+    /// Where a person is sent to consent, if it is known before.
+    pub fn consent_page(&self) -> Option<&Url> {
+        let session = self.link_session.as_ref().and_then(|session| session.page.as_ref());
+        self.endpoints.authorization.as_ref().or(session)
+    }
+
     /// Where a revocation is sent, with the client id in the path if the style needs it. `None`: no request can do it.
     pub(crate) fn revocation_url(&self, client_id: &str) -> Option<Url> {
+        if self.revoke.style == RevokeStyle::LinkSession {
+            return self.link_session.as_ref()?.url.clone();
+        }
         let url = self.revoke.url.as_ref().or(self.endpoints.revocation.as_ref())?;
         match self.revoke.style {
             RevokeStyle::None => None,
@@ -289,14 +302,17 @@ impl Description {
     }
 
     /// The places where an address for revocations may be.
-    pub const REVOCATION_PLACES: [&'static str; 2] = ["/endpoints/revocation", "/revoke/url"];
+    pub const REVOCATION_PLACES: [&'static str; 3] =
+        ["/endpoints/revocation", "/revoke/url", "/linkSession/url"];
 
     /// What a refresh does to a grant that was obtained with this method.
     pub fn rotation(&self, method: Method) -> Rotation {
         match method {
             Method::ClientCredentials | Method::JwtBearer | Method::TokenExchange => Rotation::PerMint,
             Method::ApiKey | Method::BasicAuth | Method::IssuedKey => Rotation::None,
-            Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => self.grant.rotation,
+            Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken | Method::LinkSession => {
+                self.grant.rotation
+            }
         }
     }
 

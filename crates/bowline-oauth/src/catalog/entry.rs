@@ -12,10 +12,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(crate) use super::authorization::{Authorize, DeviceFlow, Pkce};
 use super::calls::{ApiCall, Identity, Probe, Revoke};
 use super::errors::ErrorTable;
 use super::issued_key::{IssuedKeyFlaw, IssuedKeyRules};
 use super::key_usage::KeyUsage;
+use super::link_session::LinkSession;
 use super::login::Logins;
 use super::look::{Color, Confidence, Group, Setup};
 use super::merge::merge;
@@ -190,6 +192,8 @@ pub struct ThirdParty<U> {
     pub key: Option<KeyUsage<U>>,
     /// What keys are like that are issued here, for the method `IssuedKey`.
     pub issued_key: Option<IssuedKeyRules>,
+    /// How an account is linked, for the method `LinkSession`.
+    pub link_session: Option<LinkSession<U>>,
     /// Where tools sign in with the token, the key or the password.
     pub logins: Logins<U>,
     /// Settings that consumers may have in `spec.config`, by name. Absent means any.
@@ -203,12 +207,13 @@ pub struct ThirdParty<U> {
 impl<A> ThirdParty<Option<A>> {
     /// The one list of addresses to which a request or a person is sent, or a tool that has the token: where each is in an
     /// entry's data, what it is for, and the address.
-    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 19] {
+    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 21] {
         let of = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
         let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
         let probe = self.probe.as_ref().and_then(|probe| probe.call.as_ref()?.url.as_ref());
         let publish = self.publish_call.as_ref().and_then(|call| call.url.as_ref());
+        let session = self.link_session.as_ref();
         [
             ("/endpoints/issuer", "issuer", of.issuer.as_ref()),
             ("/endpoints/resource", "resource", of.resource.as_ref()),
@@ -230,6 +235,12 @@ impl<A> ThirdParty<Option<A>> {
             ("/publishCall/url", "values to publish", publish),
             ("/revoke/url", "revocation", self.revoke.url.as_ref()),
             ("/key/validate/url", "the key's check", key),
+            ("/linkSession/url", "link sessions", session.and_then(|session| session.url.as_ref())),
+            (
+                "/linkSession/page",
+                "the page of link sessions",
+                session.and_then(|session| session.page.as_ref()),
+            ),
             ("/logins/git/url", "git", self.logins.git.url.as_ref()),
             ("/logins/registry/url", "the container registry", self.logins.registry.url.as_ref()),
             ("/logins/http/url", "HTTP tools", self.logins.http.url.as_ref()),
@@ -291,72 +302,4 @@ pub struct ProviderEndpoints<U> {
     pub(crate) userinfo: U,
     /// Where an administrator of the account approves the app.
     pub(crate) admin_consent: U,
-}
-
-/// What the authorization request needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Authorize {
-    /// What the provider makes of PKCE (RFC 7636).
-    pub(crate) pkce: Pkce,
-    /// The parameter that carries the scopes.
-    pub(crate) scope_parameter: ScopeParameter,
-    /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
-    pub(crate) params: BTreeMap<String, String>,
-    /// Parameters that may be sent, too.
-    pub(crate) optional_params: Vec<String>,
-    /// Whether callbacks carry `iss` (RFC 9207), so that one without it is refused. Metadata may say so as well.
-    pub(crate) issuer_in_callback: bool,
-    /// Whether only pushed requests are accepted (RFC 9126 §5). Metadata may say so as well.
-    pub(crate) require_pushed: bool,
-}
-
-/// The parameter of the authorization request that carries the scopes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-pub(crate) enum ScopeParameter {
-    /// `scope`, the standard's.
-    #[default]
-    Scope,
-    /// `user_scope`: Slack's, for a token of the person instead of the app's bot.
-    UserScope,
-}
-
-impl ScopeParameter {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Scope => "scope",
-            Self::UserScope => "user_scope",
-        }
-    }
-}
-
-/// What the device authorization request needs (RFC 8628 §3.1).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct DeviceFlow {
-    /// Whether the client proves itself as at the token endpoint. If not, only its id is sent.
-    pub(crate) authenticated: bool,
-    /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
-    pub(crate) params: BTreeMap<String, String>,
-}
-
-impl Default for DeviceFlow {
-    fn default() -> Self {
-        Self { authenticated: true, params: BTreeMap::new() }
-    }
-}
-
-/// What a provider makes of PKCE.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-pub(crate) enum Pkce {
-    /// Nobody knows. It is sent, with S256: a server ignores parameters that it does not know (RFC 6749 §3.1), or refuses the
-    /// code, and the message then names this field.
-    #[default]
-    Unknown,
-    /// It checks the verifier with S256.
-    Supported,
-    /// It takes the parameters without an effect.
-    Ignored,
-    /// It refuses a verifier that it does not know, or takes the app for another kind of client: none is sent.
-    None,
 }

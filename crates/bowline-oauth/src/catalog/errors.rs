@@ -62,12 +62,14 @@ pub(crate) enum Operation {
     Identity,
     /// A key was checked.
     Key,
+    /// A call of a link session.
+    Session,
 }
 
 impl Operation {
     /// Whether the answer comes from a token endpoint, and not from an API that was called with a credential.
     pub(crate) fn is_token_request(self) -> bool {
-        !matches!(self, Self::Identity | Self::Key)
+        !matches!(self, Self::Identity | Self::Key | Self::Session)
     }
 
     /// Whether a new grant was asked for: there is none yet that could be gone.

@@ -4,21 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use bowline_api::connection::Method;
 use serde_json::{Map, Value};
 
 use super::assertion::Assertion;
-use super::calls::{IdentitySource, Probe};
+use super::calls::{IdentitySource, Probe, RevokeStyle};
 use super::entry::{CatalogEntry, Misfit};
 use super::files::{DEFAULTS, FILES};
 use super::issued_key::IssuedKeyFlaw;
 use super::key_usage::KeyUsageFlaw;
+use super::link_session::{LinkSession, SessionFlaw};
 use super::login::LoginFlaw;
 use super::merge::merge;
 use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::protocol::Encoding;
 use super::publish::PublishedFrom;
 use super::template::{PlaceholderError, Template};
-use super::webhook::{Webhook, WebhookEvent};
+use super::webhook::{Webhook, WebhookEvent, WebhookScheme};
 use crate::headers;
 
 /// A catalogue file that cannot be used. `file` is its name without `.yaml`.
@@ -83,6 +85,8 @@ pub(crate) enum EntryFlaw {
     #[error(transparent)]
     IssuedKey(#[from] IssuedKeyFlaw),
     #[error(transparent)]
+    Session(#[from] SessionFlaw),
+    #[error(transparent)]
     Key(#[from] KeyUsageFlaw),
     #[error("probe.every: from 10s to 168h")]
     ProbeInterval,
@@ -98,6 +102,8 @@ pub(crate) enum EntryFlaw {
     /// A time that is not signed proves nothing, and neither does a signature of something else than the body.
     #[error("webhook.signs needs {{body}} once, and {{time}} if webhook.time is set")]
     BadSigned,
+    #[error("webhook.scheme BodyDigestJWT says itself what is signed and when: signs and time are of no use")]
+    SignsItself,
     /// It would match every message, or every account.
     #[error("webhook.events: each needs an account, and a header or a value of the body")]
     EventTooWide,
@@ -178,12 +184,7 @@ fn lay_over(
 
 /// The rules that the schema cannot express.
 pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
-    if entry.display_name.is_empty() {
-        return Err(EntryFlaw::NoName);
-    }
-    if entry.methods.is_empty() {
-        return Err(EntryFlaw::NoMethod);
-    }
+    check_names(entry)?;
     let addresses = entry.named_addresses().into_iter().filter_map(|(.., address)| address);
     let in_addresses: Vec<&str> = addresses.flat_map(Template::placeholders).collect();
     let request = &entry.token_request;
@@ -198,6 +199,7 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let texts = texts.chain(entry.logins.usernames());
     let texts: Vec<Template> = texts.map(|text| text.clone().try_into()).collect::<Result<_, _>>()?;
     let in_texts: Vec<&str> = texts.iter().flat_map(Template::placeholders).collect();
+    let in_calls = entry.link_session.as_ref().map(LinkSession::placeholders).unwrap_or_default();
     if let Some(name) = in_addresses.iter().chain(&in_texts).find(|name| !entry.fills(name)) {
         return Err(EntryFlaw::UnknownPlaceholder((*name).to_owned()));
     }
@@ -207,14 +209,36 @@ pub(super) fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     check_scopes(entry)?;
     check_headers(entry)?;
     entry.check_issued_key()?;
+    check_session(entry)?;
     let is_free = |name: &str| is_free_key(name) && !entry.publish.contains_key(name);
     entry.key.as_ref().map_or(Ok(()), |key| key.check(is_free))?;
     entry.logins.check()?;
     entry.webhook.as_ref().map_or(Ok(()), check_webhook)?;
     entry.parameters.iter().try_for_each(|(name, parameter)| {
         let in_address = in_addresses.contains(&name.as_str());
-        check_parameter(name, parameter, in_address, in_texts.contains(&name.as_str()))
+        let in_text = in_texts.contains(&name.as_str()) || in_calls.contains(name);
+        check_parameter(name, parameter, in_address, in_text)
     })
+}
+
+fn check_names(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
+    if entry.display_name.is_empty() {
+        return Err(EntryFlaw::NoName);
+    }
+    if entry.methods.is_empty() { Err(EntryFlaw::NoMethod) } else { Ok(()) }
+}
+
+fn check_session(entry: &CatalogEntry) -> Result<(), SessionFlaw> {
+    if entry.revoke.style == RevokeStyle::LinkSession
+        && entry.link_session.as_ref().is_none_or(|session| session.revoke.is_empty())
+    {
+        return Err(SessionFlaw::NoRevocation);
+    }
+    match &entry.link_session {
+        Some(session) => session.check(session.page.is_some(), |name| entry.fills(name)),
+        None if entry.methods.contains(&Method::LinkSession) => Err(SessionFlaw::Absent),
+        None => Ok(()),
+    }
 }
 
 /// Parts of their own are members of JSON.
@@ -300,7 +324,7 @@ fn check_probe(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
 }
 
 fn check_webhook(webhook: &Webhook) -> Result<(), EntryFlaw> {
-    let Webhook { signature, signs, time, events, .. } = webhook;
+    let Webhook { signature, scheme, signs, time, events, .. } = webhook;
     for (name, value) in [("signature", Some(signature)), ("time", time.as_ref())] {
         if value.is_some_and(|value| value.header.is_some() == value.body.is_some()) {
             return Err(EntryFlaw::NoPlace(name));
@@ -308,6 +332,9 @@ fn check_webhook(webhook: &Webhook) -> Result<(), EntryFlaw> {
     }
     // A time in the body is signed with it.
     let is_beside = time.as_ref().is_some_and(|time| time.header.is_some());
+    if *scheme == WebhookScheme::BodyDigestJwt && (time.is_some() || signs != "{body}") {
+        return Err(EntryFlaw::SignsItself);
+    }
     if signs.matches("{body}").count() != 1 || is_beside && !signs.contains("{time}") {
         return Err(EntryFlaw::BadSigned);
     }
@@ -325,10 +352,14 @@ fn check_headers(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
     let checks = entry.key.iter().filter_map(|key| Some(&key.validate.as_ref()?.headers));
     let probes = entry.probe.iter().filter_map(|probe| Some(&probe.call.as_ref()?.headers));
     let own = [&entry.token_request.headers, &entry.revoke.headers];
-    let all = own.into_iter().chain(calls).chain(checks).chain(probes);
+    let session = entry.link_session.iter();
+    let sessions = session.flat_map(|it| it.calls().map(|call| &call.headers).chain([&it.headers]));
+    let all = own.into_iter().chain(calls).chain(checks).chain(probes).chain(sessions);
+    let signatures = entry.link_session.iter().filter_map(|it| it.signature.as_ref());
+    let signatures = signatures.flat_map(|it| [&it.header, &it.expires_header]);
     let key =
         entry.key.iter().map(|key| &key.header).filter(|name| !name.eq_ignore_ascii_case("authorization"));
-    let mut names = all.flat_map(BTreeMap::keys).chain(key);
+    let mut names = all.flat_map(BTreeMap::keys).chain(key).chain(signatures);
     names.find(|name| headers::is_ours(name)).map_or(Ok(()), |name| Err(EntryFlaw::OurHeader(name.clone())))
 }
 

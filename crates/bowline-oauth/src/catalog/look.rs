@@ -24,6 +24,8 @@ pub enum Group {
     Documents,
     /// Issues and projects.
     Project,
+    /// Bank accounts.
+    Bank,
     /// An account that opens many things.
     Account,
     /// Whatever it is used for.

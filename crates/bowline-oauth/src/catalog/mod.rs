@@ -3,6 +3,7 @@
 //! Pure: nothing here sends a request or reads the clock.
 
 pub(crate) mod assertion;
+mod authorization;
 pub mod calls;
 mod check;
 mod config;
@@ -12,6 +13,7 @@ pub mod errors;
 mod files;
 pub mod issued_key;
 pub mod key_usage;
+pub(crate) mod link_session;
 pub(crate) mod load;
 pub mod login;
 pub mod look;

@@ -191,6 +191,7 @@ mod tests {
             Method::IssuedKey => "key issued here",
             Method::AuthorizationCode => "browser",
             Method::DeviceCode => "device code",
+            Method::LinkSession => "link session",
             Method::RefreshToken => "imported grant",
             Method::ClientCredentials => "the app itself",
             Method::JwtBearer => "signed assertion",

@@ -50,6 +50,16 @@ impl Pointer {
             _ => None,
         }
     }
+
+    /// The items of the list there, where the name `*` leads to every item of a list on the way.
+    pub(crate) fn items<'a>(&self, document: &'a Value) -> Vec<&'a Value> {
+        let step = |found: Vec<&'a Value>, name: String| match name.as_str() {
+            "*" => found.into_iter().filter_map(Value::as_array).flatten().collect(),
+            name => found.into_iter().filter_map(|value| value.get(name)).collect(),
+        };
+        let lists = self.names().fold(vec![document], step);
+        lists.into_iter().filter_map(Value::as_array).flatten().collect()
+    }
 }
 
 impl TryFrom<String> for Pointer {

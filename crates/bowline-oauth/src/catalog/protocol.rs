@@ -167,6 +167,9 @@ pub(crate) struct TokenResponse {
     pub(crate) id_token: Option<Pointer>,
     /// Token type.
     pub(crate) token_type: Option<Pointer>,
+    /// When the consent ends, whatever is done with it: RFC 3339, or seconds or milliseconds since 1970. Absent means that answers
+    /// do not say.
+    pub(crate) consent_ends: Option<Pointer>,
     /// A boolean from the document's root that must be true; false is an error whatever the status.
     pub(crate) success: Option<Pointer>,
     /// Characters that separate scopes in the answer.

@@ -51,6 +51,8 @@ impl<U> ThirdParty<U> {
     /// Names of the parameters of a callback that are read besides the standard's.
     pub fn callback_parameters(&self) -> BTreeSet<String> {
         let is_there = |path: &&Pointer| PublishedFrom::of(path) == Some(PublishedFrom::Callback);
-        self.publish.values().filter(is_there).filter_map(Pointer::second_name).collect()
+        let published = self.publish.values().filter(is_there).filter_map(Pointer::second_name);
+        let compared = self.link_session.iter().flat_map(|session| session.callback.keys().cloned());
+        published.chain(compared).collect()
     }
 }

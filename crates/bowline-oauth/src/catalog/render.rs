@@ -107,7 +107,7 @@ pub(super) fn facts(name: &str, entry: &CatalogEntry) -> Value {
         endpoints => Serde(endpoints),
         entry => merge_maps([Value::from(Serde(entry)), Value::from(Serde(&entry.core))]),
         logins => Serde(logins(entry)),
-        has_token_endpoint => entry.endpoints.token.is_some(),
+        has_token_endpoint => entry.endpoints.token.is_some() || entry.link_session.is_some(),
         methods => Serde(entry.methods.iter().map(|it| (format!("{it:?}"), method_in_words(*it))).collect::<BTreeMap<_, _>>()),
         access_token => access_token(entry),
         refresh_token => refresh_token(entry),
@@ -153,6 +153,7 @@ const fn method_in_words(method: Method) -> &'static str {
         Method::IssuedKey => "keys are issued here, and their digests published",
         Method::AuthorizationCode => "a person consents at the provider, by way of the portal",
         Method::DeviceCode => "a person consents on another device, with a code",
+        Method::LinkSession => "a person links an account on a page of the provider, by way of the portal",
         Method::RefreshToken => "a refresh token that was obtained elsewhere is imported",
         Method::ClientCredentials => "the app registration is the grant; no person consents",
         Method::JwtBearer => "an assertion that the app's key signs is the grant; no person consents",
@@ -327,7 +328,7 @@ mod tests {
         };
         let (methods, rotations) = (words::<Method>(), words::<Rotation>());
         let (pkce, scopes) = (words::<Pkce>(), words::<RevokeScope>());
-        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [9, 5, 4, 4]);
+        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [10, 5, 4, 4]);
         for word in methods {
             assert!(explained(json!({"methods": [word]})).contains(&format!("  {word:18} ")), "{word}");
         }

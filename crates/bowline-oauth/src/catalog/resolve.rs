@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use bowline_api::connection::Method;
 use bowline_api::provider::{IntegrationProviderSpec, Overlay};
 use serde_json::{Map, Value, json};
 
@@ -100,7 +101,16 @@ fn describe(
     core.check_issued_key().map_err(|flaw| misfit(flaw.to_string()))?;
     core.logins.check().map_err(|flaw| misfit(flaw.to_string()))?;
     let (provider, entry) = (provider.to_owned(), spec.type_.clone());
-    reachable(Description { provider, entry, core, own_issuer, discovered: false, certificate_bound: false })
+    let parameters = values.actual.clone();
+    reachable(Description {
+        provider,
+        entry,
+        core,
+        parameters,
+        own_issuer,
+        discovered: false,
+        certificate_bound: false,
+    })
 }
 
 /// Whether the overlay names another issuer than the entry.
@@ -119,6 +129,7 @@ fn drop_addresses(json: &mut Map<String, Value>) {
         ("publishCall", json!({"url": null})),
         ("logins", json!({"git": {"url": null}, "registry": {"url": null}, "http": {"url": null}})),
         ("probe", json!({"call": null})),
+        ("linkSession", json!({"url": null, "page": null})),
         ("revoke", json!({"url": null})),
     ];
     for (part, none) in addresses {
@@ -140,9 +151,14 @@ fn stated(spec: &IntegrationProviderSpec) -> Map<String, Value> {
 /// Refuses a description that needs a token endpoint and has no way to one.
 fn reachable(description: Description) -> Result<Description, ResolveError> {
     let nowhere = description.endpoints.token.is_none() && description.metadata_source().is_none();
-    if nowhere && description.uses_tokens() {
+    let links = description.methods.contains(&Method::LinkSession);
+    let session = description.link_session.as_ref().and_then(|session| session.url.as_ref());
+    if nowhere && !links && description.uses_tokens() {
         let missing = vec!["endpoints.issuer or endpoints.token".to_owned()];
         return Err(ResolveError::ProviderIncomplete { missing });
+    }
+    if links && session.is_none() {
+        return Err(ResolveError::ProviderIncomplete { missing: vec!["linkSession.url".to_owned()] });
     }
     Ok(description)
 }

@@ -22,6 +22,7 @@ use crate::classify::Failure;
 use crate::exchange::{Code, exchange};
 use crate::guard::system_lookup;
 use crate::http::{HttpClient, RequestLimits};
+use crate::link_session::{self, LinkRequest};
 use crate::network::Network;
 use crate::refresh;
 use crate::revoke::{self, Revocation, Tokens};
@@ -162,12 +163,17 @@ impl Bench {
 
     /// From the request to what the browser returns with, and the verifier.
     pub(super) async fn consent(&self) -> Result<(HashMap<String, String>, SecretString), String> {
-        let (state, scopes) = (SecretString::from("the-state"), self.scopes());
-        let request =
-            AuthorizationRequest { redirect_uri: BACK, state: &state, scopes: &scopes, expected: None };
-        let begun = begin(&self.http, &self.description, &self.app, &request, NOW).await;
-        let begun = begun.map_err(|failure| format!("no authorization request: {failure}"))?;
-        let page = self.browser.get(begun.address).send().await.map_err(|error| format!("{error:?}"))?;
+        self.consent_to(None).await
+    }
+
+    /// The same, for a grant that is there.
+    pub(super) async fn consent_to(
+        &self,
+        held: Option<Tokens<'_>>,
+    ) -> Result<(HashMap<String, String>, SecretString), String> {
+        let begun = self.leave(held).await;
+        let (address, kept) = begun.map_err(|failure| self.explained("no way there", &failure))?;
+        let page = self.browser.get(address).send().await.map_err(|error| format!("{error:?}"))?;
         let location = page.headers().get("location").and_then(|location| location.to_str().ok());
         let location = location.filter(|location| location.starts_with(BACK));
         let location = location.ok_or_else(|| format!("no way back: {}", self.last_flaw()))?;
@@ -179,7 +185,21 @@ impl Bench {
         claim(came.get("state").is_some_and(|state| state == "the-state"), || "another state".to_owned())?;
         callback_issuer(&self.description, came.get("iss").map(String::as_str))
             .map_err(|error| error.to_string())?;
-        Ok((came, begun.verifier))
+        Ok((came, kept))
+    }
+
+    /// Where the person goes, and what is kept for their return.
+    pub(super) async fn leave(&self, held: Option<Tokens<'_>>) -> Result<(url::Url, SecretString), Failure> {
+        let (state, scopes) = (SecretString::from("the-state"), self.scopes());
+        let (state, scopes) = (&state, &scopes[..]);
+        if self.description.link_session.is_some() {
+            let request = LinkRequest { redirect_uri: BACK, state, scopes, connection: "uid-1", held };
+            let opened = link_session::open(&self.http, &self.description, &self.app, request, NOW).await?;
+            return Ok((opened.page, opened.kept));
+        }
+        let request = AuthorizationRequest { redirect_uri: BACK, state, scopes, expected: None };
+        let begun = begin(&self.http, &self.description, &self.app, &request, NOW).await?;
+        Ok((begun.address, begun.verifier))
     }
 
     /// The answer to a new code.
@@ -193,6 +213,9 @@ impl Bench {
         came: &HashMap<String, String>,
         verifier: SecretString,
     ) -> Result<Result<TokenAnswer, Failure>, String> {
+        if self.description.link_session.is_some() {
+            return Ok(self.fetch(&verifier, came).await);
+        }
         let code = came.get("code").ok_or("no code")?;
         let (code, scopes) = (SecretString::from(code.clone()), self.scopes());
         let sent_challenge = self.description.authorize.pkce != Pkce::None;
@@ -200,6 +223,23 @@ impl Bench {
             Code { code: &code, verifier: &verifier, sent_challenge, redirect_uri: BACK, scopes: &scopes };
         let granted = exchange(&self.http, &self.description, &self.app, sent, NOW).await;
         Ok(granted.map(|granted| granted.answer))
+    }
+
+    /// What came of a link session from which the browser came back so.
+    pub(super) async fn fetch(
+        &self,
+        kept: &SecretString,
+        came: &HashMap<String, String>,
+    ) -> Result<TokenAnswer, Failure> {
+        let came = self.passed_on(came);
+        let fetched = link_session::fetch(&self.http, &self.description, &self.app, kept, &came, NOW);
+        fetched.await.map(|granted| granted.answer)
+    }
+
+    /// The parameters of a callback that the portal passes on.
+    fn passed_on(&self, came: &HashMap<String, String>) -> BTreeMap<String, String> {
+        let read = self.description.callback_parameters();
+        came.clone().into_iter().filter(|(name, _)| read.contains(name.as_str())).collect()
     }
 
     /// A whole connection of an account.
@@ -210,9 +250,7 @@ impl Bench {
             return self.connected(answer).await;
         }
         let (came, verifier) = self.consent().await?;
-        // The portal passes no other parameters on.
-        let read = self.description.callback_parameters();
-        let returned = came.clone().into_iter().filter(|(name, _)| read.contains(name.as_str())).collect();
+        let returned = self.passed_on(&came);
         let answer = self.exchange_of(&came, verifier).await?;
         let answer = answer.map_err(|failure| self.explained("exchange", &failure))?;
         let mut connected = self.connected(answer).await?;
@@ -221,7 +259,8 @@ impl Bench {
     }
 
     pub(super) async fn refresh(&self, token: &SecretString) -> Result<TokenAnswer, Failure> {
-        refresh::refresh(&self.http, &self.description, &self.app, token, &[], NOW)
+        let scopes = if self.description.link_session.is_some() { self.scopes() } else { Vec::new() };
+        refresh::refresh(&self.http, &self.description, &self.app, token, &scopes, NOW)
             .await
             .map(|granted| granted.answer)
     }

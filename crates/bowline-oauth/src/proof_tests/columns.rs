@@ -15,11 +15,12 @@ use crate::callback::declined;
 use crate::catalog::calls::RevokeScope;
 use crate::catalog::errors::Class;
 use crate::catalog::protocol::ProviderAccount;
+use crate::classify::Failure;
 use crate::http::Sent;
 use crate::identity;
-use crate::probe::token_probes;
+use crate::probe::{self, TokenProbe, token_probes};
 use crate::refresh::refresh;
-use crate::revoke::Revocation;
+use crate::revoke::{Revocation, Tokens};
 
 /// The lifetime that an answer says.
 fn told(lifetime: Lifetime) -> Option<Duration> {
@@ -52,7 +53,27 @@ impl Bench {
         let granted = answer.scopes.unwrap_or_else(|| scopes.clone());
         let missing = self.description.scopes.missing(&scopes, &granted);
         claim(missing.is_empty(), || format!("{missing:?} are missed among {granted:?}"))?;
+        if self.description.link_session.is_some() {
+            self.prove_repair().await?;
+        }
         self.prove_partial_consent(&scopes).await
+    }
+
+    /// A session for a grant that is there gives the same account, and a token that works.
+    async fn prove_repair(&self) -> Result<(), String> {
+        let before = self.connect(self.accounts()[0]).await?;
+        self.check(before.access()).await.map_err(|failure| self.explained("check", &failure))?;
+        let held = Tokens {
+            refresh: before.answer.refresh_token.as_ref(),
+            access: before.answer.access_token.as_ref(),
+            account: Some(&before.account.id),
+        };
+        let (came, kept) = self.consent_to(Some(held)).await?;
+        let fetched = self.fetch(&kept, &came).await;
+        let after = fetched.map_err(|failure| self.explained("repair", &failure))?;
+        let id = after.account.map(|account| account.id);
+        claim(id.as_ref() == Some(&before.account.id), || format!("{id:?} and not {}", before.account.id))?;
+        claim(self.is_alive(after.access_token.as_ref().unwrap()), || "a dead access token".to_owned())
     }
 
     /// A person who grants all but one scope.
@@ -155,7 +176,8 @@ impl Bench {
         let token = connected.answer.refresh_token.clone().ok_or("no refresh token")?;
         let right = self.app.client_secret.replace(SecretString::from("not-registered-yet"));
         self.app.client_secret_previous.clone_from(&right);
-        let granted = refresh(&self.http, &self.description, &self.app, &token, &[], NOW).await;
+        let scopes = if self.description.link_session.is_some() { self.scopes() } else { Vec::new() };
+        let granted = refresh(&self.http, &self.description, &self.app, &token, &scopes, NOW).await;
         self.app.client_secret_previous = None;
         self.app.client_secret = right;
         let granted = granted.map_err(|failure| self.explained("previous secret", &failure))?;
@@ -172,16 +194,37 @@ impl Bench {
         }
         match operation {
             Operation::Refresh => self.renewal().is_some(),
-            Operation::Account => self.description.identity_url().is_some(),
+            Operation::Account => self.description.identity_url().is_some() || self.session_probe().is_some(),
+            Operation::Visit => self.description.link_session.is_some(),
             Operation::Revoke => self.description.revocation_url(&self.app.client_id).is_some(),
             Operation::Mint => self.mints(),
             Operation::Authorize | Operation::Exchange => !self.mints(),
         }
     }
 
+    /// How a link session checks what it gave.
+    fn session_probe(&self) -> Option<TokenProbe<'_>> {
+        self.description.link_session.as_ref()?;
+        token_probes(&self.description).into_iter().next()
+    }
+
+    /// Checks a token as the operator does between refreshes.
+    async fn check(&self, token: &SecretString) -> Result<(), Failure> {
+        let probe = self.session_probe().expect("the entry has a probe");
+        probe::token(&self.http, &self.description, Some(&self.app), probe, token, NOW).await
+    }
+
     /// What the next answer means.
     async fn meaning_of(&self, operation: Operation, connected: &Connected) -> Result<Meaning, String> {
         let failure = match operation {
+            Operation::Authorize if self.description.link_session.is_some() => self.leave(None).await.err(),
+            Operation::Visit => match self.consent().await? {
+                (came, _) if came.contains_key("error") => {
+                    let text = came.get("message").map(String::as_str);
+                    return Ok(Meaning::of(named(declined(&self.description, &came["error"], text).class)));
+                }
+                (came, kept) => self.fetch(&kept, &came).await.err(),
+            },
             Operation::Authorize => {
                 let (came, _) = self.consent().await?;
                 let text = came.get("error_description").map(String::as_str);
@@ -191,6 +234,9 @@ impl Bench {
             Operation::Exchange | Operation::Mint => self.begin().await?.err(),
             Operation::Refresh => {
                 self.refresh(connected.answer.refresh_token.as_ref().ok_or("no refresh token")?).await.err()
+            }
+            Operation::Account if self.session_probe().is_some() => {
+                self.check(connected.access()).await.err()
             }
             Operation::Account => {
                 identity::user_info(&self.http, &self.description, Some(&self.app), connected.access(), NOW)
@@ -302,6 +348,11 @@ impl Bench {
         claim(found == wanted, || format!("{found:?} and not {wanted:?}"))
     }
 
+    /// Whether what the browser brings is compared with what the provider says.
+    fn compares_callback(&self) -> bool {
+        self.description.link_session.as_ref().is_some_and(|session| !session.callback.is_empty())
+    }
+
     /// An answer that names another account than the person who consented is not taken for that person's.
     async fn prove_other_account(&self) -> Result<(), String> {
         let mine = self.accounts()[0];
@@ -309,7 +360,17 @@ impl Bench {
         let is_asked = before.answer.account.is_none() && self.asks(Operation::Account);
         let on = if is_asked { Operation::Account } else { self.begins() };
         self.family.spoil_next(on, Spoil::OtherAccount);
-        let after = self.connect(mine).await?.account;
+        if self.description.link_session.is_some() {
+            // Which of its calls names the account is the provider's business.
+            self.family.spoil_next(Operation::Account, Spoil::OtherAccount);
+        }
+        let after = match self.connect(mine).await {
+            // The browser brought the id of the right one.
+            Err(why) if self.compares_callback() && why.contains("another attempt to connect") => {
+                return Ok(());
+            }
+            connected => connected?.account,
+        };
         claim((before.account.id == after.id) == self.is_its_own_account(), || {
             "another account has the same id".to_owned()
         })

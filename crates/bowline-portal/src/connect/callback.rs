@@ -2,8 +2,6 @@
 //! whoever sends it: also somebody who was led to consent to another person's attempt, so that an address which they then
 //! pass on is worth nothing.
 
-use std::collections::BTreeSet;
-
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect};
@@ -13,7 +11,7 @@ use secrecy::ExposeSecret;
 
 use super::approval;
 use super::leave::connection_page;
-use super::returned::{Callback, CallbackJudgement, judge};
+use super::returned::{Callback, CallbackJudgement, CallbackShape, judge};
 use crate::Portal;
 use crate::error::{PageError, Reply};
 use crate::visit::session_of;
@@ -41,8 +39,8 @@ pub(crate) async fn callback(
     }
     let kept = app.attempts.get(&name).await?.ok_or_else(|| over(unknown))?;
     let session = session_of(&headers, &app);
-    let wanted = wanted_parameters(&app, &kept.attempt.provider);
-    match judge(&kept.attempt, callback, &provider, &wanted, session.as_ref(), app.clock.now()) {
+    let shape = shape(&app, &kept.attempt.provider);
+    match judge(&kept.attempt, callback, &provider, &shape, session.as_ref(), app.clock.now()) {
         CallbackJudgement::Over(why) => Err(over(why)),
         CallbackJudgement::Ended(ending) => {
             let why = ending.message.clone();
@@ -59,11 +57,14 @@ pub(crate) async fn callback(
     }
 }
 
-/// Parameters of a callback that the provider's description reads besides the standard's.
-fn wanted_parameters(app: &Portal, provider: &str) -> BTreeSet<String> {
+/// What the provider's description says of its callbacks.
+fn shape(app: &Portal, provider: &str) -> CallbackShape {
     let object = app.cluster.provider(provider);
     let entry = object.and_then(|object| catalog::entry_of(&object.spec).ok());
-    entry.map(|entry| entry.callback_parameters()).unwrap_or_default()
+    entry.map_or_else(CallbackShape::default, |entry| CallbackShape {
+        parameters: entry.callback_parameters(),
+        without_code: entry.link_session.is_some(),
+    })
 }
 
 fn over(why: &str) -> PageError {

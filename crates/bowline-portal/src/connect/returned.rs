@@ -22,8 +22,18 @@ pub(crate) const QUERY_BYTES: usize = 16 * 1024;
 /// A callback. Its state finds the attempt, on which any other flaw is then reported.
 pub(crate) struct Callback {
     pub(crate) state: SecretString,
-    answer: Result<AuthorizationResponse, &'static str>,
+    /// `None`: it has neither a code nor an error.
+    answer: Result<Option<AuthorizationResponse>, &'static str>,
     parameters: Vec<(String, String)>,
+}
+
+/// What a provider's callback has besides the standard's parameters, and without them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallbackShape {
+    /// Parameters to read.
+    pub(crate) parameters: BTreeSet<String>,
+    /// Whether it may come without a code: the operator asks the provider what came of a link session.
+    pub(crate) without_code: bool,
 }
 
 impl Callback {
@@ -52,12 +62,19 @@ impl Callback {
         Ok(Self { state, answer, parameters: pairs })
     }
 
-    /// The response, with the parameters that its provider reads besides the standard's: `wanted`. One that is repeated or too
-    /// long is left out.
-    fn answer(self, wanted: &BTreeSet<String>) -> Result<AuthorizationResponse, &'static str> {
-        let mut answer = self.answer?;
+    /// The response, with the parameters that its provider reads besides the standard's. One that is repeated or too long is
+    /// left out.
+    fn answer(self, shape: &CallbackShape) -> Result<AuthorizationResponse, &'static str> {
+        let parameters = BTreeMap::new();
+        let silent =
+            || AuthorizationResponse::Code { code: SecretString::default(), issuer: None, parameters };
+        let mut answer = match self.answer? {
+            Some(answer) => answer,
+            None if shape.without_code => silent(),
+            None => return Err("The provider's response contains neither a code nor an error."),
+        };
         if let AuthorizationResponse::Code { parameters, .. } = &mut answer {
-            for name in wanted {
+            for name in &shape.parameters {
                 let mut found = self.parameters.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
                 if let (Some(value), None) = (found.next(), found.next())
                     && value.len() <= PARAMETER_BYTES
@@ -78,27 +95,27 @@ fn is_state(state: &str) -> bool {
 /// `error` counts before `code` (RFC 6749 §4.1.2.1).
 fn answer(
     one: impl Fn(&str) -> Result<Option<String>, &'static str>,
-) -> Result<AuthorizationResponse, &'static str> {
+) -> Result<Option<AuthorizationResponse>, &'static str> {
     let (error, code, issuer) = (one("error")?, one("code")?, one("iss")?);
     let description = one("error_description")?;
     if issuer.as_ref().is_some_and(|issuer| issuer.len() > ISSUER_BYTES) {
         return Err("The provider's response is too long.");
     }
     match (error, code) {
-        (Some(error), _) => Ok(AuthorizationResponse::Error {
+        (Some(error), _) => Ok(Some(AuthorizationResponse::Error {
             error: cut(&error),
             description: description.as_deref().map(foreign),
             issuer,
-        }),
+        })),
         (None, Some(code)) if code.is_empty() || code.len() > CODE_BYTES => {
             Err("The provider's response is empty or too long.")
         }
-        (None, Some(code)) => Ok(AuthorizationResponse::Code {
+        (None, Some(code)) => Ok(Some(AuthorizationResponse::Code {
             code: SecretString::from(code),
             issuer,
             parameters: BTreeMap::new(),
-        }),
-        (None, None) => Err("The provider's response contains neither a code nor an error."),
+        })),
+        (None, None) => Ok(None),
     }
 }
 
@@ -117,12 +134,12 @@ pub(crate) enum CallbackJudgement {
     Returned(Step),
 }
 
-/// Judges a callback at the redirect URI of `provider`, which reads the parameters `wanted`, from the browser of `session`.
+/// Judges a callback at the redirect URI of `provider`, whose callbacks have this shape, from the browser of `session`.
 pub(crate) fn judge(
     attempt: &Attempt,
     callback: Callback,
     provider: &str,
-    wanted: &BTreeSet<String>,
+    shape: &CallbackShape,
     session: Option<&Session>,
     now: Timestamp,
 ) -> CallbackJudgement {
@@ -140,7 +157,7 @@ pub(crate) fn judge(
     if attempt.provider != provider {
         return ended("The response came from a different provider than the one that was asked.");
     }
-    match callback.answer(wanted) {
+    match callback.answer(shape) {
         Err(flaw) => ended(flaw),
         Ok(answer) => CallbackJudgement::Returned(Step::Returned { answer, sealed: sealed.clone() }),
     }
@@ -184,7 +201,7 @@ mod tests {
         }
     }
 
-    const NONE: BTreeSet<String> = BTreeSet::new();
+    const NONE: CallbackShape = CallbackShape { parameters: BTreeSet::new(), without_code: false };
 
     fn state() -> String {
         random_text().unwrap().expose_secret().to_owned()
@@ -225,8 +242,9 @@ mod tests {
         let alice = session("alice");
         let long = "l".repeat(PARAMETER_BYTES + 1);
         let query = format!("code=abc&realmId=9130&location=eu&twice=1&twice=2&long={long}");
-        let wanted = ["realmId", "twice", "long", "absent"].map(str::to_owned).into();
-        let judged = judge(&sent(&alice), callback(&query), "github", &wanted, Some(&alice), at(60));
+        let parameters = ["realmId", "twice", "long", "absent"].map(str::to_owned).into();
+        let shape = CallbackShape { parameters, ..NONE };
+        let judged = judge(&sent(&alice), callback(&query), "github", &shape, Some(&alice), at(60));
         let CallbackJudgement::Returned(Step::Returned {
             answer: AuthorizationResponse::Code { parameters, .. },
             ..
@@ -235,6 +253,32 @@ mod tests {
             panic!()
         };
         assert_eq!(parameters, [("realmId".to_owned(), "9130".to_owned())].into());
+    }
+
+    #[test]
+    fn only_a_link_session_comes_back_without_a_code_and_an_error_counts_all_the_same() {
+        let alice = session("alice");
+        let shape = CallbackShape { without_code: true, ..NONE };
+        let judged = |rest: &str| judge(&sent(&alice), callback(rest), "bank", &shape, Some(&alice), at(60));
+        let provider = |judgement| match judgement {
+            CallbackJudgement::Ended(ending) => ending.message,
+            _ => String::new(),
+        };
+        assert!(provider(judged("")).contains("a different provider"));
+        let bank = Attempt { provider: "bank".to_owned(), ..sent(&alice) };
+        let judged = |rest: &str| judge(&bank, callback(rest), "bank", &shape, Some(&alice), at(60));
+        let CallbackJudgement::Returned(Step::Returned { answer, .. }) = judged("credentialsId=1") else {
+            panic!()
+        };
+        assert!(
+            matches!(answer, AuthorizationResponse::Code { code, .. } if code.expose_secret().is_empty())
+        );
+        let CallbackJudgement::Returned(Step::Returned { answer, .. }) = judged("error=USER_CANCELLED")
+        else {
+            panic!()
+        };
+        assert!(matches!(answer, AuthorizationResponse::Error { error, .. } if error == "USER_CANCELLED"));
+        assert!(matches!(judged("code="), CallbackJudgement::Ended(_)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use bowline_api::connection::AccountStatus;
+use bowline_oauth::catalog::Description;
 
 use crate::error::Reply;
 use crate::page::{Frame, html};
@@ -24,6 +25,8 @@ struct ReviewPage {
     made: Option<Moment>,
     made_by: Option<Doer>,
     host: Option<String>,
+    /// When the access ends by itself, as far as that is known before.
+    until: Option<String>,
 }
 
 /// `GET …/connect`
@@ -43,9 +46,23 @@ pub(crate) async fn page(subject: Subject) -> Reply {
         reconnect: connection.has_accepted_grant(),
         made: Moment::of(connection.metadata.creation_timestamp.as_ref(), subject.visit.now()),
         made_by: maker(connection),
-        host: description.and_then(|it| it.core.endpoints.authorization?.host_str().map(ToOwned::to_owned)),
+        until: description.as_ref().and_then(until),
+        host: description.and_then(|it| it.consent_page()?.host_str().map(ToOwned::to_owned)),
         subject,
     }))
+}
+
+/// When the access ends by itself. Banks say only afterwards.
+fn until(description: &Description) -> Option<String> {
+    const DAY: u64 = 24 * 60 * 60;
+    let reminded = "You are reminded before.";
+    match description.grant.consent_lives() {
+        Some(lives) => Some(format!("{} days from now. {reminded}", lives.as_secs() / DAY)),
+        None if description.link_session.is_some() => {
+            Some(format!("until your bank asks again: in Europe commonly after 90 or 180 days. {reminded}"))
+        }
+        None => None,
+    }
 }
 
 /// The workspace and its namespaces, if the connection will be shared at once.

@@ -47,7 +47,7 @@ impl Card {
             ready: ready.is_some_and(|ready| ready.status == "True"),
             message: ready.map_or_else(|| "Not looked at yet.".to_owned(), |ready| ready.message.clone()),
             contact: provider.spec.contact.clone(),
-            by_browser: status.offers(Method::AuthorizationCode),
+            by_browser: status.offers(Method::AuthorizationCode) || status.offers(Method::LinkSession),
             by_code: status.offers(Method::DeviceCode) && allows_codes,
             methods: status.methods,
             title,
@@ -67,7 +67,7 @@ impl Card {
     }
 
     pub(crate) fn connects_by_browser(&self, connection: &IntegrationConnection) -> bool {
-        self.by_browser && allows(connection, &[Method::AuthorizationCode])
+        self.by_browser && allows(connection, &[Method::AuthorizationCode, Method::LinkSession])
     }
 
     /// Whether the keys of the connection are issued here.
@@ -136,6 +136,7 @@ pub(crate) fn heading(group: Group) -> &'static str {
         Group::Files => "Files",
         Group::Documents => "Documents",
         Group::Project => "Projects",
+        Group::Bank => "Banking",
         Group::Account => "Accounts",
         Group::Generic => "Other services",
     }

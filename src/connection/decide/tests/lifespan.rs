@@ -156,3 +156,29 @@ fn the_owner_hears_of_an_idle_limit_only_where_nothing_keeps_the_grant() {
     assert_eq!((plan.authorized.reason, plan.task), (Reason::GrantExpiringSoon, None), "nothing is sent");
     assert!(plan.authorized.message.contains("remove spec.suspend"), "{}", plan.authorized.message);
 }
+
+/// A bank's consent ends when the provider said, whether it is refreshed or not; nobody need ask it then.
+#[test]
+fn a_consent_whose_end_the_provider_told_is_announced_and_then_over() {
+    let told = |refreshes: bool| {
+        granting(&json!({"refreshLifetime": null, "consentLifetime": "8760h"})).grant(|grant| {
+            grant.consent.given_at = Some(at(0));
+            grant.consent.ends_at = Some(at(90 * DAY));
+            (grant.obtained_at, grant.expires_at) = (at(59 * DAY), Some(at(400 * DAY)));
+            if !refreshes && let Credential::OAuth { refresh_token, .. } = &mut grant.credential {
+                *refresh_token = None;
+                grant.expires_at = None;
+            }
+        })
+    };
+    for refreshes in [true, false] {
+        assert_eq!(reminder(told(refreshes), 59 * DAY), None);
+        assert_eq!(reminder(told(refreshes), 60 * DAY), Some((30, at(90 * DAY))));
+        let plan = told(refreshes).at_second(89 * DAY).decided();
+        assert_eq!(plan.authorized.reason, Reason::GrantExpiringSoon);
+        assert_eq!(plan.lifespan.ends_at, Some(at(90 * DAY)));
+        let over = told(refreshes).at_second(91 * DAY).decided();
+        assert_eq!((over.authorized.reason, over.task), (Reason::GrantExpired, None), "{refreshes}");
+        assert!(over.authorized.message.contains("ended at"), "{}", over.authorized.message);
+    }
+}

@@ -36,6 +36,8 @@ pub(super) struct Asked {
     /// Of the body, or of the query if there is none.
     pub fields: Values,
     body: Option<BodyEncoding>,
+    /// The body as it came.
+    pub raw: Vec<u8>,
     flaw: Option<&'static str>,
 }
 
@@ -53,6 +55,7 @@ impl Asked {
             headers: parts.headers.clone(),
             fields: Values::new(),
             body: None,
+            raw: bytes.to_vec(),
             flaw: None,
         };
         match kind {
@@ -97,8 +100,13 @@ impl Asked {
 
     /// Whether the request is as it must be, apart from the client.
     pub fn check(&self, takes: &Takes) -> Result<(), Wrong> {
-        let Takes { body, needs, forbids, headers, client: _ } = takes;
-        let missing = needs.iter().find(|name| self.fields.get(*name).is_none());
+        let Takes { body: encoding, needs, forbids, headers, client: _ } = takes;
+        let body = || Value::Object(self.fields.clone());
+        let is_there = |name: &str| {
+            let is_pointer = name.starts_with('/');
+            if is_pointer { body().pointer(name).is_some() } else { self.fields.contains_key(name) }
+        };
+        let missing = needs.iter().find(|name| !is_there(name));
         let forbidden = forbids.iter().find(|name| self.fields.contains_key(*name));
         let header = headers.iter().find(|(name, wanted)| {
             let given = self.headers.get(name.as_str()).and_then(|value| value.to_str().ok());
@@ -106,7 +114,7 @@ impl Asked {
         });
         let flaw = None
             .or(self.flaw.map(ToOwned::to_owned))
-            .or((self.body != *body).then(|| format!("the body is {:?} and not {body:?}", self.body)))
+            .or((self.body != *encoding).then(|| format!("the body is {:?} and not {encoding:?}", self.body)))
             .or(missing.map(|name| format!("{name} is missing")))
             .or(forbidden.map(|name| format!("{name} must not be there")))
             .or(header.map(|(name, _)| format!("the header {name} is not as demanded")));
@@ -115,6 +123,13 @@ impl Asked {
 
     /// The app that the request proves itself as, in one of these ways and in no second one (RFC 6749 §2.3).
     pub fn client<'a>(&self, family: &'a Family, ways: &[ClientProof]) -> Result<&'a EmulatedApp, Wrong> {
+        if let Some(names) = family.client_headers.as_ref().filter(|_| ways.contains(&ClientProof::Headers)) {
+            let [id, secret] = names.each_ref().map(|name| self.headers.get(name)?.to_str().ok());
+            let found =
+                family.app_of(id.ok_or_else(|| Violation::Client.because("it does not name itself"))?);
+            let found = found.filter(|app| app.client_secret.as_deref() == secret);
+            return found.ok_or_else(|| Violation::Client.because("it is unknown, or the secret is wrong"));
+        }
         let (id, secret) = (self.text("client_id"), self.text("client_secret"));
         let bearer = self.bearer().filter(|_| ways.contains(&ClientProof::Bearer));
         let basic = self.headers.get(header::AUTHORIZATION).filter(|_| bearer.is_none());

@@ -116,6 +116,28 @@ impl Book {
         Ok((grant, self.with_access(grant, app, refresh)))
     }
 
+    /// A token of the grant that somebody else named.
+    pub fn adopt(&mut self, grant: usize, text: &str) {
+        let serial = self.serial;
+        let token = Token {
+            kind: TokenKind::Refresh,
+            grant,
+            serial,
+            expires_at: None,
+            replaced_until: None,
+            ended: false,
+        };
+        self.tokens.entry(text.to_owned()).or_insert(token);
+    }
+
+    /// Whether all that came of one consent was ended.
+    pub fn has_ended(&self, consent: &Consent) -> bool {
+        let name = |it: &Consent| it.values.get("consent").cloned();
+        let is_its = |grant: &&Grant| name(&grant.consent) == name(consent);
+        let mut its = self.grants.iter().filter(is_its).peekable();
+        its.peek().is_some() && its.all(|grant| grant.ended)
+    }
+
     /// A grant that nobody consented to, and its token.
     pub fn minted(&mut self, consent: Consent, app: &EmulatedApp) -> (usize, Issued) {
         let grant = self.grants.len();

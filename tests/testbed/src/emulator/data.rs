@@ -10,6 +10,8 @@ use super::bearing::Bearing;
 use super::claims::{Refusal, Run};
 use super::consent::{AuthorizePage, IdToken};
 use super::machine::MintEndpoint;
+use super::session::SessionCall;
+use super::signed::SignedRequests;
 
 /// Values with placeholders, by name.
 pub(super) type Values = Map<String, Value>;
@@ -18,8 +20,10 @@ pub(super) type Values = Map<String, Value>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// A browser asks for consent.
+    /// A browser asks for consent, or the app for a link session.
     Authorize,
+    /// A browser is at the page of a link session.
+    Visit,
     /// A code becomes tokens.
     Exchange,
     /// A refresh token is used.
@@ -46,6 +50,8 @@ pub(super) enum Violation {
     Refresh,
     /// An access token that does not work.
     Access,
+    /// A signature that is missing, or not of this request.
+    Signature,
     /// An assertion that is not accepted.
     Assertion,
     /// There is nothing left to revoke.
@@ -70,6 +76,13 @@ pub struct Family {
     pub(super) scopes: ScopeHabits,
     pub(super) authorize: Option<AuthorizePage>,
     pub(super) token: Option<TokenEndpoint>,
+    /// Calls of link sessions.
+    #[serde(default)]
+    pub(super) session: Vec<SessionCall>,
+    /// How apps sign requests.
+    pub(super) signature: Option<SignedRequests>,
+    /// Names of the headers in which apps show their id and secret.
+    pub(super) client_headers: Option<[String; 2]>,
     /// Where tokens are minted.
     #[serde(default)]
     pub(super) mints: Vec<MintEndpoint>,
@@ -125,7 +138,7 @@ pub struct EmulatedApp {
 }
 
 impl EmulatedApp {
-    /// Whether it has a key that signs assertions.
+    /// Whether it has a key that signs assertions, or requests.
     pub fn signs(&self) -> bool {
         self.signs
     }
@@ -270,6 +283,8 @@ pub(super) enum ClientProof {
     None,
     /// The id in the body, and the secret as bearer.
     Bearer,
+    /// Id and secret in headers of the family's own.
+    Headers,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -300,7 +315,7 @@ pub(super) struct RevokeEndpoint {
     pub at: String,
     #[serde(default)]
     pub takes: Takes,
-    /// Where the token is: `bearer`, or names of fields.
+    /// Where the token is: `bearer`, names of fields, or placeholders of the address.
     #[serde(default)]
     pub token: Vec<String>,
     /// The field that names the account instead, which is the account's value of the same name.

@@ -56,6 +56,7 @@ impl Family {
         let said = self.says.values().filter(|name| !self.refusals.contains_key(*name));
         let said = said.map(|name| format!("refusal {name}"));
         let replies = self.token.iter().flat_map(|token| token.exchange.iter().chain(&token.refresh));
+        let replies = replies.chain(self.session_replies());
         let replies = replies.chain(self.mints.iter().flat_map(|mint| &mint.replies));
         let replies = replies.chain(self.account.iter().flat_map(|call| &call.replies));
         let mut replies = replies.chain(self.revoke.iter().map(|revoke| &revoke.reply));
@@ -86,6 +87,7 @@ impl Family {
         };
         let (codes, refreshes) =
             self.token.as_ref().map_or((&[][..], &[][..]), |token| (&token.exchange, &token.refresh));
+        let session: Vec<_> = self.session_replies().cloned().collect();
         let account: Vec<_> = self.account.iter().flat_map(|call| call.replies.clone()).collect();
         let revoke: Vec<_> = self.revoke.iter().map(|revoke| revoke.reply.clone()).collect();
         let minted: Vec<_> = self.mints.iter().flat_map(|mint| mint.replies.clone()).collect();
@@ -93,6 +95,7 @@ impl Family {
         app.into_iter()
             .chain(replies("a code", codes))
             .chain(replies("a refresh", refreshes))
+            .chain(replies("calls of a link session", &session))
             .chain(replies("a request to mint", &minted))
             .chain(replies("the call for the account", &account))
             .chain(replies("a revocation", &revoke))

@@ -7,8 +7,9 @@ use super::answer::Answer;
 use super::asked::{Asked, Wrong};
 use super::book::Consent;
 use super::data::{EmulatedApp, Operation, Reply, Takes, Values, Violation};
-use super::stage::{Play, Stage, Turn};
+use super::stage::{Play, Stage};
 use super::template::{as_text, bindings, fill};
+use super::turn::Turn;
 use crate::jws::{VerifiedJwt, VerifyingKey};
 
 /// The key of all apps that sign. It is published here, and opens nothing.
@@ -120,6 +121,7 @@ impl Stage {
                 replies: &mint.replies,
                 revoke: None,
                 mint: Some(mint),
+                session: None,
                 bound: bindings(&mint.at, line)?,
                 as_other: false,
             })

@@ -22,11 +22,14 @@ mod data;
 mod load;
 mod machine;
 mod proxy;
+mod session;
+mod signed;
 mod stage;
 mod template;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -48,6 +51,7 @@ pub use claims::{Refusal, Run};
 pub use data::{EmulatedApp, Family, Operation, Renewal};
 pub use load::{DataError, DataFlaw};
 pub use machine::TEST_KEY;
+pub use signed::{signature, verifying_key};
 
 use asked::Asked;
 use authority::Authority;
@@ -208,6 +212,11 @@ impl FamilyHandle {
     /// Answers the next such operation with a refusal, and does nothing else.
     pub fn refuse_next(&self, operation: Operation, refusal: &str) {
         self.0.lock().refusals.push((operation, refusal.to_owned()));
+    }
+
+    /// Takes back what was prepared for coming requests.
+    pub fn refuse_no_more(&self) {
+        self.0.lock().refusals.clear();
     }
 
     /// Spoils the answer to the next such operation, which is done.

@@ -1,5 +1,6 @@
 //! One family at work: which address a request is for, whether it is as documented, and what the book makes of it.
 
+use std::collections::BTreeMap;
 use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,9 +15,10 @@ use super::answer::{Answer, Spoil};
 use super::asked::{Asked, Wrong};
 use super::book::{Book, Consent, Issued};
 use super::consent::PkceHabit;
-use super::data::{EmulatedApp, Extent, Family, Operation, Reply, RevokeEndpoint, Takes, Values, Violation};
-use super::machine::MintEndpoint;
+use super::data::{EmulatedApp, Extent, Family, Operation, Reply, Values, Violation};
+use super::session::{Session, SessionStep};
 use super::template::{as_text, bindings, fill};
+use super::turn::Turn;
 
 /// What changes while a family is played.
 pub(super) struct Play {
@@ -28,29 +30,16 @@ pub(super) struct Play {
     pub refusals: Vec<(Operation, String)>,
     pub spoils: Vec<(Operation, Spoil)>,
     pub seen: Vec<SeenRequest>,
+    /// Link sessions, by name.
+    pub sessions: BTreeMap<String, Session>,
+    /// Tokens of apps alone, with the app's client id.
+    pub client_tokens: BTreeMap<String, String>,
 }
 
 /// A family and its state.
 pub(super) struct Stage {
     pub data: Family,
     play: Mutex<Play>,
-}
-
-/// A request on its way through the stage.
-pub(super) struct Turn<'a> {
-    pub asked: &'a Asked,
-    pub operation: Operation,
-    pub takes: &'a Takes,
-    /// What is answered when all is well.
-    pub replies: &'a [Reply],
-    /// For a revocation.
-    pub revoke: Option<&'a RevokeEndpoint>,
-    /// For a token that is minted.
-    pub mint: Option<&'a MintEndpoint>,
-    /// The values of placeholders in the address.
-    pub bound: Values,
-    /// Answer with the values of another account.
-    pub as_other: bool,
 }
 
 /// Removes the first of a list that is for this operation.
@@ -68,6 +57,8 @@ impl Stage {
             refusals: Vec::new(),
             spoils: Vec::new(),
             seen: Vec::new(),
+            sessions: BTreeMap::new(),
+            client_tokens: BTreeMap::new(),
         };
         Self { data, play: Mutex::new(play) }
     }
@@ -80,6 +71,7 @@ impl Stage {
         let mut play = self.lock();
         let turn = self.turn(asked);
         let operation = turn.as_ref().map(|turn| turn.operation);
+        let is_page = turn.as_ref().is_some_and(Turn::is_page);
         let spoil = operation.and_then(|operation| take(&mut play.spoils, operation));
         let turn = turn.map(|turn| Turn { as_other: spoil == Some(Spoil::OtherAccount), ..turn });
         let turn = turn.ok_or_else(|| Violation::Request.because("there is nothing at this address"));
@@ -92,7 +84,9 @@ impl Stage {
             fields: asked.texts().collect(),
             flaw: outcome.as_ref().err().map(ToString::to_string),
         });
-        let answer = outcome.unwrap_or_else(|wrong| self.wrong(operation, &wrong));
+        // What is wrong with the request of a browser is told on a page.
+        let told = operation.filter(|_| !is_page);
+        let answer = outcome.unwrap_or_else(|wrong| self.wrong(told, &wrong));
         match spoil {
             Some(spoil) => answer.spoiled(spoil),
             None => answer,
@@ -104,6 +98,10 @@ impl Stage {
         let address = &asked.url[url::Position::BeforeScheme..url::Position::AfterPath];
         let line = format!("{} {address}", asked.method);
         let Family { authorize, token, account, revoke, .. } = &self.data;
+        let mut session = self.data.session.iter().filter(|call| call.fits(asked));
+        if let Some(turn) = session.find_map(|call| Turn::of_session(call, asked, &line)) {
+            return Some(turn);
+        }
         let is_refresh = asked.text("grant_type") == Some("refresh_token");
         let page = authorize.iter();
         let page = page.map(|it| (&it.at, Operation::Authorize, &it.takes, [].as_slice(), None));
@@ -125,7 +123,17 @@ impl Stage {
         let mut all = page.chain(tokens).chain(calls).chain(revoke);
         let turn = |(at, operation, takes, replies, revoke): (&String, _, _, _, _)| {
             let (bound, as_other) = (bindings(at, &line)?, false);
-            Some(Turn { asked, operation, takes, replies, revoke, mint: None, bound, as_other })
+            Some(Turn {
+                asked,
+                operation,
+                takes,
+                replies,
+                revoke,
+                mint: None,
+                session: None,
+                bound,
+                as_other,
+            })
         };
         self.minting(asked, &line).or_else(|| all.find_map(turn))
     }
@@ -133,10 +141,14 @@ impl Stage {
     fn act(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
         turn.asked.check(turn.takes)?;
         let refusal = take(&mut play.refusals, turn.operation);
-        if let Some(name) = &refusal
-            && turn.operation != Operation::Authorize
-        {
-            return Ok(self.refusal(turn.operation, name));
+        match (turn.session, &refusal) {
+            (Some(call), _) if call.does == SessionStep::Visit => {
+                return self.visit(turn, call, play, refusal.as_deref());
+            }
+            (Some(call), None) => return self.session(turn, call, play),
+            (None, Some(_)) if turn.operation == Operation::Authorize => {}
+            (_, Some(name)) => return Ok(self.refusal(turn.operation, name)),
+            (None, None) => {}
         }
         match turn.operation {
             Operation::Authorize => self.authorize(turn, refusal.as_deref(), play),
@@ -145,6 +157,7 @@ impl Stage {
             Operation::Mint => self.mint(turn, play),
             Operation::Account => self.account(turn, play),
             Operation::Revoke => self.revoke(turn, play),
+            Operation::Visit => Err(Violation::Request.because("there is no such page")),
         }
     }
 
@@ -169,7 +182,7 @@ impl Stage {
         let further = page.values.iter().filter(|(parameter, _)| asked.text(parameter).is_some());
         values.extend(further.flat_map(|(_, more)| more.clone()).collect::<Values>());
         let callback = if let Some(name) = refusal {
-            self.refusal_parameters(name, &values)
+            self.refusal_parameters(Operation::Authorize, name, &values)
         } else {
             let (account, scopes) =
                 (play.account.clone(), self.scopes(&asked.fields, play.narrowed.as_deref()));
@@ -186,8 +199,8 @@ impl Stage {
     }
 
     /// A refusal as the browser returns with it.
-    fn refusal_parameters(&self, name: &str, values: &Values) -> Option<Value> {
-        let (refusal, shape) = (self.data.refusals.get(name)?, self.data.shapes.get(&Operation::Authorize)?);
+    pub(super) fn refusal_parameters(&self, on: Operation, name: &str, values: &Values) -> Option<Value> {
+        let (refusal, shape) = (self.data.refusals.get(name)?, self.data.shapes.get(&on)?);
         let mut values = values.clone();
         values.insert("error".to_owned(), name.into());
         values.extend(refusal.values.clone());
@@ -265,7 +278,7 @@ impl Stage {
     }
 
     /// The values of a grant and its account.
-    fn values(&self, consent: &Consent, as_other: bool) -> Values {
+    pub(super) fn values(&self, consent: &Consent, as_other: bool) -> Values {
         let mut values = consent.values.clone();
         let other = || self.data.accounts.iter().find(|(name, _)| **name != consent.account);
         let account = self.data.accounts.get_key_value(&consent.account).filter(|_| !as_other).or_else(other);
@@ -316,7 +329,7 @@ impl Stage {
         }
         let given = |place: &String| match place.as_str() {
             "bearer" => turn.asked.bearer(),
-            name => turn.asked.text(name),
+            name => turn.asked.text(name).or_else(|| turn.bound.get(name)?.as_str()),
         };
         let text =
             revoke.token.iter().find_map(given).ok_or_else(|| Violation::Access.because("it is missing"))?;
@@ -342,9 +355,7 @@ impl Stage {
 
     fn wrong(&self, operation: Option<Operation>, wrong: &Wrong) -> Answer {
         match (operation, self.data.says.get(&wrong.what)) {
-            (Some(operation), Some(name)) if operation != Operation::Authorize => {
-                self.refusal(operation, name)
-            }
+            (Some(operation), Some(name)) => self.refusal(operation, name),
             _ => Answer::page(404, &wrong.to_string()),
         }
     }
@@ -371,7 +382,7 @@ fn ends_at(now: i64, seconds: u32) -> Option<String> {
 }
 
 /// The first answer that fits.
-fn reply(replies: &[Reply], values: &Values) -> Result<Answer, Wrong> {
+pub(super) fn reply(replies: &[Reply], values: &Values) -> Result<Answer, Wrong> {
     let fits = |reply: &&Reply| reply.when.as_ref().is_none_or(|when| values.contains_key(when));
     let found = replies.iter().find(fits).ok_or_else(|| Violation::Request.because("no answer fits"))?;
     Ok(Answer::filled(found.status, &found.headers, found.body.as_ref(), values))

@@ -46,7 +46,7 @@ fn every_entry_resolves_with_sample_parameters() {
             entry.parameters.iter().filter(|(_, it)| it.required && it.settable_by == SetBy::Provider);
         let required: BTreeMap<_, _> = required.map(|(name, it)| (name, it.example.as_ref())).collect();
         let mut of = json!({"type": name, "parameters": required});
-        if entry.endpoints.token.is_none() && entry.key.is_none() {
+        if entry.endpoints.token.is_none() && entry.key.is_none() && entry.link_session.is_none() {
             of["endpoints"] = json!({"issuer": "https://id.example.com"});
         }
         let description = resolved(&of, &[]).unwrap();
