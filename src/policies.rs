@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bowline_runtime::follow::Cache;
 use k8s_openapi::api::admissionregistration::v1::{
-    MatchCondition, MatchResources, NamedRuleWithOperations, ValidatingAdmissionPolicy,
+    MatchCondition, MatchResources, NamedRuleWithOperations, ParamKind, ParamRef, ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding, ValidatingAdmissionPolicySpec, Variable,
 };
 use kube::runtime::reflector::ObjectRef;
@@ -46,6 +46,7 @@ shipped![
     "portal-secrets.yaml",
     "sharing-needs-share.yaml",
     "spec-is-the-owners.yaml",
+    "workspace-limits.yaml",
     "workspace-namespaces.yaml",
 ];
 
@@ -65,7 +66,7 @@ struct ShippedPolicy {
 #[derive(Debug, Default, PartialEq)]
 struct PolicyRules {
     fails_closed: bool,
-    parameterized: bool,
+    parameters: Option<ParamKind>,
     matches: MatchResources,
     conditions: Vec<MatchCondition>,
     variables: Vec<Variable>,
@@ -76,7 +77,7 @@ struct PolicyRules {
 struct BindingRules {
     policy: String,
     denies: bool,
-    parameterized: bool,
+    parameters: Option<ParamRef>,
     matches: MatchResources,
 }
 
@@ -181,7 +182,7 @@ impl PolicyRules {
         } = policy.spec.clone().unwrap_or_default();
         Self {
             fails_closed: failure_policy.is_none_or(|policy| policy == "Fail"),
-            parameterized: param_kind.is_some(),
+            parameters: param_kind,
             matches: with_defaults(match_constraints),
             conditions: match_conditions.unwrap_or_default(),
             variables: variables.unwrap_or_default(),
@@ -196,7 +197,7 @@ impl BindingRules {
         Self {
             policy: spec.policy_name.unwrap_or_default(),
             denies: spec.validation_actions.iter().flatten().any(|action| action == "Deny"),
-            parameterized: spec.param_ref.is_some(),
+            parameters: spec.param_ref,
             matches: with_defaults(spec.match_resources),
         }
     }
@@ -327,6 +328,12 @@ mod tests {
             });
             assert_eq!(missing, [own], "{sentence}");
         }
+        let narrowed = missing_after("bowline-workspace-limits", |object| {
+            if is(binding, object) {
+                object["spec"]["paramRef"]["selector"] = json!({"matchLabels": {"x": "y"}});
+            }
+        });
+        assert_eq!(narrowed, ["bowline-workspace-limits"], "it asks few workspaces");
         let spoken = missing_after(own, |object| {
             if is(policy, object) {
                 object["spec"]["validations"][0]["message"] = json!("nein");

@@ -3,6 +3,8 @@
 //! `shared: true`, a workspace, and an owner who is a member of it: then one share in each namespace of the workspace
 //! except the connection's own. A namespace belongs to one workspace, the older one.
 
+pub(crate) mod limits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ pub(crate) enum Shared {
     Replaced {
         former_owner: String,
     },
+    /// The workspace's limits do not allow it; the text is a sentence that says which.
+    NotAllowed(String),
     /// Shared in these namespaces; possibly none.
     In {
         workspace: String,

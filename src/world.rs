@@ -1,6 +1,7 @@
 //! What is known of the cluster: caches that watches fill and every controller reads. Never sends a request.
 
 mod availability;
+mod limited;
 mod resolution;
 mod usage;
 
@@ -114,6 +115,9 @@ impl World {
         });
         match (shared, &connection.spec.workspace) {
             (Shared::WorkspaceNotFound, Some(workspace)) if unreadable.contains(workspace) => Shared::Unknown,
+            (shared @ Shared::In { .. }, Some(workspace)) => {
+                self.refused_share(connection, workspace).map_or(shared, Shared::NotAllowed)
+            }
             (shared, _) => shared,
         }
     }

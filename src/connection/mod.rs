@@ -51,6 +51,7 @@ impl Controlled for IntegrationConnection {
     /// Itself, and the shares and bindings that publish its token.
     fn changed(ctx: &Context, change: &Change<Self>) {
         let connections = &ctx.world.kinds.connections;
+        wake_limiting(ctx, change);
         let (uid, shared) = match change {
             Change::Applied { object, .. } => {
                 connections.wake(ObjectRef::from_obj(&**object));
@@ -86,6 +87,18 @@ impl Controlled for IntegrationConnection {
             }
         });
         settled(result.await).map(|action| (PassOutcome::Settled, action))
+    }
+}
+
+/// What counts towards a workspace has changed: wakes what its limits concern.
+fn wake_limiting(ctx: &Context, change: &Change<IntegrationConnection>) {
+    let states = match change {
+        Change::Applied { object, before } if change.matters() => [Some(object), before.as_ref()],
+        Change::Gone { last, .. } => [last.as_ref(), None],
+        Change::Applied { .. } | Change::SetAside(_) => return,
+    };
+    for state in states.into_iter().flatten() {
+        ctx.world.wake_limiting(state);
     }
 }
 

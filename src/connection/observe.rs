@@ -28,18 +28,17 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     let actor = ctx.grants.view(&connection.uid().unwrap_or_default());
     let provider = ctx.world.provider(&spec.provider, &spec.parameters);
     let target = provider.as_ref().ok().cloned();
-    let seen = |among: &SecretIndex, name: &str| version_of(among, &namespace, name);
     // A registration that the provider rejects pauses only the connections that use it, not those with their own app.
     let shared = target.as_ref().filter(|_| spec.app.is_none());
     let incident = |trouble| ctx.grants.incidents().present(shared?.provider(), trouble, ctx.clock.now());
     let record = record(ctx, connection, actor.busy);
-    let usage = target.as_ref().map_or(ProviderUse::Allowed, |it| ctx.world.may_use(it, connection));
-    let credentials = spec.credentials.as_ref().map(|named| &named.secret_name);
     ObservedConnection {
         provider,
         next_probe: incident(Trouble::Registration).map(|incident| incident.next_probe),
         incident: incident(Trouble::Grants),
-        usage,
+        usage: target.as_ref().map_or(ProviderUse::Allowed, |it| ctx.world.may_use(it, connection)),
+        reached_limit: is_new(connection, &record).then(|| ctx.world.reached_limit(connection)).flatten(),
+        workspace_contact: ctx.world.contact(spec.workspace.as_deref()),
         probe: probe(ctx, connection, target.as_deref(), &record, incident(Trouble::Tokens).is_some()),
         token_incident: incident(Trouble::Tokens),
         record,
@@ -48,7 +47,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         secret: ctx.world.published.get(&namespace, &connection.secret_name()).map(|secret| secret.object),
         written: written(ctx, connection),
         app_version: app_version(ctx, connection, target.as_deref()),
-        credentials: credentials.and_then(|name| seen(&ctx.world.credentials, name)),
+        credentials: credentials(ctx, connection),
         requests_from: ctx.grants.requests().free_at(&spec.provider, REQUESTED, ctx.clock.now()),
         missing_policies: ctx.world.policies.missing(),
         namespace_unreadable: ctx.world.is_unreadable(&namespace),
@@ -63,6 +62,16 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         is_reserved: ctx.world.is_reserved(&namespace),
         takes_anothers_name: takes_anothers_name(ctx, connection),
     }
+}
+
+/// Whether it has no grant, and had none since it was last disconnected: limits of a workspace are about such a connection alone.
+fn is_new(connection: &IntegrationConnection, record: &RecordState) -> bool {
+    let has_none = match record {
+        RecordState::Missing => true,
+        RecordState::Present(present) => present.grant.is_none(),
+        RecordState::Unreadable | RecordState::Tampered | RecordState::RolledBack(_) => false,
+    };
+    has_none && !connection.was_connected()
 }
 
 fn told_dependents(ctx: &Context, connection: &IntegrationConnection) -> DependentsView {
@@ -84,6 +93,12 @@ fn probe(
         return None;
     }
     Some(ctx.grants.probes().view(uid, version, ctx.clock.now(), of_everybody))
+}
+
+/// Of the Secret with a key that somebody else manages.
+fn credentials(ctx: &Context, connection: &IntegrationConnection) -> Option<(String, String)> {
+    let named = &connection.spec.credentials.as_ref()?.secret_name;
+    version_of(&ctx.world.credentials, &connection.namespace()?, named)
 }
 
 /// Of the registration that the connection uses: its own, or the provider's.

@@ -19,6 +19,7 @@ use crate::publishing::PublishedVersion;
 use crate::secret_plan::GrantInUse;
 use crate::sharers::Sharer;
 use crate::sharing::Shared;
+use crate::sharing::limits::ReachedLimit;
 use crate::vault::record::{GrantVersion, Pause, RevocationResult};
 use crate::vault::{Credential, Grant, GrantId};
 use crate::world::{ProviderUse, UnusableProvider};
@@ -29,6 +30,10 @@ pub(crate) struct ObservedConnection {
     pub(crate) next_probe: Option<Timestamp>,
     /// Whether the connection may use its provider; `Allowed` while the provider is not known.
     pub(crate) usage: ProviderUse,
+    /// The limit of a workspace that leaves no place for it, while it has no grant and never had one since it was enabled.
+    pub(crate) reached_limit: Option<ReachedLimit>,
+    /// The contact of the workspace that it names.
+    pub(crate) workspace_contact: Option<String>,
     /// The provider refuses the grants of several connections at once.
     pub(crate) incident: Option<Incident>,
     /// The provider refuses several tokens at once when they are checked.

@@ -234,7 +234,8 @@ impl Report<'_> {
             Shared::NotAsked
             | Shared::WorkspaceNotFound
             | Shared::OwnerNotMember
-            | Shared::Replaced { .. } => return None,
+            | Shared::Replaced { .. }
+            | Shared::NotAllowed(_) => return None,
         };
         let before = self.old.sharing.as_ref().filter(|sharing| sharing.workspace == *workspace);
         Some(SharingStatus {

@@ -60,6 +60,8 @@ pub(crate) enum Unshared {
     OwnerRemoved,
     /// Somebody else shared another connection under this id before.
     Replaced,
+    /// The workspace's limits do not allow it.
+    NotAllowed,
     /// The workspace does not have this namespace, or the namespace is being deleted.
     NamespaceLeft,
     /// Its name differs from its connection's id: the operator did not create it.
@@ -86,6 +88,7 @@ impl Unshared {
             Self::Replaced => format!(
                 "somebody else shared another one under this id before, and workspace {workspace} has not accepted {owner}"
             ),
+            Self::NotAllowed => format!("workspace {workspace} does not take it (spec.limits)"),
             Self::NamespaceLeft => "its workspace does not have this namespace".to_owned(),
             Self::WrongName => "shares are made by the operator alone".to_owned(),
         };
@@ -130,6 +133,7 @@ fn belongs<'a>(share: &'a ConnectionShare, source: &'a ShareSource) -> Result<&'
         Shared::WorkspaceNotFound => Err(Unshared::WorkspaceGone),
         Shared::OwnerNotMember => Err(Unshared::OwnerRemoved),
         Shared::Replaced { .. } => Err(Unshared::Replaced),
+        Shared::NotAllowed(_) => Err(Unshared::NotAllowed),
         Shared::In { workspace, namespaces } => {
             let is_within = namespaces.contains(&share.namespace().unwrap_or_default());
             is_within.then_some(workspace.as_str()).ok_or(Unshared::NamespaceLeft)

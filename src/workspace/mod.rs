@@ -37,6 +37,9 @@ impl Controlled for Workspace {
                 return ctx.world.wake_sharing_in(&name);
             }
         };
+        for state in states.iter().flatten() {
+            ctx.world.wake_limited_by(state);
+        }
         let listed = states.into_iter().flatten().flat_map(|state| state.spec.namespaces.clone());
         // While it could not be read it kept the namespaces of its shares.
         let shares = ctx.world.kinds.shares.having(&keys::workspace(&name));
@@ -46,6 +49,9 @@ impl Controlled for Workspace {
             competing.map(|workspace| workspace.name_any()).chain([name]).collect();
         for name in concerned {
             ctx.world.wake_sharing_in(&name);
+            if let Some(workspace) = workspaces.get(&ObjectRef::new(&name)) {
+                ctx.world.wake_limited_by(&workspace);
+            }
             workspaces.wake(ObjectRef::new(&name));
         }
     }
@@ -55,7 +61,8 @@ impl Controlled for Workspace {
             let all = ctx.world.competing_with(&workspace.name_any());
             let exists = |namespace: &str| ctx.world.namespace_lives(namespace);
             let reserved = |namespace: &str| ctx.world.is_reserved(namespace);
-            let status = report::status(&workspace, &all, exists, reserved, ctx.clock.now());
+            let counted = || ctx.world.counted_in(&workspace);
+            let status = report::status(&workspace, &all, exists, reserved, counted, ctx.clock.now());
             ctx.write_status(&*workspace, &status).await?;
         }
         Ok((PassOutcome::Settled, Action::await_change()))

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bowline_api::condition::{ConditionType, Conditions};
 use bowline_api::reason::{MessageFacts, Reason};
-use bowline_api::{Workspace, WorkspaceStatus};
+use bowline_api::{IntegrationConnection, Workspace, WorkspaceStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::sharing;
+use crate::sharing::limits::exceeded;
 
 /// The next status of `workspace`, given all workspaces and which namespaces exist or are reserved.
 ///
@@ -18,14 +19,24 @@ pub(super) fn status(
     all: &[Arc<Workspace>],
     namespace_exists: impl Fn(&str) -> bool,
     is_reserved: impl Fn(&str) -> bool,
+    counted: impl FnOnce() -> Vec<Arc<IntegrationConnection>>,
     now: Timestamp,
 ) -> WorkspaceStatus {
     let generation = workspace.metadata.generation;
     let last = workspace.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let (reason, detail) = ready(workspace, all, namespace_exists, is_reserved);
+    let limits = workspace.spec.limits.as_ref();
+    let exceeded = limits.and_then(|limits| exceeded(limits, &counted()));
+    let unusable = unusable(workspace, all, namespace_exists, is_reserved);
+    let reason = match (&unusable, &exceeded) {
+        (Some((reason, _)), _) => *reason,
+        (None, Some(_)) => Reason::LimitExceeded,
+        (None, None) => Reason::Ready,
+    };
+    let detail = unusable.map(|(_, detail)| detail).into_iter().chain(exceeded).collect::<Vec<_>>().join(" ");
     let name = workspace.name_any();
     let message = reason.message(&MessageFacts {
         workspace: Some(&name),
+        keeper: workspace.spec.contact.as_deref(),
         detail: detail.into(),
         ..MessageFacts::default()
     });
@@ -34,12 +45,13 @@ pub(super) fn status(
     WorkspaceStatus { observed_generation: generation, conditions: conditions.build() }
 }
 
-fn ready(
+/// Why a namespace of it cannot be used, and details for the message.
+fn unusable(
     workspace: &Workspace,
     all: &[Arc<Workspace>],
     namespace_exists: impl Fn(&str) -> bool,
     is_reserved: impl Fn(&str) -> bool,
-) -> (Reason, String) {
+) -> Option<(Reason, String)> {
     let reserved = reserved(workspace, is_reserved);
     let missing = missing(workspace, namespace_exists);
     let taken = taken(workspace, all);
@@ -47,9 +59,9 @@ fn ready(
         (Some(_), ..) => Reason::NamespaceReserved,
         (None, Some(_), _) => Reason::NamespaceMissing,
         (None, None, Some(_)) => Reason::NamespaceInOtherWorkspace,
-        (None, None, None) => Reason::Ready,
+        (None, None, None) => return None,
     };
-    (reason, [reserved, missing, taken].into_iter().flatten().collect::<Vec<_>>().join(" "))
+    Some((reason, [reserved, missing, taken].into_iter().flatten().collect::<Vec<_>>().join(" ")))
 }
 
 fn reserved(workspace: &Workspace, is_reserved: impl Fn(&str) -> bool) -> Option<String> {
@@ -125,7 +137,7 @@ mod tests {
         for (namespaces, verdict, reason, said) in table {
             let own = workspace("w", 20, namespaces);
             let all = [Arc::clone(&own), Arc::clone(&older)];
-            let status = status(&own, &all, |namespace| namespace != "gone", is_reserved, at(30));
+            let status = status(&own, &all, |namespace| namespace != "gone", is_reserved, Vec::new, at(30));
             let ready = &status.conditions[0];
             assert_eq!((ready.status.as_str(), ready.reason.as_str()), (*verdict, *reason), "{namespaces:?}");
             for part in *said {
@@ -138,16 +150,36 @@ mod tests {
     #[test]
     fn the_older_workspace_hears_nothing_of_a_newer_that_lists_its_namespace() {
         let all = [workspace("w", 20, &["x"]), workspace("older", 10, &["x"])];
-        let status = status(&all[1], &all, |_| true, |_| false, at(30));
+        let status = status(&all[1], &all, |_| true, |_| false, Vec::new, at(30));
         assert_eq!(status.conditions[0].reason, "Ready");
+    }
+
+    #[test]
+    fn what_is_beyond_its_limits_is_told_and_leaves_it_ready() {
+        let mut own = Arc::unwrap_or_clone(workspace("w", 20, &["a"]));
+        let connection =
+            json!({"metadata": {"name": "c", "namespace": "a"}, "spec": {"provider": "p", "owner": "o"}});
+        let counted = || vec![Arc::new(serde_json::from_value(connection.clone()).unwrap())];
+        let ready = |own: &Workspace, exists: bool| {
+            let status = status(own, &[], |_| exists, |_| false, counted, at(30));
+            (status.conditions[0].reason.clone(), status.conditions[0].message.clone())
+        };
+        assert_eq!(ready(&own, true).0, "Ready");
+        own.spec.limits = serde_json::from_value(json!({"connections": 0})).unwrap();
+        own.spec.contact = Some("dana@example.com".into());
+        let (reason, message) = ready(&own, true);
+        assert_eq!(reason, "LimitExceeded");
+        assert!(message.contains("more connections than 0. Ask dana@example.com to"), "{message}");
+        let (reason, message) = ready(&own, false);
+        assert!(reason == "NamespaceMissing" && message.contains("more connections than 0"), "{message}");
     }
 
     #[test]
     fn saying_the_same_again_is_an_equal_status() {
         let mut own = Arc::unwrap_or_clone(workspace("w", 20, &["a"]));
-        let first = status(&own, &[], |_| true, |_| false, at(30));
+        let first = status(&own, &[], |_| true, |_| false, Vec::new, at(30));
         own.status = Some(first.clone());
-        assert_eq!(status(&own, &[], |_| true, |_| false, at(99)), first);
-        assert_ne!(status(&own, &[], |_| false, |_| false, at(99)), first);
+        assert_eq!(status(&own, &[], |_| true, |_| false, Vec::new, at(99)), first);
+        assert_ne!(status(&own, &[], |_| false, |_| false, Vec::new, at(99)), first);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use bowline_api::ConnectionBinding;
 use bowline_testbed::sandbox::{MintRequest, RealmConfig};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::Api;
@@ -125,6 +126,31 @@ async fn made(it: &Scene, name: &str, spec: &Value) {
     it.connections().create(&manager, &parsed(object)).await.expect("a connection");
 }
 
+/// Two bindings of the newsletter's: one that works, and one whose author has to act.
+async fn bindings(it: &Scene, campaigns: &str) {
+    let workload = |name: &str| json!({"apiVersion": "batch/v1", "kind": "CronJob", "name": name});
+    for (namespace, name, spec) in [
+        (it.namespace.as_str(), "send-newsletter", json!({"workload": workload("send-newsletter")})),
+        (
+            campaigns,
+            "count-replies",
+            json!({"workload": workload("count-replies"), "config": {"mailbox": "inbox"}}),
+        ),
+    ] {
+        let mut whole = json!({"connection": "marketing.newsletter"});
+        merge(&mut whole, spec);
+        let binding: ConnectionBinding = parsed(json!({"metadata": {"name": name}, "spec": whole}));
+        it.create(namespace, &binding).await;
+    }
+    it.secret("send-newsletter").await;
+    let api: Api<ConnectionBinding> = Api::namespaced(it.admin.clone(), campaigns);
+    until("the other one's author has to act", async || {
+        let conditions = api.get("count-replies").await.ok()?.status?.conditions;
+        conditions.iter().any(|ready| ready.reason == "ConfigInvalid").then_some(())
+    })
+    .await;
+}
+
 /// One person's whole way, page by page.
 async fn tour(viewer: &mut Viewer<'_>, it: &Scene) {
     viewer.looks_at("sign-in", "/sign-in", "Sign in").await;
@@ -152,6 +178,7 @@ async fn tour(viewer: &mut Viewer<'_>, it: &Scene) {
         keys.contains_key("access_token")
     })
     .await;
+    bindings(it, &campaigns).await;
     viewer.looks_at("make", "/new/gmail", "Connect Gmail").await;
     viewer.looks_at("connection", &format!("{PAGES}/newsletter"), "Newsletter inbox").await;
     viewer.looks_at("review", &format!("{PAGES}/newsletter/connect"), "Reconnect to Gmail").await;

@@ -12,6 +12,7 @@ mod examples;
 mod fixture;
 mod guarding;
 mod judging;
+mod limits;
 mod metadata;
 mod operator_only;
 mod overlay;

@@ -221,6 +221,13 @@ impl<'a> WorkspaceDraft<'a> {
         Self { scene, spec: json!({"members": members, "namespaces": namespaces}) }
     }
 
+    /// With these limits, and somebody who can change them.
+    pub fn limits(mut self, limits: Value) -> Self {
+        self.spec["limits"] = limits;
+        self.spec["contact"] = json!("dana@example.com");
+        self
+    }
+
     /// Applies it as administrator, and removes what a former version had and this one does not.
     pub async fn apply(self) {
         let Self { scene, spec } = self;

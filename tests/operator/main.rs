@@ -31,6 +31,7 @@ mod intake;
 mod issued;
 mod keyring;
 mod lifecycle;
+mod limits;
 mod looking;
 mod machines;
 mod mcp;

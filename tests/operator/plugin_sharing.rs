@@ -2,6 +2,7 @@
 //!
 //! Unit tests render what was found. Only here do we see what users find with their own rights, and in which namespaces.
 
+use bowline_api::ConnectionBinding;
 use bowline_testbed::access::ADMIN;
 use bowline_testbed::sandbox::{Endpoint, Rotation};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -153,4 +154,61 @@ async fn a_token_is_shown_only_to_who_may_read_its_secret() {
         code == 1 && said.is_empty() && errors.contains("secrets \"mail\" is forbidden"),
         "{said}{errors}"
     );
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_binding_is_listed_described_and_traced_from_its_pod() {
+    let it = scene("plugin-bindings").await;
+    let jobs = it.another_namespace("jobs").await;
+    let id = format!("{}.mail", it.namespace);
+    it.workspace(&["alice", "bob"], &[&jobs]).apply().await;
+    it.provider(Rotation::SingleUse).lifetime(3600).apply().await;
+    it.connection("mail").shared().apply().await;
+    let binding: ConnectionBinding = parsed(json!({"metadata": {"name": "post"}, "spec": {"connection": id,
+        "workload": {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly"}}}));
+    it.create(&jobs, &binding).await;
+    pod(&it, &jobs, container("post")).await;
+    let why = ["why", "pod/mailer", "-n", &jobs];
+    // Nobody has connected it yet.
+    until("the owner has to act", async || {
+        let (_, said, _) = bowline_as_is(&it, "bob", &why, "").await;
+        let told = said.contains(&format!("from binding post of connection {id}, owner alice"))
+            && said.contains("the connection: AwaitingAuthorization")
+            && said.contains(&format!("kubectl bowline connect mail -n {}", it.namespace));
+        if told { Ok(()) } else { Err(said) }
+    })
+    .await;
+
+    it.authorized("mail").await;
+    it.secret_in(&jobs, "post").await;
+    until("it works", async || {
+        let (_, said, _) = bowline_as_is(&it, "bob", &why, "").await;
+        if said.contains("works: it holds a valid token") { Ok(()) } else { Err(said) }
+    })
+    .await;
+    let (code, said, errors) = bowline_as_is(&it, "bob", &["list", "--bindings", "-n", &jobs], "").await;
+    assert!(code == 0 && said.contains("nightly") && said.contains("Bound"), "{said}{errors}");
+    let describe = ["describe", "binding/post", "-n", &jobs];
+    let (code, said, errors) = bowline_as_is(&it, "bob", &describe, "").await;
+    assert!(
+        code == 0 && said.contains(&id) && said.contains("Nothing: all is as it should be"),
+        "{said}{errors}"
+    );
+    let (code, _, errors) = bowline_as_is(&it, "bob", &["describe", "binding/none", "-n", &jobs], "").await;
+    assert!(code == 1 && errors.contains("there is no binding none"), "{errors}");
+    // alice lists the bindings of her namespace alone, and is told so.
+    let (_, said, _) = bowline(&it, "alice", &["describe", "mail"], "").await;
+    assert!(said.contains("You may not list bindings in all namespaces"), "{said}");
+    let (_, said, _) = bowline(&it, ADMIN, &["describe", "mail"], "").await;
+    assert!(said.contains(&format!("{jobs}/post (CronJob nightly): works")), "{said}");
+
+    it.change("mail", json!({"spec": {"shared": false}})).await;
+    it.until_no_secret(&jobs, "post").await;
+    until("its author has to act", async || {
+        let (_, said, _) = bowline_as_is(&it, "bob", &why, "").await;
+        let told = said.contains("ShareWithdrawn") && said.contains(&format!("list --usable -n {jobs}"));
+        if told { Ok(()) } else { Err(said) }
+    })
+    .await;
 }

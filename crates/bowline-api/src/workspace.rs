@@ -62,6 +62,9 @@ pub struct WorkspaceSpec {
     )]
     pub accepted_owners: BTreeMap<String, String>,
 
+    /// What may count towards this workspace, and whether connections may be shared with it. Absent means no limits.
+    pub limits: Option<WorkspaceLimits>,
+
     /// Contact for questions about this workspace, up to 253 characters. Absent means none.
     #[schemars(length(max = 253))]
     pub contact: Option<String>,
@@ -78,6 +81,33 @@ impl WorkspaceSpec {
     pub fn accepts(&self, id: &str, owner: &str) -> bool {
         self.accepted_owners.get(id).is_some_and(|accepted| accepted == owner)
     }
+}
+
+/// Limits of a workspace. A connection counts towards the workspace that its namespace belongs to, and towards the one that it
+/// names in `spec.workspace` if its owner is a member there.
+#[skip_serializing_none]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceLimits {
+    /// How many connections may count towards the workspace, 0 to 100000. The older ones count first. One for which no place is
+    /// left gets no first grant (`LimitReached`) and is not newly shared with the workspace; one that is connected stays so, and
+    /// may connect again. Absent means any number.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub connections: Option<i32>,
+
+    /// The `IntegrationProvider` objects whose connections may count towards the workspace, up to 256. One of another provider
+    /// gets no first grant (`LimitReached`) and is not shared with the workspace; one that is connected stays so. Absent means
+    /// all, and an empty list none.
+    #[schemars(
+        length(max = 256),
+        inner(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub providers: Option<Vec<String>>,
+
+    /// Whether connections may be shared with the workspace. With false, what is shared is withdrawn, and the owners keep their
+    /// own Secrets. Absent means true.
+    pub sharing: Option<bool>,
 }
 
 /// One member.

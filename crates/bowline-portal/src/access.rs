@@ -54,6 +54,11 @@ impl<'a> Permission<'a> {
         Self { verb: "get", resource: "workspaces", namespace: "", name }
     }
 
+    /// Seeing the bindings of a namespace.
+    pub(crate) fn bindings(namespace: &'a str) -> Self {
+        Self { verb: "list", resource: "connectionbindings", namespace, name: "" }
+    }
+
     fn attributes(&self) -> ResourceAttributes {
         let filled = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         ResourceAttributes {

@@ -4,8 +4,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use bowline_api::names::connection_id;
-use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
-use bowline_runtime::follow::{Cache, Change, Parsed, follow};
+use bowline_api::{
+    ConnectionBinding, ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace,
+};
+use bowline_runtime::follow::{Cache, Change, LookupKey, Parsed, follow};
 use bowline_runtime::tasks::Tasks;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -28,6 +30,8 @@ pub(crate) struct Cluster {
     pub(crate) providers: Cache<IntegrationProvider>,
     pub(crate) workspaces: Cache<Workspace>,
     pub(crate) shares: Cache<ConnectionShare>,
+    /// Found by the id of their connection ([`Cluster::bindings_of`]).
+    bindings: Cache<ConnectionBinding>,
     pub(crate) namespaces: Cache<PartialObjectMeta<Namespace>>,
     changed: broadcast::Sender<String>,
 }
@@ -37,11 +41,12 @@ impl Cluster {
     pub(crate) fn watch(client: &Client, tasks: &Tasks) -> Arc<Self> {
         let (changed, _) = broadcast::channel(BACKLOG);
         Arc::new(Self {
-            connections: filled(client, Some((changed.clone(), id)), tasks),
-            providers: filled(client, None, tasks),
-            workspaces: filled(client, None, tasks),
-            shares: filled(client, Some((changed.clone(), shared)), tasks),
-            namespaces: filled(client, None, tasks),
+            connections: filled(client, Cache::default(), Some((changed.clone(), id)), tasks),
+            providers: filled(client, Cache::default(), None, tasks),
+            workspaces: filled(client, Cache::default(), None, tasks),
+            shares: filled(client, Cache::default(), Some((changed.clone(), shared)), tasks),
+            bindings: filled(client, Cache::looked_up_by(bound), None, tasks),
+            namespaces: filled(client, Cache::default(), None, tasks),
             changed,
         })
     }
@@ -52,6 +57,7 @@ impl Cluster {
         self.providers.wait_listed().await;
         self.workspaces.wait_listed().await;
         self.shares.wait_listed().await;
+        self.bindings.wait_listed().await;
         self.namespaces.wait_listed().await;
     }
 
@@ -67,6 +73,11 @@ impl Cluster {
         self.connections.get(&ObjectRef::new(name).within(namespace))
     }
 
+    /// The bindings that name the connection with this id, whoever may see them.
+    pub(crate) fn bindings_of(&self, id: &str) -> Vec<Arc<ConnectionBinding>> {
+        self.bindings.having(&by_id(id))
+    }
+
     /// Ids of the connections that change from now on, or that are shared elsewhere.
     pub(crate) fn changes(&self) -> broadcast::Receiver<String> {
         self.changed.subscribe()
@@ -77,11 +88,10 @@ impl Cluster {
 type Announce = (broadcast::Sender<String>, fn(&ObjectMeta) -> String);
 
 /// A cache of one kind, filled until the process ends.
-fn filled<K>(client: &Client, announce: Option<Announce>, tasks: &Tasks) -> Cache<K>
+fn filled<K>(client: &Client, cache: Cache<K>, announce: Option<Announce>, tasks: &Tasks) -> Cache<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let cache = Cache::default();
     let mut events = follow(Api::<Parsed<K>>::all(client.clone()), watcher::Config::default(), tasks.stop());
     let filling = cache.clone();
     tasks.own(format!("the watch of {}", K::kind(&())), async move {
@@ -109,4 +119,13 @@ fn id(connection: &ObjectMeta) -> String {
 /// The connection of a share, which is named by that connection's id: its page says where it is published.
 fn shared(share: &ObjectMeta) -> String {
     share.name.clone().unwrap_or_default()
+}
+
+/// What a binding is found by.
+fn bound(binding: &ConnectionBinding) -> Vec<LookupKey> {
+    vec![by_id(&binding.spec.connection)]
+}
+
+fn by_id(id: &str) -> LookupKey {
+    ("id", id.to_owned())
 }

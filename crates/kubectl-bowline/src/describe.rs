@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::age::{relative, since};
+use crate::binding::{self, BindingsSeen, bindings_of};
 use crate::next;
 use crate::reading::Readable;
 use crate::related::{ProviderFacts, listed, provider_of, shares_of, whereabouts};
@@ -22,23 +23,29 @@ use bowline_api::{ConnectionShare, IntegrationConnection};
 const EXAMPLES: &str = "Examples:
   kubectl bowline describe github-work
   kubectl bowline describe github-work -n team-a
+  kubectl bowline describe binding/post-to-slack -n marketing
 
-Needs the right to get the connection. Where it is shared and its provider's
-contact are shown as far as you may read them.";
+Needs the right to get the connection or binding. Its bindings, where it is
+shared and its provider's contact are shown as far as you may read them.";
 
-/// Show what a connection is, why it is so, and who has to do what next
+/// Show what a connection or binding is, why it is so, and who has to do what next
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DescribeArgs {
-    /// The connection
+    /// The connection, or binding/NAME
+    #[arg(value_name = "NAME|binding/NAME")]
     name: String,
 }
 
 impl DescribeArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+        if let Some(name) = binding::named(&self.name) {
+            return Ok(screen.result(&binding::describe(session, name).await?)?);
+        }
         let connection = session.connection(&self.name).await?;
         let page = DescribePage {
             shares: shares_of(session, &connection).await?,
+            bindings: bindings_of(session, &connection).await?,
             provider: provider_of(session, &connection).await?,
             now: session.clock.now(),
             colours: screen.colours(),
@@ -51,6 +58,7 @@ impl DescribeArgs {
 struct DescribePage {
     connection: IntegrationConnection,
     shares: Readable<Vec<ConnectionShare>>,
+    bindings: BindingsSeen,
     provider: ProviderFacts,
     now: Timestamp,
     colours: bool,
@@ -75,6 +83,7 @@ impl DescribePage {
             self.conditions(&status.conditions),
             self.next(status),
             self.published(),
+            self.used_by(),
             self.history(&status.history),
         ];
         sections.concat()
@@ -207,6 +216,11 @@ impl DescribePage {
     fn published(&self) -> String {
         let places = whereabouts(&self.connection, &self.shares);
         self.heading("Where it is published") + places.as_deref().unwrap_or("  nowhere\n")
+    }
+
+    fn used_by(&self) -> String {
+        let bindings = self.bindings.render();
+        if bindings.is_empty() { bindings } else { self.heading("Bound by") + &bindings }
     }
 
     /// In the operator's words. Events are not shown: anybody in the namespace may write one.

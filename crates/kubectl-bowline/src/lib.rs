@@ -9,6 +9,7 @@
 
 mod age;
 mod attempt;
+mod binding;
 mod completion;
 mod connect;
 mod describe;

@@ -14,6 +14,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 
 use crate::age::since;
+use crate::binding;
 use crate::output::{Column, ListView, Output, json, row, yaml};
 use crate::screen::{Paint, Screen};
 use crate::session::{UserSession, plain};
@@ -27,12 +28,14 @@ const EXAMPLES: &str = "Examples:
   kubectl bowline list -A -o wide             all, with workspace and expiry
   kubectl bowline list --usable -n marketing  what pods there may use, and the
                                               Secret to mount
+  kubectl bowline list --bindings -A          which workloads use them
   kubectl bowline list --watch                and every change, until you stop
   kubectl bowline list -o name                for scripts";
 
 /// List connections: whose, which account, whether they work and why not
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one flag")]
 pub(crate) struct ListArgs {
     /// Connections of all namespaces
     #[arg(short = 'A', long)]
@@ -40,6 +43,9 @@ pub(crate) struct ListArgs {
     /// What the namespace may use: its own connections, and those shared into it
     #[arg(long, conflicts_with_all = ["all_namespaces", "watch"])]
     usable: bool,
+    /// Bindings instead: which workload uses which connection, and whether that works
+    #[arg(long, conflicts_with_all = ["usable", "watch"])]
+    bindings: bool,
     /// Another format than the table
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Output>,
@@ -56,6 +62,9 @@ impl ListArgs {
         if self.watch {
             return self.watch(session, screen).await;
         }
+        if self.bindings {
+            return self.bindings(session, screen).await;
+        }
         let (listed, empty) = if self.all_namespaces {
             (session.all(&ListParams::default()).await??, "No connections found.".to_owned())
         } else {
@@ -65,6 +74,18 @@ impl ListArgs {
             (session.within(namespace).await??, empty)
         };
         self.view().show(&listed, self.output, session.clock.now(), &empty, screen)
+    }
+
+    async fn bindings(&self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+        let (listed, empty) = if self.all_namespaces {
+            (session.all(&ListParams::default()).await??, "No bindings found.".to_owned())
+        } else {
+            let namespace = &session.namespace;
+            let empty =
+                format!("No bindings found in namespace {namespace}; -n chooses another, -A takes all.");
+            (session.within(namespace).await??, empty)
+        };
+        binding::view(self.all_namespaces).show(&listed, self.output, session.clock.now(), &empty, screen)
     }
 
     fn view(&self) -> ListView<IntegrationConnection> {

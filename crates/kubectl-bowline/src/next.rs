@@ -7,9 +7,9 @@ use crate::related::ProviderFacts;
 use crate::table::printable;
 use bowline_api::condition::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
 use bowline_api::condition::{Conditioned, Truth};
-use bowline_api::names::connection_id;
+use bowline_api::names::{connection_id, connection_of};
 use bowline_api::reason::{Entrance, Fixer, MessageFacts, Reason, Remedy, quoted};
-use bowline_api::{ConnectionShare, IntegrationConnection};
+use bowline_api::{ConnectionBinding, ConnectionShare, IntegrationConnection};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NextStep {
@@ -132,18 +132,64 @@ pub(crate) fn share_step(share: &ConnectionShare) -> Option<NextStep> {
     NextStep::of(reason, &facts, Entrance::Browser)
 }
 
+/// What has to be done about a binding that does not work; `None` if it does.
+pub(crate) fn binding_step(binding: &ConnectionBinding) -> Option<NextStep> {
+    let reason = binding.reason_of(Ready).filter(|_| !binding.is(Ready))?;
+    let (home, name) = connection_of(&binding.spec.connection)?;
+    let (here, secret) = (binding.namespace().unwrap_or_default(), binding.secret_name());
+    let status = binding.status.as_ref()?;
+    let is_chosen_anew = matches!(reason.row().remedy, Remedy::ChooseConnection | Remedy::AskToShare);
+    let facts = MessageFacts {
+        owner: status.pinned.as_ref().map(|pinned| pinned.owner.as_str()),
+        provider: status.provider.as_deref(),
+        name: Some(name),
+        // What the binding's own namespace may use, or the connection where it is.
+        namespace: Some(if is_chosen_anew { &here } else { home }),
+        here: Some(&here),
+        secret: Some(&secret),
+        ..MessageFacts::default()
+    };
+    let step = NextStep::of(reason, &facts, Entrance::Browser)?;
+    let command = match reason.row().remedy {
+        Remedy::EditSecret | Remedy::EditTemplate | Remedy::EditConfig | Remedy::AcceptConnection => {
+            format!("kubectl edit cb {} -n {}", quoted(&binding.name_any()), quoted(&here))
+        }
+        _ => step.command,
+    };
+    Some(NextStep { command, ..step })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use bowline_api::reason::ReasonPlace;
 
     fn connection(method: &str) -> IntegrationConnection {
         serde_json::from_value(json!({"metadata": {"name": "github", "namespace": "team-a"},
             "spec": {"provider": "github-com", "owner": "alice; reboot", "method": method, "workspace": "marketing"},
             "status": {"account": {"id": "$(reboot)"}}}))
         .unwrap()
+    }
+
+    #[test]
+    fn every_reason_of_a_binding_has_a_step_about_the_right_object() {
+        for reason in Reason::ALL.iter().filter(|it| it.row().places.contains(&ReasonPlace::Binding)) {
+            let binding: ConnectionBinding = serde_json::from_value(json!({
+                "metadata": {"name": "post", "namespace": "jobs"}, "spec": {"connection": "team-a.mail"},
+                "status": {"conditions": [{"type": "Ready", "status": reason.row().status.as_str(), "reason": reason.as_str(),
+                    "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
+            }))
+            .unwrap();
+            let step = binding_step(&binding);
+            assert_eq!(step.is_none(), *reason == Reason::Bound, "{reason}");
+            let Some(NextStep { command, .. }) = step else { continue };
+            assert!(!command.contains("edit ic"), "{reason}: {command}");
+            let theirs = ["-n jobs", "cb ", "describe mail -n team-a", "iprov", "list -n team-a --watch"];
+            assert!(theirs.iter().any(|it| command.contains(it)), "{reason}: {command}");
+        }
     }
 
     /// Every row of the table, as a person reads it here.

@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt};
 use crate::age::relative;
 use crate::exit::Usage;
 use crate::impact::{Via, references};
-use crate::next::{lines, share_step, steps};
+use crate::next::{binding_step, lines, share_step, steps};
 use crate::reading::seen;
 use crate::related::{ProviderFacts, provider_of};
 use crate::screen::Screen;
@@ -19,16 +19,17 @@ use crate::session::{UserSession, plain};
 use crate::table::{Cell, printable};
 use bowline_api::condition::{ConditionType::Ready, Conditioned};
 use bowline_api::names::{ANNOTATION_CONNECTION, connection_id, connection_of};
-use bowline_api::reason::quoted;
-use bowline_api::{ConnectionShare, IntegrationConnection};
+use bowline_api::reason::{Reason, quoted};
+use bowline_api::{ConnectionBinding, ConnectionShare, IntegrationConnection};
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline why pod/mailer-6c9f
   kubectl bowline why pod/mailer-6c9f -n team-a
 
 Follows each Secret that the pod names in env, envFrom and volumes to its
-connection, also where that is in another namespace and shared into this one.
-Needs the right to get the pod and to list connections and shares beside it.";
+connection, also by a binding, and where the connection is in another namespace
+and shared into this one. Needs the right to get the pod and to list
+connections, shares and bindings beside it.";
 
 /// Show why a pod does not get its token, and who can fix that, how
 #[derive(clap::Args, Debug)]
@@ -56,6 +57,7 @@ impl WhyArgs {
         let publishers = Publishers {
             connections: session.within(namespace).await??,
             shares: session.within(namespace).await??,
+            bindings: session.within(namespace).await??,
         };
         let mut findings = Vec::new();
         for (secret, via) in named {
@@ -80,6 +82,7 @@ fn pod_name(text: &str) -> Option<&str> {
 struct Publishers {
     connections: Vec<IntegrationConnection>,
     shares: Vec<ConnectionShare>,
+    bindings: Vec<ConnectionBinding>,
 }
 
 impl Publishers {
@@ -92,6 +95,10 @@ impl Publishers {
         if let Some(share) = self.shares.iter().find(|share| share.name_any() == secret) {
             let behind = behind(session, share).await?.map(Box::new);
             return Ok(SecretSource::Shared { share: Box::new(share.clone()), behind });
+        }
+        if let Some(binding) = self.bindings.iter().find(|binding| binding.secret_name() == secret) {
+            let behind = bound(session, binding).await?.map(Box::new);
+            return Ok(SecretSource::Bound { binding: Box::new(binding.clone()), behind });
         }
         Ok(match seen(session.api::<Secret>().get_metadata_opt(secret).await)? {
             Ok(None) => SecretSource::Missing,
@@ -114,6 +121,18 @@ async fn behind(session: &UserSession, share: &ConnectionShare) -> anyhow::Resul
     Ok(Some(ConnectionBehind { connection, provider }))
 }
 
+/// The connection that a binding names, as far as the user may read it.
+async fn bound(
+    session: &UserSession,
+    binding: &ConnectionBinding,
+) -> anyhow::Result<Option<ConnectionBehind>> {
+    let Some((namespace, name)) = connection_of(&binding.spec.connection) else { return Ok(None) };
+    let connections: Api<IntegrationConnection> = Api::namespaced(session.client.clone(), namespace);
+    let Some(connection) = seen(connections.get_opt(name).await)?.ok().flatten() else { return Ok(None) };
+    let provider = provider_of(session, &connection).await?;
+    Ok(Some(ConnectionBehind { connection, provider }))
+}
+
 /// The connection that a Secret is from.
 struct ConnectionBehind {
     connection: IntegrationConnection,
@@ -125,6 +144,8 @@ enum SecretSource {
     Own(Box<ConnectionBehind>),
     /// A share does; the connection is there if the user may read it.
     Shared { share: Box<ConnectionShare>, behind: Option<Box<ConnectionBehind>> },
+    /// A binding does; the connection is there if the user may read it.
+    Bound { binding: Box<ConnectionBinding>, behind: Option<Box<ConnectionBehind>> },
     /// The operator wrote it for this connection, but nothing publishes it now.
     Left { id: String },
     /// It has nothing to do with Bowline.
@@ -176,6 +197,7 @@ impl PodPage<'_> {
         let text = match source {
             SecretSource::Own(behind) => own(behind),
             SecretSource::Shared { share, behind } => shared(share, behind.as_deref()),
+            SecretSource::Bound { binding, behind } => by_binding(binding, behind.as_deref()),
             SecretSource::Left { id } => format!(
                 "  was published for connection {}, which no longer publishes it here.\n",
                 printable(id)
@@ -183,11 +205,12 @@ impl PodPage<'_> {
             SecretSource::Foreign => "  exists, and is not one of Bowline's.\n".to_owned(),
             SecretSource::Missing => self.missing(secret),
             SecretSource::Unknown => {
-                "  no connection or share here publishes it; you may not see whether it exists.\n".to_owned()
+                "  no connection, share or binding here publishes it; you may not see whether it exists.\n"
+                    .to_owned()
             }
         };
         let refreshed = match source {
-            SecretSource::Own(behind) => {
+            SecretSource::Own(behind) | SecretSource::Bound { behind: Some(behind), .. } => {
                 behind.connection.token().and_then(|token| token.last_refreshed_at.as_ref())
             }
             SecretSource::Shared { share, .. } => {
@@ -201,7 +224,8 @@ impl PodPage<'_> {
 
     /// Nothing has that name; it may be the name of a connection in another namespace.
     fn missing(&self, secret: &str) -> String {
-        let mut text = "  does not exist, and no connection or share here would publish it.\n".to_owned();
+        let mut text =
+            "  does not exist, and no connection, share or binding here would publish it.\n".to_owned();
         if let Some((namespace, name)) = as_id(secret) {
             let _ = writeln!(
                 text,
@@ -274,12 +298,37 @@ fn shared(share: &ConnectionShare, behind: Option<&ConnectionBehind>) -> String 
     if next.is_empty() {
         return text + &lines(share_step(share).as_slice());
     }
-    let failing = behind.map(|it| &it.connection).filter(|connection| !connection.is_ready());
-    if let Some(ready) = failing.and_then(|connection| connection.condition(Ready)) {
-        text += &printable(format!("  the connection: {}: {}", ready.reason, ready.message));
-        text.push('\n');
-    }
+    text += &behind.map(|it| failing(&it.connection)).unwrap_or_default();
     text + &lines(&next)
+}
+
+/// Whether it is the binding that has to be changed, or the connection behind it.
+fn by_binding(binding: &ConnectionBinding, behind: Option<&ConnectionBehind>) -> String {
+    let owner = behind.map(|it| it.connection.spec.owner.as_str());
+    let whose = printable(format!(
+        "  from binding {} of connection {}, owner {}",
+        binding.name_any(),
+        binding.spec.connection,
+        Cell::some(owner).text
+    ));
+    let text = format!("{whose}\n{}", state(binding.condition(Ready)));
+    if binding.condition(Ready).is_none() || binding.is(Ready) {
+        return text;
+    }
+    let waits = binding.reason_of(Ready) == Some(Reason::ConnectionNotReady);
+    let Some(ConnectionBehind { connection, provider }) = behind.filter(|_| waits) else {
+        return text + &lines(binding_step(binding).as_slice());
+    };
+    text + &failing(connection) + &lines(&steps(connection, provider))
+}
+
+/// What the connection says about itself, if it does not work.
+fn failing(connection: &IntegrationConnection) -> String {
+    let ready = connection.condition(Ready).filter(|_| !connection.is_ready());
+    let line = |ready: &Condition| {
+        printable(format!("  the connection: {}: {}", ready.reason, ready.message)) + "\n"
+    };
+    ready.map(line).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -387,7 +436,7 @@ mod tests {
             (
                 "db",
                 SecretSource::Missing,
-                "does not exist, and no connection or share here would publish it.",
+                "does not exist, and no connection, share or binding here would publish it.",
             ),
             (
                 "team-a.github",
@@ -404,6 +453,37 @@ mod tests {
             let text = told(&idle, secret, source);
             assert!(text.contains(words), "{words}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_bound_secret_is_traced_through_its_binding() {
+        let binding = |reason: &str| {
+            serde_json::from_value(json!({"metadata": {"name": "post", "namespace": "jobs"},
+                "spec": {"connection": "team-a.github"},
+                "status": {"conditions": [ready("False", reason, "It is so.")], "pinned": {"uid": "u", "owner": "alice"}}}))
+            .map(Box::new)
+            .unwrap()
+        };
+        let mut authorized = ready("False", "GrantRevoked", "Revoked there.");
+        authorized["type"] = json!("Authorized");
+        let revoked = json!([ready("False", "GrantRevoked", "Revoked there."), authorized]);
+        let source =
+            |reason: &str| SecretSource::Bound { binding: binding(reason), behind: Some(behind(&revoked)) };
+        let running = pod(&json!({}));
+        let text = told(&running, "post", source("ConnectionNotReady"));
+        for line in [
+            "from binding post of connection team-a.github, owner alice",
+            "the connection: GrantRevoked: Revoked there.",
+            "the owner (alice): Connect again.",
+            "kubectl bowline connect github -n team-a",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        let text = told(&running, "post", source("ConfigInvalid"));
+        assert!(text.contains("kubectl edit cb post -n jobs") && !text.contains("the connection:"), "{text}");
+        let hidden = SecretSource::Bound { binding: binding("ShareWithdrawn"), behind: None };
+        let text = told(&running, "post", hidden);
+        assert!(text.contains("owner <none>") && text.contains("list --usable -n jobs"), "{text}");
     }
 
     #[test]

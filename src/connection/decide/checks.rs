@@ -15,6 +15,7 @@ use super::verdict::ConditionVerdict;
 use super::{awaiting, consent};
 use crate::connection::observed::RecordState;
 use crate::grant::target::{ScopeComparison, Target};
+use crate::sharing::limits::ReachedLimit;
 use crate::vault::{Credential, Grant, Mismatch};
 use crate::world::{ProviderUse, UnusableProvider};
 
@@ -27,6 +28,7 @@ const CHECKS: &[Check] = &[
     disconnected,
     reserved_namespace,
     not_allowed,
+    limit_reached,
     provider_unusable,
     answer_unstored,
     record_unusable,
@@ -99,6 +101,18 @@ fn not_allowed(input: &Input) -> Option<ConditionVerdict> {
         ProviderUse::Refused(why) => Some(input.verdict(Reason::ProviderNotAllowed, why.as_str())),
         ProviderUse::Unknown(why) => Some(ConditionVerdict::said(Reason::ProviderNotReady, why.clone())),
     }
+}
+
+/// It has no grant, and gets none before its workspace has a place for it.
+fn limit_reached(input: &Input) -> Option<ConditionVerdict> {
+    let ReachedLimit { workspace, contact, detail } = input.observed.reached_limit.as_ref()?;
+    let facts = MessageFacts {
+        workspace: Some(workspace),
+        keeper: contact.as_deref(),
+        detail: detail.as_str().into(),
+        ..input.facts()
+    };
+    Some(ConditionVerdict::of(Reason::LimitReached, &facts))
 }
 
 fn provider_unusable(input: &Input) -> Option<ConditionVerdict> {

@@ -62,7 +62,7 @@ impl<'a> Input<'a> {
         // An unreadable record may contain a good grant: it is never overwritten.
         let unreadable = matches!(self.observed.record, RecordState::Unreadable);
         let unprotected = !self.observed.missing_policies.is_empty();
-        let unknown = self.observed.usage_is_unknown();
+        let unknown = self.observed.usage_is_unknown() || self.observed.reached_limit.is_some();
         let held = unprotected || unknown || self.connection.spec.suspend.unwrap_or_default();
         blocked || !usable || unreadable || held
     }

@@ -15,18 +15,29 @@ use crate::sharing::Shared;
 
 /// The verdict on sharing; `None` if sharing is not requested. It is information: it never makes a connection unready.
 pub(super) fn shared(input: &Input) -> Option<ConditionVerdict> {
+    let detail = match &input.observed.shared {
+        Shared::NotAllowed(detail) => detail.as_str(),
+        _ => "",
+    };
     let reason = match &input.observed.shared {
         Shared::NotAsked => return None,
         Shared::WorkspaceNotFound => Reason::WorkspaceNotFound,
         Shared::Unknown => Reason::WorkspaceUnreadable,
         Shared::OwnerNotMember => Reason::OwnerNotMember,
         Shared::Replaced { former_owner } => {
-            let facts = MessageFacts { list: Some(former_owner), ..input.facts() };
+            let facts = MessageFacts { list: Some(former_owner), ..asking_its_keeper(input, "") };
             return Some(ConditionVerdict::of(Reason::ConnectionReplaced, &facts));
         }
+        Shared::NotAllowed(_) => Reason::SharingNotAllowed,
         Shared::In { namespaces, .. } => return Some(within(input, namespaces)),
     };
-    Some(input.verdict(reason, ""))
+    Some(ConditionVerdict::of(reason, &asking_its_keeper(input, detail)))
+}
+
+/// What messages can name, with who can change the workspace.
+fn asking_its_keeper<'a>(input: &Input<'a>, detail: &'a str) -> MessageFacts<'a> {
+    let keeper = input.observed.workspace_contact.as_deref();
+    MessageFacts { keeper, detail: detail.into(), ..input.facts() }
 }
 
 fn within(input: &Input, namespaces: &BTreeSet<String>) -> ConditionVerdict {

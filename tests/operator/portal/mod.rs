@@ -6,6 +6,7 @@
 
 mod actions;
 mod attacks;
+mod bindings;
 mod browser;
 mod canary;
 mod deeds;

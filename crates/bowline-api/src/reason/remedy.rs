@@ -35,7 +35,7 @@ impl Fixer {
             Self::Nobody => "To continue, ",
             Self::Owner => "{owner} must ",
             Self::Author => "Whoever maintains this object must ",
-            Self::WorkspaceKeeper => "Ask whoever maintains workspace {workspace} to ",
+            Self::WorkspaceKeeper => "Ask {keeper} to ",
             Self::PlatformTeam => "Ask {contact} to ",
             Self::ProviderAdministrator => "Ask an administrator of your organization at {provider} to ",
         }
@@ -152,6 +152,8 @@ remedies! {
         "kubectl get workspaces.bowline.dev";
     AddMember: "make {owner} a member; then it is shared by itself", EDIT_WORKSPACE;
     FixWorkspace: "change spec.namespaces, or create what is missing", EDIT_WORKSPACE;
+    ChangeLimits: "change its spec.limits, or have connections deleted that are not needed there; then it continues by itself",
+        "kubectl get workspaces.bowline.dev -o yaml";
     FixConnection: "fix the connection; then its Secret here follows by itself", DESCRIBE;
     ChooseConnection: "correct spec.connection, or ask the connection's owner to share it with this namespace's workspace; then it continues by itself",
         LIST_USABLE;

@@ -124,6 +124,8 @@ rows! {
         "This is not what was consented to: {list}. Nothing is sent, and what is published stays until it expires.";
     ProviderNotAllowed: [AUTHORIZED], False, Withdraw, PlatformTeam, AllowUse, stalled, warning,
         "The provider does not allow this connection.";
+    LimitReached: [AUTHORIZED], False, Coast, WorkspaceKeeper, ChangeLimits, stalled, warning,
+        "Workspace {workspace} has no place for another connection like this one (spec.limits), so it gets no first grant.";
     OwnerUnverified: [AUTHORIZED], False, Withdraw, PlatformTeam, EditOwner, stalled, warning,
         "spec.owner does not name a user who can own this connection.";
     ReservedNamespace: [AUTHORIZED], False, Withdraw, Author, Recreate, stalled, warning,
@@ -206,6 +208,9 @@ rows! {
     OwnerNotMember: [SHARED], False, Serve, WorkspaceKeeper, AddMember, moving, silent,
         "{owner} is not a member of workspace {workspace}.";
 
+    SharingNotAllowed: [SHARED], False, Serve, WorkspaceKeeper, ChangeLimits, moving, silent,
+        "Workspace {workspace} does not take it (spec.limits), so it is not shared there.";
+
     ConnectionReplaced: [SHARED], False, Serve, WorkspaceKeeper, AcceptOwner, moving, warning,
         "{list} shared another connection as {namespace}.{name} before. Nobody gets the account of {owner} under that id until the workspace agrees.";
 
@@ -240,6 +245,8 @@ rows! {
         "A namespace is reserved for Bowline or the cluster; the others are served.";
     NamespaceInOtherWorkspace: [Workspace], False, Serve, WorkspaceKeeper, FixWorkspace, stalled, silent,
         "A namespace belongs to an older Workspace; the others are served.";
+    LimitExceeded: [Workspace], True, Serve, WorkspaceKeeper, ChangeLimits, moving, silent,
+        "It can be used. More counts towards it than spec.limits allows: what is connected stays so, and nothing is added.";
     SecretRefused: [Share], False, Serve, PlatformTeam, FixProvider, stalled, warning,
         "The Secret cannot be written.";
     ConnectionNotReady: [Share, Binding], False, Serve, Owner, FixConnection, moving, silent,

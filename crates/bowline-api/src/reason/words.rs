@@ -9,6 +9,8 @@ use super::{Fixer, Reason, Remedy, Row};
 use crate::condition_type::Truth;
 use crate::names::connection_id;
 
+const KEEPER: &str = "whoever maintains the workspace";
+
 /// What a message can name. Unknown things are described in general words.
 #[derive(Clone, Debug, Default)]
 pub struct MessageFacts<'a> {
@@ -32,6 +34,8 @@ pub struct MessageFacts<'a> {
     pub approval: Option<&'a str>,
     /// Who is responsible for the provider.
     pub contact: Option<&'a str>,
+    /// Who is responsible for the workspace.
+    pub keeper: Option<&'a str>,
     /// A command, or the address of a page.
     pub how: Option<&'a str>,
     /// What else is known, as sentences; placed between what happened and what to do.
@@ -43,6 +47,12 @@ impl MessageFacts<'_> {
     fn get(&self, placeholder: &str) -> Option<(Option<Cow<'_, str>>, &'static str)> {
         if placeholder == "acceptance" {
             return Some((self.acceptance().map(Cow::Owned), "PATCH"));
+        }
+        if placeholder == "keeper" && self.keeper.is_none() {
+            return Some((
+                self.workspace.map(|it| Cow::Owned(format!("whoever maintains workspace {it}"))),
+                KEEPER,
+            ));
         }
         let (value, general) = self.known(placeholder)?;
         Some((value.map(Cow::Borrowed), general))
@@ -69,6 +79,7 @@ impl MessageFacts<'_> {
             "namespace" => (self.namespace, "of this object"),
             "here" => (self.here.or(self.namespace), "of this object"),
             "approval" => (self.approval, "its administration page"),
+            "keeper" => (self.keeper, KEEPER),
             "contact" => (self.contact, "your platform team"),
             "how" => (self.how, "kubectl bowline connect NAME, or in the portal"),
             _ => return None,

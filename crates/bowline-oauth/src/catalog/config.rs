@@ -132,6 +132,19 @@ mod tests {
                 json!({"propertyMappings": ["name"]}),
                 vec!["propertyMappings must be an object whose values are texts"],
             ),
+            ("linear", json!({"team": "ENG", "state": "Todo"}), vec![]),
+            ("trello", json!({"board": "nC8QJJoZ", "list": "To do"}), vec![]),
+            (
+                "trello",
+                json!({"board": ["nC8QJJoZ"], "card": "x"}),
+                vec!["board must be a text", "card is no setting of this provider, which has board, list"],
+            ),
+            ("openai", json!({"module": "summaries", "model": "gpt-5"}), vec![]),
+            (
+                "openai",
+                json!({"temperature": "1"}),
+                vec!["temperature is no setting of this provider, which has model, module"],
+            ),
             ("generic-oauth2", json!({"anything": {"at": ["all", 1]}}), vec![]),
         ];
         for (entry, config, expected) in rows {

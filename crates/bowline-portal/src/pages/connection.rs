@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::bindings::{self, BindingList};
 use super::extra::{Extra, extra, known};
 use super::parameters::{self, ParameterField};
 use super::workspace::{own, sees};
@@ -45,6 +46,9 @@ struct ConnectionPage {
     keys: Option<KeysPanel>,
     admin_consent: Option<String>,
     sharing: Sharing,
+    bindings: BindingList,
+    /// What to copy to use it in its own namespace.
+    three_lines: String,
     /// Fields of the settings that another tool manages, with that tool.
     managed: Vec<(&'static str, String)>,
     parameters: Vec<ParameterField>,
@@ -113,7 +117,8 @@ struct DevicePrompt {
 
 /// `GET /connections/{namespace}/{name}`
 pub(crate) async fn page(subject: Subject) -> Reply {
-    let (progress, sharing) = tokio::try_join!(progress(&subject), sharing(&subject))?;
+    let (progress, sharing, bindings) =
+        tokio::try_join!(progress(&subject), sharing(&subject), bindings::of(&subject))?;
     let Subject { visit, connection, card, may, .. } = &subject;
     let (reader, status) = (visit.reader(), connection.status.clone().unwrap_or_default());
     let standing = standing(connection, &card.title, reader);
@@ -136,6 +141,8 @@ pub(crate) async fn page(subject: Subject) -> Reply {
         managed: managed.iter().filter_map(|(name, field)| Some((*name, subject.keeper(field)?))).collect(),
         parameters: parameters::settled(subject.provider().as_deref(), connection),
         sharing,
+        bindings,
+        three_lines: bindings::three_lines(&connection.id(), &subject.namespace),
         standing,
         progress,
         history: history::lines(connection, reader),

@@ -10,6 +10,7 @@ use bowline_api::names::connection_id;
 use kube::ResourceExt;
 use serde::Deserialize;
 
+use super::bindings::three_lines;
 use crate::access::Permission;
 use crate::error::Reply;
 use crate::page::{Frame, html};

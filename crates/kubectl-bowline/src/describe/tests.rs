@@ -20,6 +20,7 @@ fn page(spec: Value, status: Value) -> DescribePage {
     DescribePage {
         connection: serde_json::from_value(whole).unwrap(),
         shares: Ok(Vec::new()),
+        bindings: BindingsSeen { bindings: Vec::new(), is_partial: false },
         provider: ProviderFacts::default(),
         now: NOW.parse().unwrap(),
         colours: false,

@@ -103,6 +103,8 @@ pub(super) fn connection() -> Situation {
     }))
     .unwrap();
     let observed = ObservedConnection {
+        reached_limit: None,
+        workspace_contact: None,
         provider: Ok(target("sandbox")),
         next_probe: None,
         usage: ProviderUse::Allowed,

@@ -9,6 +9,7 @@ use super::situation::{Situation, at, connection, good, target, version};
 use crate::connection::observed::RecordState;
 use crate::grant::incident::Incident;
 use crate::secret_plan::SecretPlan;
+use crate::sharing::limits::ReachedLimit;
 use crate::vault::GrantType;
 use crate::vault::record::GrantVersion;
 use crate::world::{ProviderUse, UnusableProvider};
@@ -59,7 +60,8 @@ fn class_16_another_grant_of_the_same_revision_is_written() {
 
 #[test]
 fn what_once_kept_a_grant_from_being_accepted_is_no_verdict_once_it_is_over() {
-    for reason in [Reason::Suspended, Reason::Disconnected, Reason::ProviderNotAllowed] {
+    for reason in [Reason::Suspended, Reason::Disconnected, Reason::ProviderNotAllowed, Reason::LimitReached]
+    {
         let plan = connection().tried(AttemptResult::Failed, reason).decided();
         let verdict = (plan.authorized.reason, plan.authorized.effect);
         assert_eq!(verdict, (Reason::AwaitingAuthorization, Effect::Serve), "{reason}");
@@ -120,6 +122,23 @@ fn a_provider_that_cannot_be_used_leaves_what_is_published_and_one_that_does_not
             SecretPlan::Withhold,
         ),
     ]);
+}
+
+#[test]
+fn without_a_place_in_its_workspace_a_connection_gets_no_grant() {
+    let limit = || ReachedLimit {
+        workspace: "w".into(),
+        contact: Some("dana@example.com".into()),
+        detail: "It takes no connections.".into(),
+    };
+    let full = |situation: Situation| situation.seen(|observed| observed.reached_limit = Some(limit()));
+    let told = (False, Reason::LimitReached);
+    are_decided(vec![("nobody consented yet", full(connection()), told, SecretPlan::Nothing)]);
+    let minting = connection().spec(json!({"method": "ClientCredentials"}));
+    assert_eq!(full(minting).decided().task, None);
+    let importing = full(connection().annotated("bowline.dev/intake", "s/u")).decided();
+    assert_eq!(importing.task, None);
+    assert!(importing.authorized.message.contains("Ask dana@example.com to"), "{:?}", importing.authorized);
 }
 
 #[test]
