@@ -83,7 +83,7 @@ pub async fn run(out: &mut impl Write, command: &CatalogCommand, now: Timestamp)
         CatalogCommand::List { all } => catalog::render_list(*all),
         CatalogCommand::Show { name, output } => show(name, *output)?,
         CatalogCommand::Check { file } => return check(out, &providers(file)?),
-        CatalogCommand::Try(flags) => rehearsal(flags, now).await?,
+        CatalogCommand::Try(flags) => Box::pin(rehearsal(flags, now)).await?,
     };
     out.write_all(text.as_bytes()).context("cannot print")
 }

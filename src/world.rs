@@ -175,8 +175,6 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// The shares of a connection, by its UID. One that cannot be read is known only by its name: it exists, and can be
-    /// removed.
     /// The bindings that hold a token of this connection; `None` if there is none.
     pub(crate) fn dependents_of(&self, connection: &IntegrationConnection) -> Option<DependentsStatus> {
         let (uid, owner) = (connection.meta().uid.as_ref()?, &connection.spec.owner);
@@ -194,6 +192,8 @@ impl World {
         (count > 0).then_some(DependentsStatus { count, names })
     }
 
+    /// The shares of a connection, by its UID. One that cannot be read is known only by its name: it exists, and can be
+    /// removed.
     pub(crate) fn shares_of(&self, connection: &IntegrationConnection) -> Vec<Arc<ConnectionShare>> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
         let mut shares = self.kinds.shares.having(&keys::connection(uid));

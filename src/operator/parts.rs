@@ -71,9 +71,8 @@ pub(super) struct Foundation {
 pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), OperatorError> {
     let Foundation { settings, client, clock, metrics, stores, keyring, cluster, holder, may_send } =
         foundation;
-    let mut registry = Registry::new(client.clone());
+    let (mut registry, sealer) = (Registry::new(client.clone()), Sealer::new(keyring));
     let world = world(cluster, &client, &settings, &mut registry)?;
-    let sealer = Sealer::new(keyring);
     stores.unlock(&sealer);
     let clients = Clients::new(settings.provider_bounds.clone(), may_send.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));

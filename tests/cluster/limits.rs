@@ -126,7 +126,7 @@ async fn nothing_is_newly_shared_with_a_workspace_that_takes_no_shares() {
     team.person(ADMIN).must(&Ask::delete(&format!("{WORKSPACES}/{name}"))).await;
 }
 
-/// The first ResourceQuota of the example.
+/// The first `ResourceQuota` of the example.
 fn quota_of_the_example() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/workspace/all.yaml");
     let text = fs::read_to_string(path).unwrap();

@@ -182,6 +182,7 @@ impl ConnectionBinding {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -237,7 +238,8 @@ mod tests {
         assert_eq!(binding("False", |_| {}), None, "it waits, so nothing of it ends");
         assert_eq!(binding("True", |it| it.spec.connection = "team-a.chat".to_owned()), None);
         assert_eq!(binding("True", |it| it.status = None), None);
-        let leave = |it: &mut ConnectionBinding| it.metadata.deletion_timestamp = Some(Time::default());
+        let leave =
+            |it: &mut ConnectionBinding| it.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
         assert_eq!(binding("True", leave), None, "it is going itself");
     }
 }

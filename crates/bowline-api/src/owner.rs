@@ -101,7 +101,7 @@ mod tests {
             (None, false, true),
             (Some(Method::AuthorizationCode), false, false),
             (Some(Method::DeviceCode), false, false),
-            (Some(Method::LinkSession), true, false),
+            (Some(Method::LinkSession), false, false),
             (Some(Method::RefreshToken), false, true),
             (Some(Method::ClientCredentials), true, true),
             (Some(Method::JwtBearer), true, true),

@@ -112,6 +112,11 @@ impl Script {
         }
     }
 
+    /// Each request is answered.
+    pub(crate) fn answering(answers: impl IntoIterator<Item = Received>) -> Self {
+        Self::new(answers.into_iter().map(Ok))
+    }
+
     /// One answer with status and body.
     pub(crate) fn of(status: u16, body: &str) -> Self {
         Self::new([Ok(answer(status, &[], body))])

@@ -154,7 +154,7 @@ mod tests {
     use secrecy::ExposeSecret;
     use serde_json::{Value, json};
 
-    use super::super::http::{Received, SendError, Sent};
+    use super::super::http::{Received, Sent};
     use super::*;
     use crate::catalog::errors::Class;
     use crate::fixtures::{Script, answer, app};
@@ -179,8 +179,8 @@ mod tests {
         json!({"link_token": "link-1", "hosted_link_url": address})
     }
 
-    fn told(status: u16, body: &Value) -> Result<Received, SendError> {
-        Ok(answer(status, &[], &body.to_string()))
+    fn told(status: u16, body: &Value) -> Received {
+        answer(status, &[], &body.to_string())
     }
 
     fn body(script: &Script, number: usize) -> Value {
@@ -189,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_is_opened_for_what_is_wanted_and_its_end_is_fetched() {
-        let script = Script::new([told(200, &page("https://secure.example.com/hl/1"))]);
+        let script = Script::answering([told(200, &page("https://secure.example.com/hl/1"))]);
         let session = opened(&script, None).await.unwrap();
         assert_eq!(session.page.as_str(), "https://secure.example.com/hl/1");
         assert!(!format!("{session:?}").contains("link-1"));
@@ -201,7 +201,7 @@ mod tests {
         assert!(request.headers()["plaid-secret"].is_sensitive());
         let result = json!({"link_sessions": [{"results": null}, {"results": {"item_add_results": [{"public_token": "p-1"}]}}]});
         let item = json!({"item": {"item_id": "i", "consent_expiration_time": "2027-01-02T03:04:05.678Z"}});
-        let script = Script::new([
+        let script = Script::answering([
             told(200, &result),
             told(200, &json!({"access_token": "access-1", "item_id": "item-1"})),
             told(200, &item),
@@ -215,14 +215,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_person_who_did_not_finish_has_declined_and_a_token_is_not_lost() {
-        let script = Script::new([told(200, &page("https://secure.example.com/hl/1"))]);
+        let script = Script::answering([told(200, &page("https://secure.example.com/hl/1"))]);
         let session = opened(&script, None).await.unwrap();
-        let script = Script::new([told(200, &json!({"link_sessions": []}))]);
+        let script = Script::answering([told(200, &json!({"link_sessions": []}))]);
         let failure = fetch(&script, &plaid(), &app(), &session.kept, &NONE, NOW).await.unwrap_err();
         assert_eq!((failure.class, script.requests().len()), (Class::Cancelled, 1));
         let result = json!({"link_sessions": [{"results": {"item_add_results": [{"public_token": "p-1"}]}}]});
         let exchanged = json!({"access_token": "access-1", "item_id": "item-1"});
-        let script = Script::new([told(200, &result), told(200, &exchanged), told(503, &json!({}))]);
+        let script = Script::answering([told(200, &result), told(200, &exchanged), told(503, &json!({}))]);
         let granted = fetch(&script, &plaid(), &app(), &session.kept, &NONE, NOW).await.unwrap().answer;
         assert_eq!((granted.account.unwrap().id.as_str(), granted.consent_ends_at), ("item-1", None));
     }
@@ -231,15 +231,15 @@ mod tests {
     async fn a_repair_keeps_the_token_and_what_is_gone_is_linked_again() {
         let token = SecretString::from("access-0");
         let held = Tokens { access: Some(&token), account: Some("item-0"), ..Tokens::default() };
-        let script = Script::new([told(200, &page("https://secure.example.com/hl/1"))]);
+        let script = Script::answering([told(200, &page("https://secure.example.com/hl/1"))]);
         let session = opened(&script, Some(held)).await.unwrap();
         assert_eq!(body(&script, 0)["access_token"], "access-0");
-        let script = Script::new([told(200, &json!({"item": {"item_id": "item-0", "error": null}}))]);
+        let script = Script::answering([told(200, &json!({"item": {"item_id": "item-0", "error": null}}))]);
         let granted = fetch(&script, &plaid(), &app(), &session.kept, &NONE, NOW).await.unwrap().answer;
         assert_eq!(granted.access_token.unwrap().expose_secret(), "access-0");
         assert_eq!(granted.account.unwrap().id, "item-0");
         let gone = told(400, &json!({"error_code": "ITEM_NOT_FOUND"}));
-        let script = Script::new([gone, told(200, &page("https://secure.example.com/hl/2"))]);
+        let script = Script::answering([gone, told(200, &page("https://secure.example.com/hl/2"))]);
         opened(&script, Some(held)).await.unwrap();
         assert_eq!(body(&script, 1).get("access_token"), None);
         assert_eq!(body(&script, 1)["products"], json!(["auth", "identity"]));
@@ -266,7 +266,7 @@ mod tests {
         let consents = json!({"data": [
             {"status": "expired", "expires_at": "1970-01-01T00:00:01Z"},
             {"status": "active", "expires_at": "2027-01-02T03:04:05Z"}]});
-        let script = Script::new([told(200, &connections), told(200, &consents)]);
+        let script = Script::answering([told(200, &connections), told(200, &consents)]);
         let came = [("connection_id".to_owned(), "3".to_owned())].into();
         let granted = fetch(&script, &description, &app(), &salt_edge_session(), &came, NOW).await.unwrap();
         let (answer, account) = (&granted.answer, granted.answer.account.as_ref().unwrap());
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(answer.consent_ends_at.unwrap().to_string(), "2027-01-02T03:04:05Z");
         let lost = json!({"data": [{"id": "1", "provider_code": "x", "status": "disabled"}]});
         for (connections, class) in [(lost, Class::Reauth), (json!({"data": []}), Class::Cancelled)] {
-            let script = Script::new([told(200, &connections)]);
+            let script = Script::answering([told(200, &connections)]);
             let fetched = fetch(&script, &description, &app(), &salt_edge_session(), &came, NOW).await;
             assert_eq!(fetched.unwrap_err().class, class, "{connections}");
         }
@@ -289,7 +289,7 @@ mod tests {
         for came in [NONE, of(""), of("4")] {
             for (status, is_told) in [(200, false), (503, true)] {
                 let answers = [(200, &connections), (200, &json!({"data": []})), (status, &json!({}))];
-                let script = Script::new(answers.map(|(status, body)| told(status, body)));
+                let script = Script::answering(answers.map(|(status, body)| told(status, body)));
                 let kept = salt_edge_session();
                 let failure = fetch(&script, &description, &app(), &kept, &came, NOW).await.unwrap_err();
                 assert!(failure.summary.contains("another attempt to connect"), "{failure}");
@@ -305,7 +305,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_sent_to_a_page_without_tls() {
         for address in ["http://secure.example.com/hl/1", "javascript:alert(1)", "no address"] {
-            let script = Script::new([told(200, &page(address))]);
+            let script = Script::answering([told(200, &page(address))]);
             assert_eq!(opened(&script, None).await.unwrap_err().sent, Sent::NotSent);
         }
     }
@@ -320,7 +320,7 @@ mod tests {
             (400, json!({"error_code": "access-production-0000"}), Class::Bug, false),
         ];
         for (status, body, class, revoked) in rows {
-            let script = Script::new([told(status, &body)]);
+            let script = Script::answering([told(status, &body)]);
             let failure = check(&script, &plaid(), &app(), &token, NOW).await.unwrap_err();
             assert_eq!((failure.class, failure.proves_revoked), (class, revoked), "{body}");
             assert!(!format!("{failure:?}").contains("access-production"));

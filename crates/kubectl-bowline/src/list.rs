@@ -25,7 +25,7 @@ use bowline_api::connection::AccountStatus;
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline list                        connections of your namespace
-  kubectl bowline list -A -o wide             all, with workspace and expiry
+  kubectl bowline list -A -o wide             all, with workspace and more
   kubectl bowline list --usable -n marketing  what pods there may use, and the
                                               Secret to mount
   kubectl bowline list --bindings -A          which workloads use them
@@ -171,6 +171,7 @@ const COLUMNS: &[Column<IntegrationConnection>] = &[
 const WIDE: &[Column<IntegrationConnection>] = &[
     ("WORKSPACE", |it, _| Cell::some(it.spec.workspace.as_ref())),
     ("EXPIRES", |it, _| Cell::some(it.token_expires_at().map(|at| at.to_string()))),
+    ("DEPENDENTS", |it, _| Cell::some(it.dependents().map(|bindings| bindings.count.to_string()))),
 ];
 
 fn status(connection: &IntegrationConnection, type_: ConditionType) -> Cell {

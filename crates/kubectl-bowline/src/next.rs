@@ -138,7 +138,9 @@ pub(crate) fn binding_step(binding: &ConnectionBinding) -> Option<NextStep> {
     let (home, name) = connection_of(&binding.spec.connection)?;
     let (here, secret) = (binding.namespace().unwrap_or_default(), binding.secret_name());
     let status = binding.status.as_ref()?;
-    let is_chosen_anew = matches!(reason.row().remedy, Remedy::ChooseConnection | Remedy::AskToShare);
+    let remedy = reason.row().remedy;
+    let is_chosen_anew =
+        matches!(remedy, Remedy::ChooseConnection | Remedy::ChooseAnother | Remedy::AskToShare);
     let facts = MessageFacts {
         owner: status.pinned.as_ref().map(|pinned| pinned.owner.as_str()),
         provider: status.provider.as_deref(),
@@ -150,7 +152,7 @@ pub(crate) fn binding_step(binding: &ConnectionBinding) -> Option<NextStep> {
         ..MessageFacts::default()
     };
     let step = NextStep::of(reason, &facts, Entrance::Browser)?;
-    let command = match reason.row().remedy {
+    let command = match remedy {
         Remedy::EditSecret | Remedy::EditTemplate | Remedy::EditConfig | Remedy::AcceptConnection => {
             format!("kubectl edit cb {} -n {}", quoted(&binding.name_any()), quoted(&here))
         }

@@ -22,10 +22,11 @@ const EXAMPLES: &str = "Examples:
   kubectl bowline replace team-a.slack marketing.slack
 
 Both are ids (NAMESPACE.NAME), or names in your namespace. Sets spec.connection
-of each binding that names the first one, as far as you may change it, and lists
+of each binding that names the first one, as far as you may change it. Lists
 what was changed, what was not, and why. The second must have the same provider
-and a valid token, and be of the binding's namespace or shared with it. You need
-the verb use on it. If a tool applies the bindings from files, change the files.";
+and a valid token, and be of the binding's namespace or shared with it. You
+need the verb use on it. If a tool applies the bindings from files, change the
+files.";
 
 const HEADING: &[&str] = &["NAMESPACE", "BINDING", "RESULT", "WHY"];
 

@@ -59,7 +59,7 @@ pub(crate) async fn give_back(engine: &Engine, job: &Job, app: &App, grant: &Gra
     tracing::warn!(why, "a grant that has no place here is not revoked");
 }
 
-/// Whether it came through us, and the grant in use works by other tokens: a repair brings the same one again, whatever account
+/// Whether it came through us, and the grant in use works by other tokens: a repair returns the same one, whatever account
 /// it is said to be of.
 fn is_spare(engine: &Engine, job: &Job, grant: &Grant) -> bool {
     let in_use = engine.records.in_use(&job.place.uid);

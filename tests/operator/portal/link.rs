@@ -85,7 +85,7 @@ impl Bank {
     fn sent_to(&self, path: &str) -> std::collections::BTreeMap<String, String> {
         let requests = self.family.requests();
         let last = requests.iter().rev().find(|seen| seen.url.path() == path);
-        last.map(|seen| seen.fields.clone()).unwrap_or_else(|| panic!("nothing was sent to {path}"))
+        last.map_or_else(|| panic!("nothing was sent to {path}"), |seen| seen.fields.clone())
     }
 }
 
@@ -125,7 +125,7 @@ async fn an_account_is_linked_repaired_and_unlinked_r6_r17() {
     for _ in 0..MANY {
         bank.family.refuse_next(Operation::Account, "ITEM_LOGIN_REQUIRED");
     }
-    let within = Duration::from_secs(180);
+    let within = Duration::from_mins(3);
     it.until_status_within(within, "books", "a refusal that is believed", |status| {
         crate::looking::is(status, "Authorized", "GrantExpired")
     })
@@ -155,7 +155,7 @@ async fn told(portal: &Portal, it: &Scene, customer: &str, sent: Timestamp, sign
         json!({"data": {"connection_id": "1", "customer_id": customer, "error_class": "ConsentRevoked"},
         "meta": {"version": "6", "time": sent.to_string()}})
         .to_string();
-    let signature = signature(format!("{signed_for}|{body}").as_bytes());
+    let signature = signature(format!("{signed_for}|{body}").as_bytes()).expect("a signature");
     let request = format!(
         "POST /webhooks/{} HTTP/1.1\r\nhost: portal\r\nsignature: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
         it.name,
@@ -176,10 +176,10 @@ async fn nobody_ends_another_ones_session_and_only_signed_messages_count_r6_r17(
 
     // Another person links an account on the page that alice passed on, and she comes back without what only their browser got.
     bank.family.consent_as("ana");
-    let (_, back) = bank.visit(&alice).await;
+    let (_, way_home) = bank.visit(&alice).await;
     assert_eq!(bank.family.grants_alive(), 1);
-    let state = back.query_pairs().find(|(name, _)| name == "state").expect("a state").1;
-    alice.get(&format!("{}?state={state}", back.path())).await;
+    let state = way_home.query_pairs().find(|(name, _)| name == "state").expect("a state").1;
+    alice.get(&format!("{}?state={state}", way_home.path())).await;
     it.until_attempt("books", "AuthorizationFailed").await;
     assert_eq!(bank.family.grants_alive(), 0, "it is given back");
 
@@ -212,7 +212,7 @@ async fn nobody_ends_another_ones_session_and_only_signed_messages_count_r6_r17(
 
     // The message has the account checked, and only what the bank then says ends the grant.
     assert_eq!(told(&portal, it, customer, now, &here).await, 204);
-    it.until_status_within(Duration::from_secs(180), "books", "a withdrawn consent", |status| {
+    it.until_status_within(Duration::from_mins(3), "books", "a withdrawn consent", |status| {
         crate::looking::is(status, "Authorized", "GrantRevoked")
     })
     .await;

@@ -83,7 +83,8 @@ pub(crate) struct RequestSignature {
 pub(crate) struct SessionCall {
     /// HTTP method. Absent means GET.
     pub(crate) method: Verb,
-    /// Path and query below the session's address. A value that fills a placeholder is one segment or one value.
+    /// Path and query below the session's address. A value that fills a placeholder is one segment or one value. Absent means
+    /// that the description is refused.
     pub(crate) path: String,
     /// Further headers. Absent means none.
     pub(crate) headers: BTreeMap<String, String>,
@@ -360,7 +361,7 @@ mod tests {
     use super::*;
 
     /// What an overlay on `plaid` is refused with.
-    fn refused(session: Value) -> String {
+    fn refused(session: &Value) -> String {
         let spec =
             json!({"type": "plaid", "parameters": {"client_name": "A"}, "overlay": {"linkSession": session}});
         entry_of(&serde_json::from_value(spec).unwrap()).unwrap_err().to_string()
@@ -403,7 +404,7 @@ mod tests {
             (json!({"repair": []}), "finishRepair is of use with linkSession.repair alone"),
             (json!({"callback": {"item": "nothing"}}), "callback: {nothing}"),
         ] {
-            let text = refused(session.clone());
+            let text = refused(&session);
             assert!(text.contains(part), "{session}: {text}");
         }
     }

@@ -276,8 +276,8 @@ impl<'a> SessionCourse<'a> {
         }
         let answered = classify::answered(operation, description, received, &document, now);
         answered.map_err(|failure| if call.client { about_the_client(failure) } else { failure })?;
-        let data = document.data().ok_or_else(|| classify::unconfirmed(received))?;
-        let items = call.items.as_ref().map_or_else(|| vec![data], |list| list.items(data));
+        let said = document.data().ok_or_else(|| classify::unconfirmed(received))?;
+        let items = call.items.as_ref().map_or_else(|| vec![said], |list| list.items(said));
         let mut failed = None;
         for item in items {
             match taken(call, item) {

@@ -348,7 +348,7 @@ impl Bench {
         claim(found == wanted, || format!("{found:?} and not {wanted:?}"))
     }
 
-    /// Whether what the browser brings is compared with what the provider says.
+    /// Whether what the browser carries is compared with what the provider says.
     fn compares_callback(&self) -> bool {
         self.description.link_session.as_ref().is_some_and(|session| !session.callback.is_empty())
     }
@@ -365,7 +365,7 @@ impl Bench {
             self.family.spoil_next(Operation::Account, Spoil::OtherAccount);
         }
         let after = match self.connect(mine).await {
-            // The browser brought the id of the right one.
+            // The browser carried the id of the right one.
             Err(why) if self.compares_callback() && why.contains("another attempt to connect") => {
                 return Ok(());
             }

@@ -135,18 +135,14 @@ impl Stage {
     /// The app behind a request: by its own proof, or by a token of its own.
     fn proven<'a>(&'a self, turn: &Turn<'_>, play: &Play) -> Result<&'a EmulatedApp, Wrong> {
         let own = turn.asked.bearer().and_then(|token| play.client_tokens.get(token));
-        match own {
-            Some(client) => {
-                let app = self.data.app_of(client);
-                app.ok_or_else(|| Violation::Client.because("it is unknown"))
-            }
-            None => {
-                let app = turn.asked.client(&self.data, &turn.takes.client)?;
-                let how = self.data.signature.as_ref().filter(|_| app.signs());
-                how.map_or(Ok(()), |how| how.check(turn.asked, play.book.now))?;
-                Ok(app)
-            }
+        if let Some(client) = own {
+            let app = self.data.app_of(client);
+            return app.ok_or_else(|| Violation::Client.because("it is unknown"));
         }
+        let app = turn.asked.client(&self.data, &turn.takes.client)?;
+        let how = self.data.signature.as_ref().filter(|_| app.signs());
+        how.map_or(Ok(()), |how| how.check(turn.asked, play.book.now))?;
+        Ok(app)
     }
 
     fn client_token(&self, turn: &Turn<'_>, play: &mut Play) -> Result<Answer, Wrong> {
@@ -190,16 +186,15 @@ impl Stage {
         let mut back = back.ok_or_else(|| Violation::Request.because("there is no way back"))?;
         let mut values = session.values.clone();
         values.extend(self.data.accounts.get(&play.account).cloned().unwrap_or_default());
-        let callback = match refusal {
-            Some(name) => self.refusal_parameters(Operation::Visit, name, &values),
-            None => {
-                if !session.values.contains_key("held") {
-                    session = self.consented(session, &name, play)?;
-                }
-                let connection = ["held", "access_token"].into_iter().find_map(|it| session.values.get(it));
-                values.extend(connection.map(|id| ("connection".to_owned(), id.clone())));
-                turn.replies.first().and_then(|reply| fill(reply.body.as_ref()?, &values))
+        let callback = if let Some(name) = refusal {
+            self.refusal_parameters(Operation::Visit, name, &values)
+        } else {
+            if !session.values.contains_key("held") {
+                session = self.consented(session, &name, play)?;
             }
+            let connection = ["held", "access_token"].into_iter().find_map(|it| session.values.get(it));
+            values.extend(connection.map(|id| ("connection".to_owned(), id.clone())));
+            turn.replies.first().and_then(|reply| fill(reply.body.as_ref()?, &values))
         };
         play.sessions.insert(name, session);
         let callback = callback.as_ref().and_then(Value::as_object).into_iter().flatten();
