@@ -14,6 +14,7 @@ use kube::Api;
 use kube::api::ListParams;
 
 use crate::scene::Scene;
+use crate::stage::HOME;
 
 /// Longer than anything here takes on a busy machine, unless a test says otherwise.
 const SOON: Duration = Duration::from_secs(40);
@@ -128,6 +129,17 @@ impl Scene {
     pub async fn until_no_secret(&self, namespace: &str, name: &str) {
         until(&format!("no Secret {namespace}/{name}"), async || {
             self.secret_now(namespace, name).await.is_none().then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a check of the token in use has worked: a refusal counts only where the same call has worked before.
+    pub async fn until_checked(&self, within: Duration, name: &str) {
+        let record = format!("record-{}", self.get(name).await.metadata.uid.expect("a UID"));
+        until_within(within, "a check that worked", async || {
+            let data = self.secret_now(HOME, &record).await?.data?;
+            let clear = String::from_utf8_lossy(&data["record.json"].0).into_owned();
+            clear.contains("provenProbe").then_some(())
         })
         .await;
     }

@@ -8,7 +8,7 @@ use bowline_testbed::oidc::{OidcAuth, OidcServer};
 use bowline_testbed::sandbox::{MintRequest, Minted, fingerprint};
 use serde_json::{Value, json};
 
-use crate::looking::{holds, is, until, until_within};
+use crate::looking::{holds, is, until};
 use crate::scene::{Scene, scene};
 
 /// Several checks ten seconds apart, and the doubt between them.
@@ -131,14 +131,7 @@ async fn a_token_that_the_server_has_ended_is_noticed_long_before_its_nominal_en
     let (server, it, minted) =
         connected("oidc-ended", Duration::from_hours(1), json!({"overlay": {"probe": {"every": "10s"}}}))
             .await;
-    let record = format!("record-{}", it.get("mail").await.metadata.uid.unwrap());
-    // A refusal counts only where the same call has worked before.
-    until_within(PROBED_WITHIN, "a check that worked", async || {
-        let data = it.secret_now("bowline-system", &record).await?.data?;
-        let clear = String::from_utf8_lossy(&data["record.json"].0).into_owned();
-        clear.contains("provenProbe").then_some(())
-    })
-    .await;
+    it.until_checked(PROBED_WITHIN, "mail").await;
     server.revoke_grant(&minted.grant_id).await.expect("removed");
     let over = it
         .until_status_within(PROBED_WITHIN, "mail", "noticed", |status| {

@@ -23,6 +23,8 @@ use crate::looking::until;
 use crate::scene::Scene;
 use crate::stage::{HOME, PORTAL, Stage};
 
+/// Several checks, and the doubt between them.
+const CHECKED_WITHIN: Duration = Duration::from_mins(3);
 /// Refusals that are more than any test needs.
 const MANY: usize = 20;
 
@@ -121,12 +123,12 @@ async fn an_account_is_linked_repaired_and_unlinked_r6_r17() {
     let ends_at = status.grant.as_ref().and_then(|grant| grant.ends_at()).expect("an end of the consent");
     assert_eq!(ends_at.0.to_string(), "2027-07-14T08:00:00Z");
 
+    it.until_checked(CHECKED_WITHIN, "books").await;
     // The bank asks for a new sign-in: several checks say so, and the token stays published.
     for _ in 0..MANY {
         bank.family.refuse_next(Operation::Account, "ITEM_LOGIN_REQUIRED");
     }
-    let within = Duration::from_mins(3);
-    it.until_status_within(within, "books", "a refusal that is believed", |status| {
+    it.until_status_within(CHECKED_WITHIN, "books", "a refusal that is believed", |status| {
         crate::looking::is(status, "Authorized", "GrantExpired")
     })
     .await;
@@ -167,7 +169,7 @@ async fn told(portal: &Portal, it: &Scene, customer: &str, sent: Timestamp, sign
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an API server: make test"]
 async fn nobody_ends_another_ones_session_and_only_signed_messages_count_r6_r17() {
-    let bank = Bank::of("salt-edge", "live", json!({})).await;
+    let bank = Bank::of("salt-edge", "live", json!({"overlay": {"probe": {"every": "40s"}}})).await;
     let it = &bank.it;
     let folder = Scratch::create().expect("a folder");
     std::fs::write(folder.path().join(&it.name), verifying_key()).expect("written");
@@ -196,6 +198,7 @@ async fn nobody_ends_another_ones_session_and_only_signed_messages_count_r6_r17(
     assert!(bank.family.is_alive(&linked["access_token"]));
     assert_eq!(it.secret("books").await["access_token"], linked["access_token"]);
 
+    it.until_checked(CHECKED_WITHIN, "books").await;
     let (now, customer) = (Timestamp::now(), &linked["customer_id"]);
     let (here, old) = (format!("{PORTAL}/webhooks/{}", it.name), now - SignedDuration::from_mins(6));
     for _ in 0..MANY {
@@ -212,7 +215,7 @@ async fn nobody_ends_another_ones_session_and_only_signed_messages_count_r6_r17(
 
     // The message has the account checked, and only what the bank then says ends the grant.
     assert_eq!(told(&portal, it, customer, now, &here).await, 204);
-    it.until_status_within(Duration::from_mins(3), "books", "a withdrawn consent", |status| {
+    it.until_status_within(CHECKED_WITHIN, "books", "a withdrawn consent", |status| {
         crate::looking::is(status, "Authorized", "GrantRevoked")
     })
     .await;
