@@ -474,6 +474,7 @@ async fn kubectl_get_shows_account_status_and_reason() {
         "AGE",
         "WORKSPACE",
         "EXPIRES",
+        "DEPENDENTS",
     ];
     assert_eq!(lines[0], header, "{text}");
     let mail = lines.iter().find(|line| line[0] == "mail").unwrap();

@@ -5,7 +5,10 @@ use std::{path::Path, time::Duration};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client,
-    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
+    api::{
+        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+        PostParams,
+    },
 };
 use serde_json::{Value, json};
 
@@ -19,6 +22,10 @@ use crate::{
 /// How long the API server may take to enforce what was applied. It looks for new policies about once a second.
 const IN_FORCE_WITHIN: Duration = Duration::from_mins(1);
 
+/// The kinds that are installed.
+const KINDS: [&str; 5] =
+    ["IntegrationConnection", "IntegrationProvider", "Workspace", "ConnectionShare", "ConnectionBinding"];
+
 /// Applies `deploy/` of the repository as administrator and waits until a policy refuses what it should.
 pub async fn deploy(access: &Access, directory: &Path) -> Result<(), Error> {
     access.apply_kustomize(directory).await?;
@@ -29,7 +36,8 @@ pub async fn deploy(access: &Access, directory: &Path) -> Result<(), Error> {
     namespaces.create(&PostParams::default(), &object).await?;
     let in_force = wait_for("the admission policies", IN_FORCE_WITHIN, async || {
         share_refused(&client, &namespace).await?;
-        status_refused(&client).await
+        status_refused(&client).await?;
+        all_served(&client).await
     })
     .await;
     namespaces.delete(&namespace, &DeleteParams::default()).await?;
@@ -61,6 +69,15 @@ async fn status_refused(client: &Client) -> Result<(), String> {
         workspaces.delete(name, &DeleteParams::default()).await.map_err(|error| error.to_string())?;
     }
     answer
+}
+
+/// `Ok` once every kind can be listed: for a moment after its definition the API server has no storage for it.
+async fn all_served(client: &Client) -> Result<(), String> {
+    for name in KINDS {
+        let objects: Api<DynamicObject> = Api::all_with(client.clone(), &kind(name));
+        objects.list(&ListParams::default().limit(1)).await.map_err(|error| format!("{name}: {error}"))?;
+    }
+    Ok(())
 }
 
 fn refused<T>(answer: Result<T, kube::Error>) -> Result<(), String> {
