@@ -26,7 +26,7 @@ use super::work::{ConsentTask, Job, Lane, Task};
 use super::{Engine, Records, intake, issue, lock, revoke, slot};
 use crate::kube_ext::events::Events;
 use crate::metrics::{GRANT_WORK, Metrics};
-use crate::vault::{Intent, Record, Slot, SourceVersion};
+use crate::vault::{Intent, Record, Slot};
 
 /// How long a grant rests after its work panicked.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
@@ -75,7 +75,7 @@ pub(crate) struct WorkView {
     pub(crate) gives_way: bool,
     /// What was finished last, until it is acknowledged.
     pub(crate) finished: Option<FinishedWork>,
-    /// The credentials Secret that the work was about, until it is finished: UID and resourceVersion.
+    /// The credentials or intake Secret whose content was judged, until it is finished: UID and resourceVersion.
     source: Option<(String, String)>,
     /// The credentials Secret that was refused last: UID and resourceVersion.
     pub(crate) refused_source: Option<(String, String)>,
@@ -210,7 +210,10 @@ impl Desk {
             Task::Read { secret } => {
                 let reading = intake::read(engine, job, secret).await;
                 if let Some(source) = reading.source {
-                    self.note_source(job, source, reading.is_settled);
+                    self.note(job, |seen| {
+                        seen.source = Some((source.uid, source.resource_version));
+                        seen.refused_source = seen.source.clone().filter(|_| reading.is_settled);
+                    });
                 }
                 reading.result
             }
@@ -218,7 +221,7 @@ impl Desk {
                 let candidate = engine.records.open(&job.place.uid, Slot::Candidate);
                 let judged = intake::judge_candidate(engine, job).await;
                 if let Some(source) = candidate.and_then(|opened| opened.grant.source) {
-                    self.note_source(job, source, intake::is_refused(&judged));
+                    self.note(job, |seen| seen.source = Some((source.uid, source.resource_version)));
                 }
                 judged
             }
@@ -238,12 +241,8 @@ impl Desk {
         Some(ended.unwrap_or_else(|outcome| outcome))
     }
 
-    /// Notes which version of the credentials Secret the work was about, and whether that one is not read again.
-    fn note_source(&self, job: &Job, source: SourceVersion, is_settled: bool) {
-        let mut actors = lock(&self.actors);
-        let seen = &mut actors.entry(job.place.uid.clone()).or_default().seen;
-        seen.source = Some((source.uid, source.resource_version));
-        seen.refused_source = seen.source.clone().filter(|_| is_settled);
+    fn note(&self, job: &Job, change: impl FnOnce(&mut WorkView)) {
+        change(&mut lock(&self.actors).entry(job.place.uid.clone()).or_default().seen);
     }
 
     /// What a reconcile of this connection needs.

@@ -22,7 +22,7 @@ pub(crate) struct FinishedWork {
     pub(crate) authorization: Option<String>,
     /// The announcement of the intake Secret it took.
     pub(crate) announcement: Option<String>,
-    /// The version of the credentials Secret that it read or judged: UID and resourceVersion.
+    /// The version of the credentials or intake Secret whose content it judged: UID and resourceVersion.
     pub(crate) source: Option<(String, String)>,
     pub(crate) app_version: Option<String>,
     pub(crate) outcome: Outcome,

@@ -89,13 +89,20 @@ fn consented(input: &Input) -> Option<LastAttempt> {
 /// Started by the version of the credentials Secret that was just read or judged. The watch may show an older or a newer one.
 fn read(input: &Input) -> Option<LastAttempt> {
     let source = input.observed.actor.finished.as_ref()?.source.as_ref()?;
-    Some(running(credentials_id(source), AttemptMethod::Credentials, None, input.now))
+    let (credentials, _) = input.observed.credentials.as_ref()?;
+    (source.0 == *credentials)
+        .then(|| running(credentials_id(source), AttemptMethod::Credentials, None, input.now))
 }
 
 /// Started by a version of the credentials Secret that was not read yet.
 fn supplied(input: &Input) -> Option<LastAttempt> {
     let source = unread_credentials(input)?;
     Some(running(credentials_id(source), AttemptMethod::Credentials, None, input.now))
+}
+
+/// Whether the attempt with this id provided what is in a Secret: it names the credentials Secret, or an intake Secret.
+fn is_provided_by(source: &(String, String), id: &str) -> bool {
+    id == credentials_id(source) || id.rsplit_once('/').is_some_and(|(_, uid)| uid == source.0)
 }
 
 fn credentials_id((uid, resource_version): &(String, String)) -> String {
@@ -192,9 +199,10 @@ fn expired() -> AttemptUpdate {
 fn finished(input: &Input, id: &str) -> Option<AttemptUpdate> {
     let FinishedWork { outcome, authorization, announcement, source, .. } =
         input.observed.actor.finished.as_ref()?;
-    let source = source.as_ref().map(credentials_id);
-    let served = authorization.as_ref().or(announcement.as_ref()).or(source.as_ref());
-    if served.is_some_and(|served| served != id) {
+    let served = authorization.as_ref().or(announcement.as_ref());
+    if served.is_some_and(|served| served != id)
+        || source.as_ref().is_some_and(|source| !is_provided_by(source, id))
+    {
         return None;
     }
     match outcome {

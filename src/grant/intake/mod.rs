@@ -83,7 +83,7 @@ pub(super) async fn read(engine: &Engine, job: &Job, name: &str) -> CredentialsR
 }
 
 /// Whether sending the same once more makes no sense.
-pub(super) fn is_refused(result: &WorkResult) -> bool {
+fn is_refused(result: &WorkResult) -> bool {
     matches!(result, Err(Outcome::IntakeRefused { .. } | Outcome::IntakeInDoubt))
 }
 

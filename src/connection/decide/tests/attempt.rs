@@ -147,6 +147,20 @@ fn what_came_of_one_version_of_the_credentials_secret_is_not_said_of_the_next() 
     assert_eq!(told("3", "2", refused()), ("s/3".to_owned(), AttemptResult::Failed));
 }
 
+/// A grant that was imported and could not be judged at once.
+#[test]
+fn what_came_of_an_import_is_not_said_of_the_next_and_starts_no_attempt_of_its_own() {
+    let judged = |announced: &str| {
+        let announced = connection().annotated("bowline.dev/intake", announced);
+        let mut it = announced.came(Outcome::IntakeRefused { why: IntakeError::AccountUnknown });
+        it.observed.actor.finished.as_mut().unwrap().source = Some(("u-1".to_owned(), "7".to_owned()));
+        let attempt = it.decided().last_attempt.unwrap();
+        (attempt.id, attempt.result.known().unwrap())
+    };
+    assert_eq!(judged("one/u-1"), ("one/u-1".to_owned(), AttemptResult::Failed));
+    assert_eq!(judged("two/u-2"), ("two/u-2".to_owned(), AttemptResult::Running));
+}
+
 #[test]
 fn an_attempt_that_came_when_none_could_be_taken_in_does_not_stand_in_the_way_of_the_next() {
     for reason in [Reason::ProviderNotAllowed, Reason::Disconnected, Reason::ProviderNotReady] {
