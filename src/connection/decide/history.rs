@@ -28,8 +28,6 @@ pub(crate) struct History {
     pub(crate) last_failure: Option<FailureStatus>,
     /// When the next refresh is due, while failing.
     pub(crate) retry_at: Option<Timestamp>,
-    /// The version of the app registration that the last failure happened with.
-    pub(crate) failed_with: Option<String>,
     pub(crate) ruling: Option<RulingStatus>,
     /// The last refresh request that was carried out or refused.
     pub(crate) handled_refresh: Option<String>,
@@ -102,7 +100,6 @@ impl History {
             failures: token.consecutive_failures.unwrap_or_default(),
             refusals: token.consecutive_refusals.unwrap_or_default(),
             retry_at: pause.and_then(|pause| unless_replaced(pause, app_version)),
-            failed_with: pause.and_then(|pause| pause.app_version.clone()),
             ruling: status.ruling.clone().filter(|ruling| ruling.reason.known().is_some()),
             last_failure: token.last_failure,
             ..requests
@@ -308,7 +305,6 @@ impl History {
 
     fn note(&mut self, reason: Reason, failure: &Failure, finished: &FinishedWork) {
         self.failures += 1;
-        self.failed_with.clone_from(&finished.app_version);
         let (at, message) = (Time(finished.at), failure.summary.clone());
         let app_version = finished.app_version.clone();
         self.last_failure = Some(FailureStatus { at, reason: reason.into(), message, app_version });
@@ -319,8 +315,8 @@ impl History {
     }
 
     pub(crate) fn pause(&self) -> Option<Pause> {
-        let not_before = self.retry_at.filter(|_| self.last_failure.is_some())?;
-        Some(Pause { not_before, app_version: self.failed_with.clone() })
+        let (not_before, failure) = (self.retry_at?, self.last_failure.as_ref()?);
+        Some(Pause { not_before, app_version: failure.app_version.clone() })
     }
 }
 
