@@ -10,11 +10,12 @@ use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 use k8s_openapi::jiff::Timestamp;
 use ring::hmac;
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use webpki::RawPublicKeyEntity;
+use webpki::ring::RSA_PKCS1_2048_8192_SHA256;
 
 use super::limits::{AnswerPart, fits};
 use crate::catalog::webhook::{Webhook, WebhookEvent, WebhookScheme, WebhookValue};
@@ -114,24 +115,9 @@ fn is_by(scheme: WebhookScheme, key: &SecretString, signed: &[u8], signature: &s
         return hex::decode(signature).is_ok_and(|signature| hmac::verify(&key, signed, &signature).is_ok());
     }
     let Ok(signature) = BASE64_STANDARD.decode(signature) else { return false };
-    let info = SubjectPublicKeyInfoDer::from_pem_slice(key.as_bytes());
-    let rsa = info.ok().and_then(|info| rsa_key(&info).map(<[u8]>::to_vec));
-    rsa.is_some_and(|rsa| {
-        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, rsa);
-        key.verify(signed, &signature).is_ok()
-    })
-}
-
-/// The key inside a public key of RSA (RFC 5280 §4.1.2.7, RFC 8017 §A.1.1).
-fn rsa_key(info: &[u8]) -> Option<&[u8]> {
-    /// The algorithm identifier `rsaEncryption`, without parameters, and the tag of a bit string.
-    const BEFORE: [u8; 16] =
-        [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00, 0x03];
-    let at = info.windows(BEFORE.len()).position(|window| window == BEFORE)? + BEFORE.len();
-    let (first, rest) = info.get(at..)?.split_first()?;
-    // In the long form, the first byte says how many more there are. Then follows how many bits are unused: none.
-    let rest = if *first < 0x80 { rest } else { rest.get(usize::from(first & 0x7f)..)? };
-    rest.strip_prefix(&[0])
+    let Ok(info) = SubjectPublicKeyInfoDer::from_pem_slice(key.as_bytes()) else { return false };
+    RawPublicKeyEntity::try_from(&info)
+        .is_ok_and(|key| key.verify_signature(RSA_PKCS1_2048_8192_SHA256, signed, &signature).is_ok())
 }
 
 fn find(place: &WebhookValue, headers: &HeaderMap, document: &Value) -> Option<String> {
