@@ -17,7 +17,7 @@ use crate::age::since;
 use crate::binding;
 use crate::output::{Column, ListView, Output, json, row, yaml};
 use crate::screen::{Paint, Screen};
-use crate::session::{UserSession, plain};
+use crate::session::{Namespaced, UserSession, plain};
 use crate::table::{Cell, phase};
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
@@ -63,29 +63,28 @@ impl ListArgs {
             return self.watch(session, screen).await;
         }
         if self.bindings {
-            return self.bindings(session, screen).await;
+            return self.show("bindings", &binding::view(self.all_namespaces), session, screen).await;
         }
-        let (listed, empty) = if self.all_namespaces {
-            (session.all(&ListParams::default()).await??, "No connections found.".to_owned())
-        } else {
-            let namespace = &session.namespace;
-            let empty =
-                format!("No connections found in namespace {namespace}; -n chooses another, -A takes all.");
-            (session.within(namespace).await??, empty)
-        };
-        self.view().show(&listed, self.output, session.clock.now(), &empty, screen)
+        self.show("connections", &self.view(), session, screen).await
     }
 
-    async fn bindings(&self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    /// Lists the objects of a kind, which are called `what`.
+    async fn show<K: Namespaced + serde::Serialize>(
+        &self,
+        what: &str,
+        view: &ListView<K>,
+        session: &UserSession,
+        screen: &mut Screen,
+    ) -> anyhow::Result<()> {
         let (listed, empty) = if self.all_namespaces {
-            (session.all(&ListParams::default()).await??, "No bindings found.".to_owned())
+            (session.all(&ListParams::default()).await??, format!("No {what} found."))
         } else {
             let namespace = &session.namespace;
             let empty =
-                format!("No bindings found in namespace {namespace}; -n chooses another, -A takes all.");
+                format!("No {what} found in namespace {namespace}; -n chooses another, -A takes all.");
             (session.within(namespace).await??, empty)
         };
-        binding::view(self.all_namespaces).show(&listed, self.output, session.clock.now(), &empty, screen)
+        view.show(&listed, self.output, session.clock.now(), &empty, screen)
     }
 
     fn view(&self) -> ListView<IntegrationConnection> {
