@@ -201,7 +201,7 @@ fn by_our_clock(ctx: &Context, record: &Record, mut grant: Grant) -> Grant {
 
 fn consented_at(ctx: &Context, record: &Record) -> Option<Timestamp> {
     let candidate = record.open(&ctx.sealer, Slot::Candidate).ok().flatten()?.grant;
-    candidate.consent.is_ours().then_some(candidate.obtained_at)
+    candidate.consent.given_at.map(|_| candidate.obtained_at)
 }
 
 fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> RecordState {

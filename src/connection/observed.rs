@@ -116,6 +116,12 @@ impl ObservedConnection {
         self.target().is_some_and(|target| target.method(spec) == Method::IssuedKey)
     }
 
+    /// Whether its owner provides a key, or a user name and password.
+    pub(crate) fn takes_keys(&self, spec: &IntegrationConnectionSpec) -> bool {
+        let method = self.target().map(|target| target.method(spec));
+        matches!(method, Some(Method::ApiKey | Method::BasicAuth))
+    }
+
     /// Whether accounts are linked on a page of the provider.
     pub(crate) fn links(&self, spec: &IntegrationConnectionSpec) -> bool {
         self.target().is_some_and(|target| target.method(spec) == Method::LinkSession)

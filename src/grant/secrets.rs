@@ -27,11 +27,23 @@ pub(crate) struct Secrets {
     pub(crate) kube: Client,
 }
 
+/// What somebody provides, and which version of which Secret it was read from.
+pub(super) struct ProvidedData {
+    pub(crate) source: SourceVersion,
+    pub(crate) values: BTreeMap<String, ByteString>,
+}
+
+impl ProvidedData {
+    pub(super) fn of(uid: &str, resource_version: &str, values: BTreeMap<String, ByteString>) -> Self {
+        let (uid, resource_version) = (uid.to_owned(), resource_version.to_owned());
+        Self { source: SourceVersion { uid, resource_version, digest: digest(&values) }, values }
+    }
+}
+
 /// A Secret of one of our types.
 pub(super) struct UserSecret {
     pub(crate) name: String,
-    pub(crate) source: SourceVersion,
-    pub(crate) data: BTreeMap<String, ByteString>,
+    pub(crate) provided: ProvidedData,
     /// The names of the connections that it is for, as its annotation says.
     purpose: String,
 }
@@ -137,8 +149,10 @@ impl Secrets {
     /// Deletes an intake Secret, if it is still the one that was read. If that fails, what came of it is on record, by its UID.
     pub(super) async fn consume(&self, namespace: &str, secret: &UserSecret) {
         let api: Api<Secret> = Api::namespaced(self.kube.clone(), namespace);
-        let params = DeleteParams::default()
-            .preconditions(Preconditions { uid: Some(secret.source.uid.clone()), resource_version: None });
+        let params = DeleteParams::default().preconditions(Preconditions {
+            uid: Some(secret.provided.source.uid.clone()),
+            resource_version: None,
+        });
         let name = &secret.name;
         match timeout(CALL_LIMIT, api.delete(name, &params)).await {
             Ok(Ok(_)) => {}
@@ -155,16 +169,14 @@ fn of_type(secret: Secret, type_: &'static str) -> Result<UserSecret, Outcome> {
     if secret.type_.as_deref() != Some(type_) {
         return Err(IntakeError::WrongType { expected: type_ }.into());
     }
-    let source = SourceVersion {
-        uid: secret.uid().unwrap_or_default(),
-        resource_version: secret.resource_version().unwrap_or_default(),
-        digest: digest(secret.data.iter().flatten()),
-    };
     let purpose = purpose(&secret);
-    Ok(UserSecret { name: secret.name_any(), source, data: secret.data.unwrap_or_default(), purpose })
+    let (uid, version) = (secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
+    let name = secret.name_any();
+    let provided = ProvidedData::of(&uid, &version, secret.data.unwrap_or_default());
+    Ok(UserSecret { name, provided, purpose })
 }
 
-fn digest<'a>(data: impl Iterator<Item = (&'a String, &'a ByteString)>) -> String {
+fn digest(data: &BTreeMap<String, ByteString>) -> String {
     let mut hash = Sha256::new();
     for (key, ByteString(value)) in data {
         hash.update((key.len() as u64).to_le_bytes());

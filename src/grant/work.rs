@@ -143,6 +143,8 @@ pub(crate) enum ConsentTask {
     Interrupted { attempt: String },
     /// Carry out an order about issued keys.
     Issue { attempt: String },
+    /// Take the key, or user name and password, that the owner typed in the portal.
+    TakeProvided { attempt: String },
     /// The owner confirms the account that finished a device flow: its id, as in the annotation.
     Confirm { account: String },
 }

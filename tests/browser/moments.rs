@@ -226,6 +226,7 @@ async fn states(viewer: &mut Viewer<'_>, it: &Scene) {
     viewer.looks_at("parameters", &format!("/new/{ENTRA}"), "Connect").await;
     alice.reads("#make", "Tenant").await;
 
+    typed(viewer, it).await;
     it.change("clock", json!({"spec": {"suspend": true}})).await;
     it.until_phase("clock", "Suspended").await;
     viewer.looks_at("paused", &format!("/connections/{}/clock", it.namespace), "Wall clock").await;
@@ -247,6 +248,18 @@ async fn states(viewer: &mut Viewer<'_>, it: &Scene) {
     it.providers().delete(&it.name, &DeleteParams::default()).await.expect("deleted");
     it.until_reason("kept", "Authorized", "ProviderNotFound").await;
     viewer.looks_at("no-provider", &kept, "Kept in Git").await;
+}
+
+/// The form for a key, empty and refused.
+async fn typed(viewer: &mut Viewer<'_>, it: &Scene) {
+    let trello = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationProvider",
+        "metadata": {"name": "trello"}, "spec": {"type": "trello"}});
+    it.providers().create(&PostParams::default(), &parsed(trello)).await.expect("a provider");
+    it.connection("boards").provider("trello").spec(json!({"displayName": "Boards"})).apply().await;
+    it.until_reason("boards", "Authorized", "AwaitingAuthorization").await;
+    let form = format!("/connections/{}/boards/credential", it.namespace);
+    viewer.looks_at("credential", &form, "Trello").await;
+    viewer.person.reads("#how", "a token").await;
 }
 
 #[tokio::test]

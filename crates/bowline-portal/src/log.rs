@@ -76,6 +76,7 @@ fn action(method: &Method, route: &str, actor: Option<&Requester>) -> Option<&'s
         "again" => "connect again",
         "confirm" => "confirm account",
         "agree" => "agree to scopes",
+        "credential" => "provide key",
         "keys" => "create key",
         "revoke" => "revoke key",
         "edit" => "edit",

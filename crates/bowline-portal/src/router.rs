@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use tower_http::timeout::TimeoutLayer;
 
-use crate::connect::{callback, keys, leave, start};
+use crate::connect::{callback, credential, keys, leave, start};
 use crate::error::PageError;
 use crate::page::around_failures;
 use crate::pages::{
@@ -75,6 +75,7 @@ fn connections() -> Router<Portal> {
         .route("/delete", get(ending::before_delete).post(ending::delete))
         .route("/connect", get(review::page))
         .route("/start", post(start::start))
+        .route("/credential", get(credential::page).post(credential::provide))
         .route("/keys", post(keys::create))
         .route("/keys/revoke", post(keys::revoke));
     Router::new()

@@ -144,6 +144,17 @@ impl Subject {
         Err(not_now("This connection cannot be made in a browser."))
     }
 
+    /// Refuses, with the reason, unless this visitor can provide a key or a password now. It decides which account everybody uses,
+    /// so only the owner can.
+    pub(crate) fn need_to_provide(&self) -> Result<(), PageError> {
+        need(self.may.owns, "Only its owner provides the key of a connection.")?;
+        self.need_access()?;
+        if self.card.key_method(&self.connection).is_some() {
+            return Ok(());
+        }
+        Err(not_now("This connection takes no key or password."))
+    }
+
     /// Refuses, with the reason, unless this visitor can have keys issued or revoked now.
     pub(crate) fn need_to_issue(&self) -> Result<(), PageError> {
         self.need_access()?;

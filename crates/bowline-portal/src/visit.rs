@@ -95,8 +95,8 @@ pub(crate) fn session_of(headers: &HeaderMap, app: &Portal) -> Option<Session> {
     }
 }
 
-/// The fields of a form, each once.
-#[derive(Debug, Default)]
+/// The fields of a form, each once. They may be secrets, so nothing prints them.
+#[derive(Default)]
 pub(crate) struct Fields(HashMap<String, String>);
 
 impl Fields {

@@ -21,6 +21,11 @@ pub struct StoredAttempt {
 }
 
 impl StoredAttempt {
+    /// `metadata.uid`.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
     /// `metadata.resourceVersion`.
     pub fn version(&self) -> &str {
         &self.resource_version

@@ -79,6 +79,7 @@ fn consented(input: &Input) -> Option<LastAttempt> {
     let method = match kept.attempt.request {
         Some(_) => AttemptMethod::DeviceCode,
         None if input.observed.issues_keys(&input.connection.spec) => AttemptMethod::IssuedKey,
+        None if input.observed.takes_keys(&input.connection.spec) => AttemptMethod::KeyForm,
         None if input.observed.links(&input.connection.spec) => AttemptMethod::LinkSession,
         None => AttemptMethod::AuthorizationCode,
     };
@@ -132,8 +133,8 @@ fn is_later(begun: &LastAttempt, known: Option<&LastAttempt>) -> bool {
 }
 
 fn came_by_secret(attempt: &LastAttempt) -> bool {
-    use AttemptMethod::{AuthorizationCode, DeviceCode, IssuedKey, LinkSession};
-    [AuthorizationCode, DeviceCode, IssuedKey, LinkSession]
+    use AttemptMethod::{AuthorizationCode, DeviceCode, IssuedKey, KeyForm, LinkSession};
+    [AuthorizationCode, DeviceCode, IssuedKey, KeyForm, LinkSession]
         .into_iter()
         .any(|method| attempt.method.is(method))
 }

@@ -49,12 +49,20 @@ fn due(input: &Input, kept: &StoredAttempt, authorized: &ConditionVerdict) -> Op
     match &kept.attempt.step {
         Step::Exchanging => Some(left_behind(input, kept)),
         // It may reappear in a moment: after a restart its metadata is read first.
-        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } | Step::Ordered { .. }
+        Step::Asked { .. }
+        | Step::Returned { .. }
+        | Step::Waiting { .. }
+        | Step::Ordered { .. }
+        | Step::Provided { .. }
             if authorized.reason == Reason::ProviderNotReady && input.observed.target().is_none() =>
         {
             None
         }
-        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } | Step::Ordered { .. }
+        Step::Asked { .. }
+        | Step::Returned { .. }
+        | Step::Waiting { .. }
+        | Step::Ordered { .. }
+        | Step::Provided { .. }
             if input.is_blocked(authorized) =>
         {
             let (reason, message) = why_blocked(input, authorized);
@@ -63,6 +71,7 @@ fn due(input: &Input, kept: &StoredAttempt, authorized: &ConditionVerdict) -> Op
         Step::Asked { .. } => Some(Due::Step(ConsentTask::Begin { attempt })),
         Step::Returned { .. } => Some(Due::Step(ConsentTask::Exchange { attempt })),
         Step::Ordered { .. } => Some(Due::Step(ConsentTask::Issue { attempt })),
+        Step::Provided { .. } => Some(Due::Step(ConsentTask::TakeProvided { attempt })),
         Step::Waiting { .. } if !is_newest_code(input, kept) => {
             Some(Due::End(Dismissal::of(kept, replaced_code())))
         }
@@ -95,7 +104,7 @@ fn left_behind(input: &Input, kept: &StoredAttempt) -> Due {
     // Times have whole seconds: within the same second it is probably the grant of the attempt before.
     let is_its = |obtained_at: Timestamp| obtained_at > kept.attempt.started_at;
     let waits = record.holding_candidate().and_then(|present| present.consented_at);
-    let in_use_is_its = |grant: &Grant| grant.consent.is_ours() && is_its(grant.obtained_at);
+    let in_use_is_its = |grant: &Grant| grant.consent.given_at.is_some() && is_its(grant.obtained_at);
     let ending = if waits.is_some_and(is_its) {
         being_checked()
     } else if record.grant().is_some_and(|grant| in_use_is_its(grant)) {
@@ -158,6 +167,7 @@ pub(crate) fn progress(attempts: &[StoredAttempt]) -> Option<String> {
             Some("Access was allowed; the token is being fetched.".to_owned())
         }
         Step::Ordered { .. } => Some(format!("{} has ordered a change of the keys.", kept.attempt.user)),
+        Step::Provided { .. } => Some(format!("{} has entered a key or a password.", kept.attempt.user)),
         Step::Ended(_) => None,
     })
 }

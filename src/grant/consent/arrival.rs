@@ -99,7 +99,7 @@ async fn put_on_record(engine: &Engine, job: &Job, grant: &Grant) -> Result<(), 
 }
 
 /// What the attempt's page says about it; the connection's status says the rest.
-fn ending(judged: &WorkResult) -> AttemptEnding {
+pub(super) fn ending(judged: &WorkResult) -> AttemptEnding {
     match judged {
         Ok(_) => in_use(),
         Err(Outcome::IntakeRefused { why }) => AttemptEnding::failed(why.reason(), why.to_string()),

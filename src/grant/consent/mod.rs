@@ -7,6 +7,7 @@
 mod arrival;
 mod device;
 mod order;
+mod provided;
 mod redirect;
 mod steps;
 mod terms;
@@ -39,6 +40,7 @@ pub(super) async fn consent(engine: &Engine, job: &Job, task: &ConsentTask) -> W
             }
         }
         ConsentTask::Issue { attempt } => order::carry_out(engine, job, attempt).await,
+        ConsentTask::TakeProvided { attempt } => provided::take(engine, job, attempt).await,
         ConsentTask::Confirm { account } => confirm(engine, job, account).await,
     }
 }

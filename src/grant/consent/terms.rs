@@ -134,6 +134,6 @@ fn renewed(engine: &Engine, job: &Job) -> Option<Grant> {
     engine.records.in_use(&job.place.uid).filter(|grant| grant.bound_to.owner == job.owner)
 }
 
-fn is_owners(job: &Job, kept: &StoredAttempt) -> bool {
+pub(super) fn is_owners(job: &Job, kept: &StoredAttempt) -> bool {
     kept.attempt.user == job.owner
 }

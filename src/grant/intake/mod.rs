@@ -21,6 +21,7 @@ use super::records::{NotWritten, Patience};
 use super::refusal::ConsentError;
 pub(crate) use super::refusal::IntakeError;
 use super::revoke::make_way;
+pub(super) use super::secrets::ProvidedData;
 use super::secrets::UserSecret;
 pub(crate) use super::work::Announcement;
 use super::work::Job;
@@ -40,7 +41,7 @@ pub(super) async fn take(engine: &Engine, job: &Job, announcement: &Announcement
     let put = match job.method {
         _ if has_taken(engine, job, announcement) => Ok(()),
         Method::IssuedKey => carry_out(engine, job, &secret).await,
-        _ => put_on_record(engine, job, &secret).await,
+        _ => put_on_record(engine, job, &secret.provided, Consent::default()).await,
     };
     // Good or bad, it is not left there; only what may become good later stays.
     if matches!(put, Ok(()) | Err(Outcome::IntakeRefused { .. })) {
@@ -52,8 +53,8 @@ pub(super) async fn take(engine: &Engine, job: &Job, announcement: &Announcement
 
 /// Carries the order of an intake Secret out. Admission lets only the owner announce one, or who acts in the owner's name.
 async fn carry_out(engine: &Engine, job: &Job, secret: &UserSecret) -> Result<(), Outcome> {
-    let order = content::order(&secret.data)?;
-    let by = Orderer { user: job.owner.clone(), person: None, source: Some(secret.source.clone()) };
+    let order = content::order(&secret.provided.values)?;
+    let by = Orderer { user: job.owner.clone(), person: None, source: Some(secret.provided.source.clone()) };
     issue::carry_out(engine, job, &order, by).await
 }
 
@@ -79,7 +80,11 @@ pub(super) async fn read(engine: &Engine, job: &Job, name: &str) -> CredentialsR
         Ok(()) if is_in_use => Err(Outcome::Stale),
         Ok(()) => take_in(engine, job, &secret).await,
     };
-    CredentialsRead { source: Some(secret.source), is_settled: is_in_use || is_refused(&result), result }
+    CredentialsRead {
+        source: Some(secret.provided.source),
+        is_settled: is_in_use || is_refused(&result),
+        result,
+    }
 }
 
 /// Whether sending the same once more makes no sense.
@@ -88,7 +93,7 @@ fn is_refused(result: &WorkResult) -> bool {
 }
 
 async fn take_in(engine: &Engine, job: &Job, secret: &UserSecret) -> WorkResult {
-    put_on_record(engine, job, secret).await?;
+    put_on_record(engine, job, &secret.provided, Consent::default()).await?;
     judge_candidate(engine, job).await
 }
 
@@ -96,7 +101,7 @@ async fn take_in(engine: &Engine, job: &Job, secret: &UserSecret) -> WorkResult 
 fn is_in_use(engine: &Engine, job: &Job, secret: &UserSecret) -> bool {
     let grant = engine.records.open(&job.place.uid, Slot::InUse);
     grant.is_some_and(|opened| {
-        opened.grant.source.is_some_and(|source| source.digest == secret.source.digest)
+        opened.grant.source.is_some_and(|source| source.digest == secret.provided.source.digest)
             && job.target.differs_from(&opened.grant.bound_to, &job.owner).is_none()
     })
 }
@@ -110,16 +115,21 @@ fn has_taken(engine: &Engine, job: &Job, announcement: &Announcement) -> bool {
     })
 }
 
-/// Puts what a Secret provides on record as candidate.
-async fn put_on_record(engine: &Engine, job: &Job, secret: &UserSecret) -> Result<(), Outcome> {
+/// Puts what somebody provides on record as candidate.
+pub(super) async fn put_on_record(
+    engine: &Engine,
+    job: &Job,
+    data: &ProvidedData,
+    consent: Consent,
+) -> Result<(), Outcome> {
     let records = &engine.records;
     let now = records.clock.now();
-    let provided = content::read(&secret.data, job.method, job.target.description(), now)?;
+    let provided = content::read(&data.values, job.method, job.target.description(), now)?;
     let app = engine.secrets.app(job).await?;
     let Provided { credential, scopes, expires_at, extras } = provided;
     // Only what the provider answers counts as claims: whoever imports a grant could name any account.
-    let nothing = Grant::empty(job.binding(app.as_deref()), Consent::default(), now);
-    let (source, published_extras) = (Some(secret.source.clone()), extras);
+    let nothing = Grant::empty(job.binding(app.as_deref()), consent, now);
+    let (source, published_extras) = (Some(data.source.clone()), extras);
     let grant = Grant { credential, scopes, expires_at, published_extras, source, ..nothing };
     key_credential(job, &grant)?;
     let change = |record: Record| {

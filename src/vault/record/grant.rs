@@ -68,7 +68,7 @@ pub(crate) struct Consent {
     /// provider (`OpenID` Connect Core §5.7). There a name may be given to another person, this may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<String>,
-    /// When the owner consented; `None` for an imported grant, because then nobody knows.
+    /// When the owner consented, or typed the key in the portal; `None` for an imported grant, because then nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_at: Option<Timestamp>,
     /// When the consent ends, whatever is done with it; `None` if the provider does not say.

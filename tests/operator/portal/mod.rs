@@ -9,6 +9,7 @@ mod attacks;
 mod bindings;
 mod browser;
 mod canary;
+mod credential;
 mod deeds;
 mod facts;
 mod forged;

@@ -77,6 +77,8 @@ pub const ROUTES: &[Route] = &[
     change("/connections/{namespace}/{name}/resume", Nothing),
     change("/connections/{namespace}/{name}/agree", Nothing),
     change("/connections/{namespace}/{name}/start", Nothing),
+    page("/connections/{namespace}/{name}/credential", Nothing),
+    change("/connections/{namespace}/{name}/credential", Nothing),
     change("/connections/{namespace}/{name}/keys", Nothing),
     change("/connections/{namespace}/{name}/keys/revoke", Nothing),
     change("/connections/{namespace}/{name}/disconnect", Nothing),

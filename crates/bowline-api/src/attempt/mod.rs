@@ -8,6 +8,7 @@
 //! operator                     └ Prepared ┘                   └ (exchanged) ── Ended
 //! operator (device flow)         Waiting ──────────────────────────────────── Ended
 //! portal (issued keys)           Ordered ──────────────────────────────────── Ended (by the operator)
+//! portal (keys, passwords)       Provided ─────────────────────────────────── Ended (by the operator)
 //! ```
 
 pub mod secret;
@@ -106,6 +107,9 @@ pub enum Step {
     },
     /// Created by the portal: an order about the keys that are issued for the connection. The operator carries it out next.
     Ordered { order: KeyOrder },
+    /// Created by the portal: a key, or a user name and password, under the names that an intake Secret has them. The operator
+    /// puts it on record next, which erases it here.
+    Provided { values: BTreeMap<String, SecretString> },
     /// The operator took the code; no other process can take it.
     Exchanging,
     /// It is over. Kept until it expires, so that a page can show the result.
@@ -183,6 +187,7 @@ impl Attempt {
             Step::Returned { .. }
             | Step::Waiting { .. }
             | Step::Ordered { .. }
+            | Step::Provided { .. }
             | Step::Exchanging
             | Step::Ended(_) => None,
         }

@@ -1,7 +1,7 @@
 //! An attempt as a Secret, and back. Pure.
 //!
-//! Data: `attempt.json` (what is not secret), and per step `state`, `address`, `code` (text) and `sealed` (bytes). Labels
-//! are only for selecting; `attempt.json` decides.
+//! Data: `attempt.json` (what is not secret), and per step `state`, `address`, `code` (text), `values` (a JSON object of texts) and
+//! `sealed` (bytes). Labels are only for selecting; `attempt.json` decides.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,7 @@ const CLEAR: &str = "attempt.json";
 const STATE: &str = "state";
 const ADDRESS: &str = "address";
 const CODE: &str = "code";
+const VALUES: &str = "values";
 const SEALED: &str = "sealed";
 
 /// A Secret is not an attempt that this version can read. Contains nothing of it.
@@ -59,6 +60,7 @@ enum ClearStep {
     Ordered {
         order: KeyOrder,
     },
+    Provided,
     Exchanging,
     Ended(AttemptEnding),
 }
@@ -103,9 +105,15 @@ fn split(step: Step) -> (ClearStep, Vec<(&'static str, ByteString)>) {
             (ClearStep::Waiting { code, next_poll, interval }, vec![(SEALED, sealed)])
         }
         Step::Ordered { order } => (ClearStep::Ordered { order }, Vec::new()),
+        Step::Provided { values } => (ClearStep::Provided, vec![(VALUES, object(&values))]),
         Step::Exchanging => (ClearStep::Exchanging, Vec::new()),
         Step::Ended(ending) => (ClearStep::Ended(ending), Vec::new()),
     }
+}
+
+fn object(values: &BTreeMap<String, SecretString>) -> ByteString {
+    let texts = values.iter().map(|(name, value)| (name.clone(), value.expose_secret().into()));
+    ByteString(serde_json::Value::Object(texts.collect()).to_string().into_bytes())
 }
 
 /// The attempt that a Secret holds.
@@ -138,6 +146,9 @@ pub fn from_secret(secret: &Secret) -> Result<Attempt, NotAnAttempt> {
             Step::Waiting { code, next_poll, interval, sealed: sealed()? }
         }
         ClearStep::Ordered { order } => Step::Ordered { order },
+        ClearStep::Provided => {
+            Step::Provided { values: serde_json::from_slice(&bytes(VALUES)?.0).map_err(|_| NotAnAttempt)? }
+        }
         ClearStep::Exchanging => Step::Exchanging,
         ClearStep::Ended(ending) => Step::Ended(ending),
     };
@@ -201,6 +212,7 @@ mod tests {
             },
             Step::Waiting { code, next_poll: at(5), interval: 5, sealed },
             Step::Ordered { order: KeyOrder::Revoke { id: "Ab3dEf9K".into() } },
+            Step::Provided { values: [("api_key".to_owned(), SecretString::from("hush"))].into() },
             Step::Exchanging,
             Step::Ended(AttemptEnding::failed(
                 crate::reason::Reason::AuthorizationFailed,

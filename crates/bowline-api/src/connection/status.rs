@@ -319,6 +319,8 @@ pub enum AttemptMethod {
     Import,
     /// By the Secret that `spec.credentials` names.
     Credentials,
+    /// As a key or a password that its owner typed, by the portal.
+    KeyForm,
     /// As a change of the issued keys, by the portal.
     IssuedKey,
     /// From a link session at the provider, by the portal.

@@ -47,7 +47,7 @@ pub struct CatalogEntry {
     /// Values that an administrator or a connection sets.
     pub parameters: BTreeMap<String, Parameter>,
     /// What an administrator sets up at the provider first.
-    pub(crate) setup: Setup,
+    pub setup: Setup,
     /// How credentials begin, kind → prefix. Published formats grow: a hint, never a check.
     pub(crate) token_prefixes: BTreeMap<String, String>,
     /// What ends a grant, besides a revocation and the lifetimes that are stated elsewhere.

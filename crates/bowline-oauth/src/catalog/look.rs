@@ -114,13 +114,13 @@ pub enum ScopeKind {
 /// What an administrator sets up at the provider before people can connect, or what a person creates there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Setup {
+pub struct Setup {
     /// What the provider calls it, such as `OAuth app`.
-    pub(crate) what: String,
+    pub what: String,
     /// The page where it is created.
-    pub(crate) page: Option<String>,
+    pub page: Option<String>,
     /// What to do there, one sentence each. `CALLBACK` stands for the callback URL.
-    pub(crate) steps: Vec<String>,
+    pub steps: Vec<String>,
     /// What the app Secret has of it, as arguments of `kubectl create secret generic`.
     pub(crate) secret: Vec<String>,
 }

@@ -64,9 +64,10 @@ fn note(attempt: &Attempt, provider: &str, now: Timestamp) -> AttemptNote {
             ("bad", format!("You came back from {provider} without access."), true)
         }
         Step::Returned { .. } | Step::Exchanging => {
-            ("wait", format!("You came back from {provider}. The access is being checked."), true)
+            ("wait", format!("The access is being checked with {provider}."), true)
         }
         Step::Waiting { .. } => ("wait", format!("Waiting for you to type the code at {provider}."), true),
+        Step::Provided { .. } => ("wait", "What you entered is on its way to the operator.".to_owned(), true),
         Step::Ordered { .. } => ("wait", "Your change of the keys is being carried out.".to_owned(), true),
     };
     AttemptNote { tone, words, said, waits }

@@ -73,6 +73,8 @@ impl ConnectionPage {
 #[allow(clippy::struct_excessive_bools, reason = "each is one button")]
 struct Buttons {
     connect: Option<&'static str>,
+    /// Whether to ask for a key or a password, in place of that.
+    provide: bool,
     /// Whether it is the next step.
     is_next: bool,
     /// Why it is missing although it would be the next step.
@@ -190,8 +192,10 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     let browser = card.connects_by_browser(connection) && usable && refused.is_none() && !waits;
     let confirm = standing.remedy == Remedy::ConfirmAccount && may.owns && may.patch;
     let (wanted, issues) = (standing.wants_access(), card.issues_keys(connection));
+    let provide = card.key_method(connection).is_some();
     Buttons {
         connect: browser.then_some(word),
+        provide: provide && usable && may.owns && refused.is_none() && !waits,
         is_next: wanted,
         refused: refused.clone().filter(|_| wanted),
         by_hand: wanted
@@ -199,7 +203,8 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
             && may.owns
             && !card.by_browser
             && !card.connects_by_code(connection)
-            && !issues,
+            && !issues
+            && !provide,
         device: card.connects_by_code(connection) && usable && refused.is_none() && !waits && !confirm,
         confirm,
         again: disconnected && edits("disconnect"),

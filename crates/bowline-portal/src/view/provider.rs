@@ -72,9 +72,20 @@ impl Card {
 
     /// Whether the keys of the connection are issued here.
     pub(crate) fn issues_keys(&self, connection: &IntegrationConnection) -> bool {
-        let method = connection.spec.method.as_ref().or(self.methods.first());
-        let offers = self.methods.iter().any(|offered| offered.is(Method::IssuedKey));
-        offers && method.is_some_and(|method| method.is(Method::IssuedKey))
+        self.method(connection) == Some(Method::IssuedKey)
+    }
+
+    /// `ApiKey` or `BasicAuth`, if its owner provides one of them and no other Secret does.
+    pub(crate) fn key_method(&self, connection: &IntegrationConnection) -> Option<Method> {
+        let takes_one = connection.spec.credentials.is_none();
+        let is_key = |method: &Method| matches!(method, Method::ApiKey | Method::BasicAuth);
+        self.method(connection).filter(|method| takes_one && is_key(method))
+    }
+
+    /// The method of the connection, if the provider offers it.
+    fn method(&self, connection: &IntegrationConnection) -> Option<Method> {
+        let chosen = connection.spec.method.as_ref().or(self.methods.first())?.known()?;
+        self.methods.iter().any(|offered| offered.is(chosen)).then_some(chosen)
     }
 
     pub(crate) fn connects_by_code(&self, connection: &IntegrationConnection) -> bool {
