@@ -255,10 +255,8 @@ async fn typed(viewer: &mut Viewer<'_>, it: &Scene) {
     let trello = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationProvider",
         "metadata": {"name": "trello"}, "spec": {"type": "trello"}});
     it.providers().create(&PostParams::default(), &parsed(trello)).await.expect("a provider");
-    it.connection("boards").provider("trello").spec(json!({"displayName": "Boards"})).apply().await;
-    it.until_reason("boards", "Authorized", "AwaitingAuthorization").await;
-    let form = format!("/connections/{}/boards/credential", it.namespace);
-    viewer.looks_at("credential", &form, "Trello").await;
+    let page = waiting(it, "trello", "boards", "Boards").await;
+    viewer.looks_at("credential", &format!("{page}/credential"), "Trello").await;
     viewer.person.reads("#how", "a token").await;
 }
 

@@ -10,7 +10,7 @@ use bowline_api::attempt::{AuthorizationResponse, EndResult, Step};
 use bowline_api::opaque::Digest;
 use bowline_testbed::sandbox::{Action, Endpoint, Event, Fault, Ledger, Rotation, TokenKind};
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::carrier::{allowed, denied};
 use crate::looking::{grant_id, holds, is, words};
@@ -87,9 +87,21 @@ async fn reconnecting_keeps_the_old_grant_until_the_new_one_is_in_place_r13() {
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_replaced_grant_is_revoked_where_that_affects_no_other_r13() {
+    gives_back_what_is_replaced(json!({"type": "sandbox-token"})).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn so_it_is_at_any_server_of_which_that_is_known() {
+    let known = json!({"rotation": "SingleUse"});
+    let overlay = json!({"revoke": {"scope": "Token"}, "grant": known});
+    gives_back_what_is_replaced(json!({"type": "generic-oauth2", "overlay": overlay})).await;
+}
+
+async fn gives_back_what_is_replaced(spec: Value) {
     let stage = Stage::fresh(&["--revoke-former-after", "20s"]).await;
     let it = stage.scene("given-back-alone").await;
-    it.provider(Rotation::SingleUse).spec(json!({"type": "sandbox-token"})).apply().await;
+    it.provider(Rotation::SingleUse).spec(spec).apply().await;
     it.connection("mail").apply().await;
     it.until_reason("mail", "Authorized", "AwaitingAuthorization").await;
     assert!(it.consents_as("mail", "alice").await.is_connected());
