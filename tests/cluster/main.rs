@@ -6,6 +6,7 @@
 mod admission;
 mod asking;
 mod binding;
+mod bypass;
 mod consent;
 mod dependents;
 mod examples;
