@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use tower_http::timeout::TimeoutLayer;
 
-use crate::connect::{callback, credential, keys, leave, start};
+use crate::connect::{callback, keys, leave, start};
 use crate::error::PageError;
 use crate::page::around_failures;
 use crate::pages::{
-    actions, connection, ending, extra, health, list, make, review, sign_in, usable, workspace,
+    actions, connection, credential, ending, extra, health, list, make, review, sign_in, usable, workspace,
 };
 use crate::sign_in::OIDC_CALLBACK;
 use crate::{Portal, assets, limits, live, log, webhook};

@@ -49,22 +49,13 @@ fn due(input: &Input, kept: &StoredAttempt, authorized: &ConditionVerdict) -> Op
     match &kept.attempt.step {
         Step::Exchanging => Some(left_behind(input, kept)),
         // It may reappear in a moment: after a restart its metadata is read first.
-        Step::Asked { .. }
-        | Step::Returned { .. }
-        | Step::Waiting { .. }
-        | Step::Ordered { .. }
-        | Step::Provided { .. }
-            if authorized.reason == Reason::ProviderNotReady && input.observed.target().is_none() =>
+        step if is_ours(step)
+            && authorized.reason == Reason::ProviderNotReady
+            && input.observed.target().is_none() =>
         {
             None
         }
-        Step::Asked { .. }
-        | Step::Returned { .. }
-        | Step::Waiting { .. }
-        | Step::Ordered { .. }
-        | Step::Provided { .. }
-            if input.is_blocked(authorized) =>
-        {
+        step if is_ours(step) && input.is_blocked(authorized) => {
             let (reason, message) = why_blocked(input, authorized);
             Some(Due::End(Dismissal::of(kept, AttemptEnding::failed(reason, message))))
         }
@@ -80,6 +71,11 @@ fn due(input: &Input, kept: &StoredAttempt, authorized: &ConditionVerdict) -> Op
         }
         Step::Prepared { .. } | Step::Sent { .. } | Step::Ended(_) => None,
     }
+}
+
+/// Whether the operator has to do something next.
+fn is_ours(step: &Step) -> bool {
+    !matches!(step, Step::Prepared { .. } | Step::Sent { .. } | Step::Exchanging | Step::Ended(_))
 }
 
 /// Why no grant may be taken in. A paused connection has a verdict of its own, which is about the grant in use.

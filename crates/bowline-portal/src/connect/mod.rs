@@ -2,7 +2,6 @@
 
 pub(crate) mod approval;
 pub(crate) mod callback;
-pub(crate) mod credential;
 pub(crate) mod keys;
 pub(crate) mod leave;
 pub(crate) mod progress;

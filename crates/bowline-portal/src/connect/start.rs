@@ -29,7 +29,7 @@ pub(crate) async fn start(form: SubjectForm) -> Reply {
 
 /// Creates an attempt of the visitor at this step, and returns its name, which is derived from the state. Whether they may is
 /// the caller's to ask.
-pub(super) async fn begin(subject: &Subject, state: &SecretString, step: Step) -> Result<String, PageError> {
+pub(crate) async fn begin(subject: &Subject, state: &SecretString, step: Step) -> Result<String, PageError> {
     let (visit, session) = (&subject.visit, &subject.visit.session);
     make_room(subject).await?;
     let (name, now) = (attempt_name(state.expose_secret()), visit.now());

@@ -3,6 +3,7 @@
 pub(crate) mod actions;
 pub(crate) mod bindings;
 pub(crate) mod connection;
+pub(crate) mod credential;
 pub(crate) mod ending;
 pub(crate) mod extra;
 pub(crate) mod health;

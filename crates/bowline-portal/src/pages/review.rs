@@ -66,7 +66,7 @@ fn until(description: &Description) -> Option<String> {
 }
 
 /// The workspace and its namespaces, if the connection will be shared at once.
-pub(crate) fn shared_with(subject: &Subject) -> Option<(String, Vec<String>)> {
+pub(super) fn shared_with(subject: &Subject) -> Option<(String, Vec<String>)> {
     let spec = &subject.connection.spec;
     let name = spec.workspace.as_deref().filter(|_| subject.connection.wants_sharing())?;
     let workspace = subject.visit.app.cluster.workspace(name);

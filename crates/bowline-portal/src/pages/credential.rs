@@ -13,10 +13,10 @@ use bowline_oauth::catalog::look::{Group, Setup};
 use bowline_oauth::catalog::{self, Description};
 use secrecy::SecretString;
 
-use super::start::begin;
+use super::review::shared_with;
+use crate::connect::start::begin;
 use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};
-use crate::pages::review::shared_with;
 use crate::subject::{Subject, SubjectForm};
 use crate::view::provider;
 
