@@ -34,6 +34,11 @@ pub mod path {
         format!("{}/{name}", shares(namespace))
     }
 
+    /// All bindings of a namespace.
+    pub fn bindings(namespace: &str) -> String {
+        format!("{GROUP}/namespaces/{namespace}/connectionbindings")
+    }
+
     /// All providers.
     pub fn providers() -> String {
         format!("{GROUP}/integrationproviders")
@@ -94,6 +99,11 @@ impl Objects {
     /// Creates an object in the collection at `path`.
     pub async fn create(&self, path: &str, object: &Value) -> Result<Value, kube::Error> {
         self.send(Method::POST, path, "application/json", object.to_string().into_bytes()).await
+    }
+
+    /// Deletes an object.
+    pub async fn delete(&self, path: &str) -> Result<Value, kube::Error> {
+        self.send(Method::DELETE, path, "application/json", Vec::new()).await
     }
 
     /// Replaces an object; its resourceVersion is a precondition.

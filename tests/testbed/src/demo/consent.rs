@@ -88,7 +88,10 @@ impl Story<'_> {
     /// The second connection, from a terminal.
     pub(super) async fn code_shown(&self) -> Result<(String, ShownCode), Error> {
         let failed = || Error::io("run", &self.binaries.plugin);
-        let mut command = self.plugin(&["connect", SECOND, "--device"])?.spawn().map_err(failed())?;
+        let mut command = self
+            .plugin(OWNER, &["connect", SECOND, "--device", "--namespace", TEAM])?
+            .spawn()
+            .map_err(failed())?;
         let output = command.stdout.take().ok_or_else(|| unexpected("the plug-in", "no output".into()))?;
         let mut lines = BufReader::new(output).lines();
         let (mut address, mut code) = (None, None);
@@ -135,11 +138,8 @@ impl Story<'_> {
 
     /// alice confirms that it is the account she meant.
     pub(super) async fn account_confirmed(&self) -> Result<String, Error> {
-        let mut command = self.plugin(&["connect", SECOND, "--accept-account", SECOND_ACCOUNT])?;
-        let output = command.output().await.map_err(Error::io("run", &self.binaries.plugin))?;
-        if !output.status.success() {
-            return Err(plugin_failed("connect --accept-account", &output));
-        }
+        let confirm = ["connect", SECOND, "--accept-account", SECOND_ACCOUNT, "--namespace", TEAM];
+        self.plugin_succeeds(OWNER, &confirm).await?;
         let seen = wait_for("the second Secret holds a fresh token", SOON, async || {
             self.fresh(&path::secret(TEAM, SECOND)).await
         })
@@ -151,13 +151,19 @@ impl Story<'_> {
         Ok(format!("phase Active; {TEAM}/{SECOND}: access_token {}", seen.shown()))
     }
 
-    /// The plug-in as alice, in her namespace, without a terminal for questions.
-    fn plugin(&self, arguments: &[&str]) -> Result<Command, Error> {
+    /// Runs the plug-in until it is done.
+    pub(super) async fn plugin_succeeds(&self, who: &str, arguments: &[&str]) -> Result<(), Error> {
+        let output = self.plugin(who, arguments)?.output().await;
+        let output = output.map_err(Error::io("run", &self.binaries.plugin))?;
+        output.status.success().then_some(()).ok_or_else(|| plugin_failed(&arguments.join(" "), &output))
+    }
+
+    /// The plug-in, without a terminal for questions.
+    fn plugin(&self, who: &str, arguments: &[&str]) -> Result<Command, Error> {
         let mut command = Command::new(&self.binaries.plugin);
         command
             .args(arguments)
-            .args(["--namespace", TEAM])
-            .env("KUBECONFIG", self.stage.cluster().kubeconfig_for(OWNER)?)
+            .env("KUBECONFIG", self.stage.cluster().kubeconfig_for(who)?)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

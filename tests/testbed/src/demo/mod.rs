@@ -4,6 +4,7 @@ mod board;
 mod consent;
 mod diagnosis;
 mod hints;
+mod owning;
 mod place;
 mod story;
 
@@ -27,6 +28,8 @@ const SECOND: &str = "sandbox-second";
 const SECOND_ACCOUNT: &str = "bob";
 /// Name of the first one's Secret where it is shared: the connection's id.
 const SHARED: &str = "team-a.sandbox-alice";
+/// Name of the binding by which a workflow there chooses it.
+const BINDING: &str = "post-to-chat";
 /// The owner.
 const OWNER: &str = "alice";
 /// How long the demo's tokens live, in seconds: refreshed after half of it.

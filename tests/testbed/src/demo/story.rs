@@ -32,8 +32,8 @@ pub(super) struct Story<'a> {
     pub(super) portal: &'a Portal,
     pub(super) binaries: &'a Binaries,
     pub(super) realm: RealmHandle,
-    admin: Objects,
-    alice: Objects,
+    pub(super) admin: Objects,
+    pub(super) alice: Objects,
 }
 
 /// Runs the whole story, and prints a line for each step that was seen.
@@ -53,10 +53,14 @@ pub async fn tell(board: &mut Board, stage: &mut Stage, binaries: &Binaries) -> 
     let device = board.observe("code shown", story.code_shown()).await?;
     board.step("code typed", story.code_typed(device)).await?;
     board.step("account confirmed", story.account_confirmed()).await?;
-    board.step("shared", story.shared()).await?;
+    board.step("share proposed", story.share_proposed()).await?;
+    board.step("approved", story.approved()).await?;
+    board.step("bound", story.bound()).await?;
+    board.step("deletion held", story.deletion_held()).await?;
     board.step("owner removed", story.owner_removed()).await?;
     let last = board.observe("still fresh", story.rotated(&grant, &second, 1)).await?;
-    board.step("disconnected", story.disconnected(&grant, &last)).await
+    board.step("disconnected", story.disconnected(&grant, &last)).await?;
+    board.step("offboarded", story.offboarded()).await
 }
 
 /// The first replica leads. It is killed without warning; returns its name.
@@ -176,17 +180,6 @@ impl Story<'_> {
             self.realm.ledger().refreshes_of(grant).len()
         );
         Ok((what, seen))
-    }
-
-    async fn shared(&self) -> Result<String, Error> {
-        self.alice.merge(&path::connection(TEAM, CONNECTION), &json!({"spec": {"shared": true}})).await?;
-        wait_for("the share is published", SOON, async || {
-            let share = self.look(&path::share(WORKSPACE, SHARED)).await?;
-            expect(&share, |share| is(share, "Ready", "True"), "Ready")?;
-            self.fresh(&path::secret(WORKSPACE, SHARED)).await
-        })
-        .await?;
-        Ok(format!("{OWNER} set shared: true; fresh Secret {WORKSPACE}/{SHARED}"))
     }
 
     async fn owner_removed(&self) -> Result<String, Error> {
