@@ -34,6 +34,7 @@ use crate::publishing::metadata::AllowedMetadata;
 use crate::publishing::{self, Desired, PublishError, PublishedVersion, Withdrawn};
 use crate::secret_plan::GrantInUse;
 use crate::sharers::Sharer;
+use crate::sharing::terms::{TermsInForce, TermsOnRecord};
 use crate::vault::record::GrantVersion;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
@@ -204,6 +205,23 @@ impl Context {
             Ok(target) => grant.published_by(target.description()),
             Err(_) => grant,
         })
+    }
+
+    /// The terms of a connection that are in force, by its record.
+    pub(crate) fn terms(&self, connection: &IntegrationConnection) -> TermsInForce {
+        let record = self.store.get(connection.metadata.uid.as_deref().unwrap_or_default());
+        let on_record = match record.map(|loaded| loaded.map(|loaded| loaded.record)) {
+            Ok(None) => TermsOnRecord::without(connection),
+            Ok(Some(record)) if *record.place() == self.world.place(connection) => {
+                match record.open_grant(&self.sealer) {
+                    Ok(Some(grant)) => TermsOnRecord::of(&grant, connection),
+                    Ok(None) => TermsOnRecord::without(connection),
+                    Err(_) => TermsOnRecord::Unknown,
+                }
+            }
+            Ok(Some(_)) | Err(_) => TermsOnRecord::Unknown,
+        };
+        self.world.terms(connection, on_record)
     }
 
     fn grant_on_record(&self, connection_uid: &str) -> Option<GrantVersion> {

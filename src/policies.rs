@@ -46,6 +46,7 @@ shipped![
     "portal-secrets.yaml",
     "sharing-needs-share.yaml",
     "spec-is-the-owners.yaml",
+    "terms-by-is-the-caller.yaml",
     "workspace-limits.yaml",
     "workspace-namespaces.yaml",
 ];

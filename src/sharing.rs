@@ -4,6 +4,7 @@
 //! except the connection's own. A namespace belongs to one workspace, the older one.
 
 pub(crate) mod limits;
+pub(crate) mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use kube::ResourceExt;
 use bowline_api::share::SharedConnection;
 use bowline_api::{ConnectionShare, ConnectionShareSpec, IntegrationConnection, Workspace, names};
 
+use self::terms::TermsInForce;
 use crate::sharers::Sharer;
 
 /// Where a connection is shared, or why it is not.
@@ -69,17 +71,18 @@ pub(crate) fn standing(
     }
 }
 
-/// Computes where `connection` is shared, given all workspaces, who shared a connection under this id before, and which
-/// namespaces exist and can be used.
+/// Computes where `connection` is shared, given the terms in force, all workspaces, who shared a connection under this id before,
+/// and which namespaces exist and can be used.
 pub(crate) fn computed(
     connection: &IntegrationConnection,
+    terms: &TermsInForce,
     workspaces: &[Arc<Workspace>],
     former: Option<&Sharer>,
     namespace_exists: impl Fn(&str) -> bool,
 ) -> Shared {
     let spec = &connection.spec;
     let gone = connection.metadata.deletion_timestamp.is_some() || connection.is_disconnected();
-    let Some(name) = spec.workspace.as_deref().filter(|_| connection.wants_sharing() && !gone) else {
+    let Some(name) = terms.workspace(connection).filter(|_| terms.shared(connection) && !gone) else {
         return Shared::NotAsked;
     };
     let Some(found) = live(workspaces).find(|candidate| candidate.name_any() == name) else {
@@ -97,7 +100,7 @@ pub(crate) fn computed(
         .spec
         .namespaces
         .iter()
-        .filter(|namespace| **namespace != home && namespace_exists(namespace))
+        .filter(|namespace| **namespace != home && terms.reaches(namespace) && namespace_exists(namespace))
         .filter(|namespace| holder(namespace, workspaces).is_some_and(|holder| holder.name_any() == name))
         .cloned()
         .collect();
@@ -179,14 +182,24 @@ mod tests {
     #[test]
     fn a_member_shares_into_every_namespace_but_the_own() {
         let all = [workspace("w", 0, &["alice"], &["team-a", "x", "y"])];
-        assert_eq!(namespaces(&computed(&shared(), &all, None, |_| true)), ["x", "y"]);
-        assert_eq!(namespaces(&computed(&shared(), &all, None, |namespace| namespace == "y")), ["y"]);
+        assert_eq!(
+            namespaces(&computed(&shared(), &TermsInForce::AsSpecified, &all, None, |_| true)),
+            ["x", "y"]
+        );
+        assert_eq!(
+            namespaces(
+                &computed(&shared(), &TermsInForce::AsSpecified, &all, None, |namespace| namespace == "y")
+            ),
+            ["y"]
+        );
     }
 
     #[test]
     fn private_is_the_default_and_a_disconnected_or_dying_connection_is_private() {
         let all = [workspace("w", 0, &["alice"], &["x"])];
-        let ask = |connection: &IntegrationConnection| computed(connection, &all, None, |_| true);
+        let ask = |connection: &IntegrationConnection| {
+            computed(connection, &TermsInForce::AsSpecified, &all, None, |_| true)
+        };
         assert_eq!(ask(&connection(json!({"workspace": "w"}))), Shared::NotAsked);
         assert_eq!(ask(&connection(json!({"workspace": "w", "shared": false}))), Shared::NotAsked);
         assert_eq!(
@@ -201,8 +214,14 @@ mod tests {
     #[test]
     fn a_removed_owner_and_a_deleted_workspace_share_nothing() {
         let without = [workspace("w", 0, &["bob"], &["x"])];
-        assert_eq!(computed(&shared(), &without, None, |_| true), Shared::OwnerNotMember);
-        assert_eq!(computed(&shared(), &[], None, |_| true), Shared::WorkspaceNotFound);
+        assert_eq!(
+            computed(&shared(), &TermsInForce::AsSpecified, &without, None, |_| true),
+            Shared::OwnerNotMember
+        );
+        assert_eq!(
+            computed(&shared(), &TermsInForce::AsSpecified, &[], None, |_| true),
+            Shared::WorkspaceNotFound
+        );
     }
 
     #[test]
@@ -210,7 +229,9 @@ mod tests {
         let mut all = [workspace("w", 0, &["alice"], &["x"])];
         let sharer =
             |uid: &str, owner: &str| Sharer { id: "team-a.c".into(), uid: uid.into(), owner: owner.into() };
-        let ask = |all: &[Arc<Workspace>], former: &Sharer| computed(&shared(), all, Some(former), |_| true);
+        let ask = |all: &[Arc<Workspace>], former: &Sharer| {
+            computed(&shared(), &TermsInForce::AsSpecified, all, Some(former), |_| true)
+        };
         let refused = Shared::Replaced { former_owner: "bob".into() };
         assert_eq!(ask(&all, &sharer("before", "bob")), refused);
         assert_eq!(namespaces(&ask(&all, &sharer("before", "alice"))), ["x"], "she made it again");
@@ -240,7 +261,7 @@ mod tests {
     #[test]
     fn a_namespace_of_two_workspaces_belongs_to_the_older() {
         let all = [workspace("w", 10, &["alice"], &["x", "y"]), workspace("older", 20, &["bob"], &["x"])];
-        assert_eq!(namespaces(&computed(&shared(), &all, None, |_| true)), ["y"]);
+        assert_eq!(namespaces(&computed(&shared(), &TermsInForce::AsSpecified, &all, None, |_| true)), ["y"]);
         assert_eq!(holder("x", &all).unwrap().name_any(), "older");
     }
 }

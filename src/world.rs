@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bowline_api::connection::{DEPENDENT_NAMES, DependentsStatus};
+use bowline_api::terms::ConnectionTerms;
 use bowline_api::{ConnectionBinding, ConnectionShare, IntegrationConnection, Workspace, names};
 use bowline_runtime::attempts::{self, StoredAttempt};
 use bowline_runtime::follow::Cache;
@@ -27,6 +28,7 @@ use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
 use crate::policies::Policies;
 use crate::sharers::{self, Sharer, SharerError};
+use crate::sharing::terms::{TermsInForce, TermsOnRecord, settle};
 use crate::sharing::{self, Shared};
 use crate::vault::Place;
 
@@ -97,23 +99,37 @@ impl World {
         })
     }
 
-    pub(crate) fn shared(&self, connection: &IntegrationConnection) -> Shared {
+    /// What the spec of a connection and its workspace ask for.
+    pub(crate) fn proposed_terms(&self, connection: &IntegrationConnection) -> ConnectionTerms {
+        let named = connection.spec.workspace.as_deref().filter(|_| connection.wants_sharing());
+        let workspace = named.and_then(|name| self.kinds.workspaces.get(&ObjectRef::new(name)));
+        ConnectionTerms::of(&connection.spec, workspace.as_deref())
+    }
+
+    /// The terms of a connection that are in force, by what its record says.
+    pub(crate) fn terms(&self, connection: &IntegrationConnection, on_record: TermsOnRecord) -> TermsInForce {
+        let protected = self.policies.missing().is_empty();
+        settle(connection, self.proposed_terms(connection), on_record, protected)
+    }
+
+    /// Where a connection is shared under these terms.
+    pub(crate) fn shared(&self, connection: &IntegrationConnection, terms: &TermsInForce) -> Shared {
         // Most connections are private: do not collect the workspaces for them.
-        if !connection.spec.shared.unwrap_or_default() {
+        if !terms.shared(connection) {
             return Shared::NotAsked;
         }
         let workspaces = &self.kinds.workspaces;
         let unreadable: BTreeSet<_> =
             workspaces.unreadable().iter().filter_map(|workspace| workspace.metadata.name.clone()).collect();
-        let own = connection.spec.workspace.as_deref();
+        let own = terms.workspace(connection);
         let competing = own.map(|name| self.competing_with(name)).unwrap_or_default();
         let Ok(former) = self.sharer(&connection.id()) else { return Shared::Unknown };
-        let shared = sharing::computed(connection, &competing, former.as_ref(), |namespace| {
+        let shared = sharing::computed(connection, terms, &competing, former.as_ref(), |namespace| {
             self.namespace_lives(namespace)
                 && !self.is_reserved(namespace)
                 && !self.is_held_by(&unreadable, namespace)
         });
-        match (shared, &connection.spec.workspace) {
+        match (shared, own) {
             (Shared::WorkspaceNotFound, Some(workspace)) if unreadable.contains(workspace) => Shared::Unknown,
             (shared @ Shared::In { .. }, Some(workspace)) => {
                 self.refused_share(connection, workspace).map_or(shared, Shared::NotAllowed)

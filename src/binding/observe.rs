@@ -10,7 +10,7 @@ use crate::world::Availability;
 pub(super) fn observe(ctx: &Context, binding: &ConnectionBinding) -> ObservedBinding {
     let namespace = binding.namespace().unwrap_or_default();
     let (uid, name) = (binding.uid().unwrap_or_default(), binding.secret_name());
-    let availability = ctx.world.available(&binding.spec.connection, &namespace);
+    let availability = ctx.world.available(&binding.spec.connection, &namespace, |it| ctx.terms(it));
     let (grant, target) = match &availability {
         Availability::Available(connection) => {
             let of = &connection.spec;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_INTAKE};
+use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_APPROVE_TERMS, ANNOTATION_INTAKE};
 use bowline_api::reason::{MessageFacts, Reason};
 use bowline_api::{ConnectionShare, IntegrationConnection};
 use bowline_runtime::telemetry::chain;
@@ -17,11 +17,12 @@ use super::observed::ObservedConnection;
 use crate::context::Context;
 use crate::grant::budget::REQUESTED;
 use crate::grant::target::Target;
-use crate::grant::work::{Job, Task};
+use crate::grant::work::{AgreeingTerms, Job, Task};
 use crate::kube_ext::apply;
 use crate::metrics::PublishOutcome;
 use crate::publishing::{Desired, PublishError, PublishedVersion, config_fault};
 use crate::secret_plan::{SecretOutcome, SecretPlan};
+use crate::sharing::terms::unseen;
 use crate::sharing::{self, Shared};
 use crate::vault::record::{Debt, EndTerms, Withdrawal};
 
@@ -236,7 +237,8 @@ impl Act<'_> {
             parameters: spec.parameters.clone(),
             own_app: spec.app.as_ref().map(|app| app.secret_name.clone()),
             app_version: self.observed.app_version.clone(),
-            scopes: spec.scopes.clone(),
+            scopes: self.observed.terms.scopes(self.connection),
+            agreeing: self.agreeing(),
             expected_account: spec.account.as_ref().map(|account| account.id.clone()),
             accepted_account: self.connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT).cloned(),
             newest_known: self.observed.newest_known,
@@ -248,13 +250,28 @@ impl Act<'_> {
         }
     }
 
-    /// Removes annotations that were handled: the announcement that was carried out or refused, and the owner's confirmation
-    /// of the account of the grant in use. A newer value stays.
+    /// The approval on the object, once nothing is left to be done for it.
+    fn handled_approval(&self) -> Option<String> {
+        let terms = self.observed.terms.agreed()?;
+        let is_due = terms.to_seal.is_some() || !self.observed.missing_policies.is_empty();
+        self.connection.annotations().get(ANNOTATION_APPROVE_TERMS).filter(|_| !is_due).cloned()
+    }
+
+    /// What a grant that is taken in now is sealed with.
+    fn agreeing(&self) -> AgreeingTerms {
+        let proposed = self.ctx.world.proposed_terms(self.connection);
+        let unseen = unseen(self.connection, &self.observed.terms, proposed.clone());
+        AgreeingTerms { proposed, scopes: self.connection.spec.scopes.clone(), unseen }
+    }
+
+    /// Removes annotations that were handled: the announcement that was carried out or refused, the owner's confirmation of the
+    /// account of the grant in use, and an approval that is on record, or is not of what waits. A newer value stays.
     async fn drop_handled_annotations(&self) {
         let agreed = self.observed.record.grant().filter(|grant| !grant.consent.awaits_confirmation());
         let handled = [
             (ANNOTATION_INTAKE, self.observed.actor.taken.clone()),
             (ANNOTATION_ACCEPT_ACCOUNT, agreed.map(|grant| account_id(grant))),
+            (ANNOTATION_APPROVE_TERMS, self.handled_approval()),
         ];
         let namespace = self.connection.namespace().unwrap_or_default();
         let api: Api<IntegrationConnection> = Api::namespaced(self.ctx.client.clone(), &namespace);

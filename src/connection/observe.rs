@@ -18,6 +18,7 @@ use crate::grant::standing;
 use crate::grant::target::Target;
 use crate::kube_ext::index::SecretIndex;
 use crate::publishing::PublishedVersion;
+use crate::sharing::terms::TermsOnRecord;
 use crate::vault::record::{GrantVersion, ReadError, RecordError, SealedField};
 use crate::vault::seal::OpenError;
 use crate::vault::{CachedReadError, Grant, Intent, IntentState, Record, Slot};
@@ -32,6 +33,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     let shared = target.as_ref().filter(|_| spec.app.is_none());
     let incident = |trouble| ctx.grants.incidents().present(shared?.provider(), trouble, ctx.clock.now());
     let record = record(ctx, connection, actor.busy);
+    let terms = ctx.world.terms(connection, terms_on_record(connection, &record));
     ObservedConnection {
         provider,
         next_probe: incident(Trouble::Registration).map(|incident| incident.next_probe),
@@ -55,12 +57,23 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         newest_attempt: ctx.world.attempts_of(connection).into_iter().next(),
         actor,
         portal: ctx.settings.portal.clone(),
-        shared: ctx.world.shared(connection),
+        shared: ctx.world.shared(connection, &terms),
+        terms,
         shares: ctx.world.shares_of(connection),
         dependents: told_dependents(ctx, connection),
         sharer: ctx.world.sharer(&connection.id()).ok().flatten(),
         is_reserved: ctx.world.is_reserved(&namespace),
         takes_anothers_name: takes_anothers_name(ctx, connection),
+    }
+}
+
+fn terms_on_record(connection: &IntegrationConnection, record: &RecordState) -> TermsOnRecord {
+    match record {
+        RecordState::Present(Present { grant: Some(grant), .. }) => TermsOnRecord::of(grant, connection),
+        RecordState::Missing | RecordState::Present(_) => TermsOnRecord::without(connection),
+        RecordState::Unreadable | RecordState::Tampered | RecordState::RolledBack(_) => {
+            TermsOnRecord::Unknown
+        }
     }
 }
 

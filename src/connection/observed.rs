@@ -20,6 +20,7 @@ use crate::secret_plan::GrantInUse;
 use crate::sharers::Sharer;
 use crate::sharing::Shared;
 use crate::sharing::limits::ReachedLimit;
+use crate::sharing::terms::TermsInForce;
 use crate::vault::record::{GrantVersion, Pause, RevocationResult};
 use crate::vault::{Credential, Grant, GrantId};
 use crate::world::{ProviderUse, UnusableProvider};
@@ -64,6 +65,8 @@ pub(crate) struct ObservedConnection {
     /// Ended or not.
     pub(crate) newest_attempt: Option<StoredAttempt>,
     pub(crate) portal: Option<Url>,
+    /// The terms that are in force: what its owner agreed to.
+    pub(crate) terms: TermsInForce,
     pub(crate) shared: Shared,
     pub(crate) shares: Vec<Arc<ConnectionShare>>,
     pub(crate) dependents: DependentsView,

@@ -9,6 +9,7 @@ use bowline_api::connection::{
     RulingStatus, ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
 };
 use bowline_api::reason::{MessageFacts, Reason};
+use bowline_api::terms::{ConnectionTerms, TermsStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -19,6 +20,7 @@ use super::observed::{ObservedConnection, RecordState};
 use crate::grant::target::ScopeComparison;
 use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::sharing::Shared;
+use crate::sharing::terms::AgreedTerms;
 use crate::vault::record::IssuedKeys;
 use crate::vault::{Credential, Grant};
 
@@ -79,6 +81,7 @@ impl Report<'_> {
             history: old.history.clone(),
             secret: self.secret(),
             sharing: self.sharing(),
+            terms: self.terms().filter(|_| keep),
             dependents: observed.dependents.told.clone(),
             last_handled_refresh: plan.unanswerable.clone().or(history.handled_refresh.clone()),
             last_handled_authorization: plan.unaskable.clone().or(history.handled_authorization.clone()),
@@ -173,9 +176,9 @@ impl Report<'_> {
 
     fn scopes(&self) -> Option<ScopesStatus> {
         let (grant, target) = (self.grant?, self.observed.target()?);
-        let asked = &self.connection.spec.scopes;
+        let asked = self.observed.terms.scopes(self.connection);
         matches!(grant.credential, Credential::OAuth { .. })
-            .then(|| ScopeComparison::of(target, asked, grant.scopes.as_deref()).into_status())
+            .then(|| ScopeComparison::of(target, &asked, grant.scopes.as_deref()).into_status())
     }
 
     fn token(&self) -> Option<TokenStatus> {
@@ -225,6 +228,20 @@ impl Report<'_> {
         let Some(target) = self.observed.target() else { return self.old.key_prefix.clone() };
         let rules = target.description().issued_key.as_ref()?;
         self.observed.issues_keys(&self.connection.spec).then(|| rules.prefix.clone())
+    }
+
+    fn terms(&self) -> Option<TermsStatus> {
+        let AgreedTerms { agreed, proposed, to_seal } = self.observed.terms.agreed()?;
+        let generation = self.connection.metadata.generation;
+        let told = self.old.terms.as_ref().and_then(|told| told.observed_generation);
+        let waiting = Some(proposed).filter(|proposed| proposed.is_wider_than(agreed));
+        Some(TermsStatus {
+            agreed: agreed.clone(),
+            proposed: waiting.cloned(),
+            digest: waiting.map(ConnectionTerms::digest),
+            by: waiting.and(self.connection.terms_by_another()).map(ToOwned::to_owned),
+            observed_generation: if to_seal.is_some() { told } else { generation },
+        })
     }
 
     fn sharing(&self) -> Option<SharingStatus> {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::desk::{Desk, Submission};
 use super::revoke::{ends_token_alone, is_given_up, pause, postpone, standing};
 use super::target::Target;
-use super::work::{Job, Task};
+use super::work::{AgreeingTerms, Job, Task};
 use crate::vault::record::Kept;
 use crate::vault::record::{Debt, EndTerms, Ending, Withdrawal};
 use crate::vault::{Loaded, Place, Record, Slot};
@@ -156,6 +156,7 @@ impl Endings {
             own_app: terms.own_app.clone(),
             app_version: None,
             scopes: Vec::new(),
+            agreeing: AgreeingTerms::default(),
             expected_account: None,
             accepted_account: None,
             newest_known: None,

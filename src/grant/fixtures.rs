@@ -44,7 +44,7 @@ use super::secrets::Secrets;
 use super::slot::Marks;
 use super::target::Target;
 use super::target::tests::Offline;
-use super::work::{Job, Task};
+use super::work::{AgreeingTerms, Job, Task};
 use crate::kube_ext::events::Events;
 use crate::metrics::Metrics;
 use crate::vault::journal::Journal;
@@ -455,6 +455,7 @@ pub(crate) fn job(entry: &str, task: Task) -> Job {
         own_app: None,
         app_version: None,
         scopes: Vec::new(),
+        agreeing: AgreeingTerms::default(),
         expected_account: None,
         accepted_account: None,
         newest_known: None,

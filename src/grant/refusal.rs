@@ -181,6 +181,10 @@ pub(crate) enum ConsentError {
     WrongIssuer,
     #[error("The provider's address, app or the owner changed while you were there. Connect again.")]
     TermsMoved,
+    #[error(
+        "Where the token goes or which access is asked for changed after the page had shown it. Look at the page again and connect."
+    )]
+    TermsChanged,
     #[error("It took more than ten minutes. Connect again.")]
     TooLate,
     #[error(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bowline_api::connection::Method;
+use bowline_api::terms::ConnectionTerms;
 use bowline_oauth::app::App;
 use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::jiff::Timestamp;
@@ -26,8 +27,10 @@ pub(crate) struct Job {
     pub(crate) own_app: Option<String>,
     /// The version of the app registration that the reconcile saw: `<uid>/<resourceVersion>`.
     pub(crate) app_version: Option<String>,
-    /// Scopes the spec names; empty means the provider's default.
+    /// The scopes to request under the terms in force; empty means the provider's default.
     pub(crate) scopes: Vec<String>,
+    /// What a grant that is taken in now is sealed with.
+    pub(crate) agreeing: AgreeingTerms,
     /// The account that the spec expects; any other is refused.
     pub(crate) expected_account: Option<String>,
     /// The account that the owner confirms, by annotation: it may replace the connected one.
@@ -77,6 +80,17 @@ impl Job {
             account: None,
         }
     }
+}
+
+/// The terms that a new grant is sealed with, by what its owner has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AgreeingTerms {
+    /// What the spec and its workspace ask for: the owner agrees to it on a page that shows it.
+    pub(crate) proposed: ConnectionTerms,
+    /// Its scopes as the spec orders them.
+    pub(crate) scopes: Vec<String>,
+    /// What no page has to show: what the owner set, or agreed to before.
+    pub(crate) unseen: ConnectionTerms,
 }
 
 /// In which queue work waits for its provider.
@@ -145,6 +159,8 @@ pub(crate) enum ConsentTask {
     Issue { attempt: String },
     /// Take the key, or user name and password, that the owner typed in the portal.
     TakeProvided { attempt: String },
+    /// Put on record what is in force of the terms, in place of what is there.
+    Agree { from: Option<ConnectionTerms>, to: ConnectionTerms },
     /// The owner confirms the account that finished a device flow: its id, as in the annotation.
     Confirm { account: String },
 }

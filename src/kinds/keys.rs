@@ -1,5 +1,6 @@
 //! What objects refer to. A change of that wakes them, found by one of these keys.
 
+use std::collections::BTreeSet;
 use std::iter;
 
 use bowline_api::names::LABEL_ATTEMPT_CONNECTION;
@@ -44,9 +45,12 @@ pub(super) fn connections(connection: &IntegrationConnection) -> Vec<LookupKey> 
     let (spec, home) = (&connection.spec, connection.meta().namespace.as_deref().unwrap_or_default());
     let mut keys = vec![namespace(home), provider(&spec.provider)];
     let own = spec.workspace.as_deref();
-    let status = connection.status.as_ref().and_then(|status| status.sharing.as_ref());
-    let is_in = status.map(|sharing| sharing.workspace.as_str());
-    keys.extend(own.into_iter().chain(is_in.filter(|name| Some(*name) != own)).map(workspace));
+    let sharing = connection.status.as_ref().and_then(|status| status.sharing.as_ref());
+    let is_in = sharing.map(|sharing| sharing.workspace.as_str());
+    // The one that its owner agreed to counts while the spec names another.
+    let agreed = connection.terms().and_then(|terms| terms.agreed.workspace.as_deref());
+    let workspaces: BTreeSet<&str> = [own, is_in, agreed].into_iter().flatten().collect();
+    keys.extend(workspaces.into_iter().map(workspace));
     let named = [&spec.credentials, &spec.app].into_iter().flatten();
     keys.extend(named.map(|reference| secret(home, &reference.secret_name)));
     keys

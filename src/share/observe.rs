@@ -11,7 +11,7 @@ pub(super) fn observe(ctx: &Context, share: &ConnectionShare) -> ObservedShare {
     let (namespace, name) = (share.namespace().unwrap_or_default(), share.name_any());
     ObservedShare {
         source: ctx.world.connection(&of.namespace, &of.name, &of.uid).map(|connection| ShareSource {
-            shared: ctx.world.shared(&connection),
+            shared: ctx.world.shared(&connection, &ctx.terms(&connection)),
             grant: ctx.grant_in_use(&connection),
             connection,
         }),

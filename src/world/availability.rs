@@ -8,6 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::World;
 use crate::sharing::Shared;
+use crate::sharing::terms::TermsInForce;
 
 /// What a namespace may use under the id of a connection.
 #[derive(Clone, Debug)]
@@ -20,8 +21,13 @@ pub(crate) enum Availability {
 }
 
 impl World {
-    /// The connection with this id, if it is one of `namespace` or shared with it.
-    pub(crate) fn available(&self, id: &str, namespace: &str) -> Availability {
+    /// The connection with this id, if it is one of `namespace` or shared with it under its terms.
+    pub(crate) fn available(
+        &self,
+        id: &str,
+        namespace: &str,
+        terms: impl Fn(&IntegrationConnection) -> TermsInForce,
+    ) -> Availability {
         let Some((home, name)) = names::connection_of(id) else { return Availability::Absent };
         let key = ObjectRef::new(name).within(home);
         let its_share = ObjectRef::new(id).within(namespace);
@@ -40,7 +46,7 @@ impl World {
         // Where it is shared is computed. The share shows that it is on record who shares under this id.
         let is_its =
             share.as_ref().is_some_and(|share| Some(&share.spec.connection.uid) == connection.uid().as_ref());
-        match self.shared(&connection) {
+        match self.shared(&connection, &terms(&connection)) {
             Shared::In { namespaces, .. } if namespaces.contains(namespace) && is_its => {
                 Availability::Available(connection)
             }

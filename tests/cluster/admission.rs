@@ -257,7 +257,8 @@ async fn a_connection_is_made_shared_by_who_holds_share() {
         ("gitops", "alice", Refused(NO_SHARE)),
     ];
     for (who, owner, verdict) in rows {
-        judge_creation(&team, who, &team.connections(), &shared(owner), verdict).await;
+        let object = if who == owner { shared(owner) } else { merged(shared(owner), &set_by(who)) };
+        judge_creation(&team, who, &team.connections(), &object, verdict).await;
     }
 }
 
@@ -284,6 +285,12 @@ async fn what_is_newly_shared_needs_share() {
     ];
     for (who, given, change, verdict) in rows {
         let stored = team.connection_of_alice(given).await;
+        let change = if who == "alice" { change } else { merged(change, &set_by(who)) };
         judge_change(&team, who, &path_of(&team.connections(), &stored), &change, verdict).await;
     }
+}
+
+/// Who sets the terms of somebody else's connection says so (`terms.rs`).
+fn set_by(who: &str) -> Value {
+    json!({"metadata": {"annotations": {"bowline.dev/terms-by": who}}})
 }

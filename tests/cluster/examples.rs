@@ -36,6 +36,10 @@ async fn take(team: &Team, objects: Vec<(PathBuf, Value)>) {
         } else {
             object["metadata"]["name"] = json!(crate::fixture::random_name("example"));
         }
+        // An administrator applies it in place of its owner or a pipeline.
+        if object["kind"] == "IntegrationConnection" {
+            object["metadata"]["annotations"]["bowline.dev/terms-by"] = json!(ADMIN);
+        }
         let ask = Ask::post(&collection(&object), &object).with("fieldValidation=Strict").dry();
         let answer = team.person(ADMIN).ask(&ask).await;
         assert!(answer.is_accepted(), "{}: {}", path.display(), answer.words());

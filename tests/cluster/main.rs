@@ -20,4 +20,5 @@ mod overlay;
 mod publishing;
 mod rights;
 mod schema;
+mod terms;
 mod writing;

@@ -37,6 +37,17 @@ impl Scene {
 
     /// Begins an attempt as this user, who is this person at the sign-in provider.
     pub async fn attempt_by(&self, user: &str, person: Option<Digest>, connection: &str) -> OpenAttempt {
+        self.attempt_shown(user, person, connection, None).await
+    }
+
+    /// Begins an attempt as this user, whom a page has shown terms with this digest.
+    pub async fn attempt_shown(
+        &self,
+        user: &str,
+        person: Option<Digest>,
+        connection: &str,
+        terms: Option<String>,
+    ) -> OpenAttempt {
         let object = self.get(connection).await;
         let state = random_text().unwrap();
         let name = attempt_name(state.expose_secret());
@@ -51,6 +62,7 @@ impl Scene {
                 uid: object.uid().unwrap(),
             },
             request: None,
+            terms,
             provider: self.name.clone(),
             started_at: now,
             expires_at: now + SignedDuration::try_from(LIFETIME).unwrap(),

@@ -162,6 +162,12 @@ async fn class_07_nothing_is_published_in_a_reserved_namespace_whatever_a_worksp
     let it = stage.scene("reserved").await;
     let one = it.another_namespace("one").await;
     it.connected("mail", Rotation::SingleUse, 3600).await;
+    // Once a policy is missing, nothing more is agreed to.
+    it.change("mail", json!({"spec": {"workspace": it.name, "shared": true}})).await;
+    it.until_status("mail", "that alice shares it", |status| {
+        status.terms.as_ref().is_some_and(|terms| terms.agreed.shared)
+    })
+    .await;
     // The workspace is older than the policy.
     let binding = "bowline-workspace-namespaces";
     let policy = ["delete", "validatingadmissionpolicybindings", binding, "--ignore-not-found"];
@@ -175,7 +181,6 @@ async fn class_07_nothing_is_published_in_a_reserved_namespace_whatever_a_worksp
     })
     .await;
     it.workspace(&["alice"], &listed).apply().await;
-    it.change("mail", json!({"spec": {"workspace": it.name, "shared": true}})).await;
     let id = format!("{}.mail", it.namespace);
     it.secret_in(&one, &id).await;
     it.until_reason("mail", "Shared", "Shared").await;

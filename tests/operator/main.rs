@@ -54,6 +54,7 @@ mod scene;
 mod sharing;
 mod stage;
 mod terminal;
+mod terms;
 mod unreadable;
 mod waiting;
 mod weight;

@@ -163,6 +163,9 @@ async fn only_the_given_namespaces_are_published_in_and_read() {
     it.until_reason("mail", "Shared", "Shared").await;
 
     it.workspace(&["alice"], &[&narrow.jobs, &narrow.elsewhere]).apply().await;
+    it.until_reason("mail", "Shared", "OwnerApprovalNeeded").await;
+    let waiting = it.get("mail").await.waiting_terms().unwrap().2.to_owned();
+    it.change("mail", json!({"metadata": {"annotations": {"bowline.dev/approve-terms": waiting}}})).await;
     let partly = it.until_reason("mail", "Shared", "PartiallyPublished").await;
     assert!(holds(&partly, "Ready") && words(&partly, "Shared").contains(&narrow.elsewhere), "{partly:?}");
     let said = until("the share says why", async || {

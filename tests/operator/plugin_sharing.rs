@@ -76,6 +76,12 @@ async fn a_connection_is_shared_traced_taken_back_and_ended() {
     assert!(said.contains("does not exist") && said.contains("kubectl bowline share mail"), "{said}");
 
     let (code, said, errors) = bowline(&it, ADMIN, &["share", "mail"], "").await;
+    assert!(code == 1 && said.contains("OwnerApprovalNeeded"), "{said}{errors}");
+    assert!(said.contains("kubectl bowline approve mail"), "{said}");
+    let (code, said, errors) = bowline(&it, "alice", &["approve", "mail", "--yes"], "").await;
+    assert_eq!(code, 0, "{said}{errors}");
+    it.secret_in(&jobs, &id).await;
+    let (code, said, errors) = bowline(&it, ADMIN, &["share", "mail"], "").await;
     assert!(code == 0 && said.contains(&format!("Secret {id} in {jobs}")), "{said}{errors}");
     it.secret_in(&jobs, &id).await;
     let (code, said, errors) = bowline(&it, ADMIN, &["impact", "mail"], "").await;

@@ -27,6 +27,7 @@ mod schema;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod share;
 pub mod shown;
+pub mod terms;
 pub mod view;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod workspace;

@@ -47,6 +47,10 @@ pub const ANNOTATION_AUTHORIZE_REQUESTED: &str = "bowline.dev/authorize-requeste
 pub const ANNOTATION_ACCEPT_ACCOUNT: &str = "bowline.dev/accept-account";
 /// Annotation on a connection: its UID, by which its owner confirms that it may be deleted while bindings hold its token.
 pub const ANNOTATION_CONFIRM_DELETE: &str = "bowline.dev/confirm-delete";
+/// Annotation on a connection: who set its present terms (`spec.workspace`, `spec.shared`, `spec.scopes`). Absent means its owner.
+pub const ANNOTATION_TERMS_BY: &str = "bowline.dev/terms-by";
+/// Annotation on a connection: the digest of proposed terms (`status.terms.digest`), by which its owner approves them.
+pub const ANNOTATION_APPROVE_TERMS: &str = "bowline.dev/approve-terms";
 /// Value of [`ANNOTATION_ACCEPT_ACCOUNT`] for an account that the provider does not name.
 pub const UNNAMED_ACCOUNT: &str = "unnamed";
 /// Annotation on a connection that the portal writes: the user for whom it acts in the same request.

@@ -15,7 +15,8 @@ use crate::connect::{callback, keys, leave, start};
 use crate::error::PageError;
 use crate::page::around_failures;
 use crate::pages::{
-    actions, connection, credential, ending, extra, health, list, make, review, sign_in, usable, workspace,
+    actions, approve, connection, credential, ending, extra, health, list, make, review, sign_in, usable,
+    workspace,
 };
 use crate::sign_in::OIDC_CALLBACK;
 use crate::{Portal, assets, limits, live, log, webhook};
@@ -71,6 +72,7 @@ fn connections() -> Router<Portal> {
         .route("/pause", post(actions::pause))
         .route("/resume", post(actions::resume))
         .route("/agree", post(extra::agree))
+        .route("/approve", get(approve::page).post(approve::approve))
         .route("/disconnect", get(ending::before_disconnect).post(ending::disconnect))
         .route("/delete", get(ending::before_delete).post(ending::delete))
         .route("/connect", get(review::page))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
+use bowline_api::terms::ConnectionTerms;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use kube::ResourceExt;
 
@@ -115,6 +116,19 @@ impl Subject {
         shares.retain(|share| share.spec.connection.uid == uid);
         shares.sort_by_key(|share| share.namespace());
         shares
+    }
+
+    /// Where its token goes and what is asked for, as its spec and workspace say.
+    pub(crate) fn terms(&self) -> ConnectionTerms {
+        let spec = &self.connection.spec;
+        let workspace = spec.workspace.as_deref().and_then(|name| self.visit.app.cluster.workspace(name));
+        ConnectionTerms::of(spec, workspace.as_deref())
+    }
+
+    /// The terms under which this visitor connects. Whoever is not the owner renews what the owner agreed to.
+    pub(crate) fn asked_terms(&self) -> ConnectionTerms {
+        let agreed = self.connection.terms().filter(|_| !self.may.owns);
+        agreed.map_or_else(|| self.terms(), |told| told.agreed.clone())
     }
 
     /// The tool that manages a field of its spec.

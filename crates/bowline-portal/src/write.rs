@@ -3,6 +3,7 @@
 
 use bowline_api::names::{
     ANNOTATION_ACTING_USER, ANNOTATION_CONFIRM_DELETE, ANNOTATION_MADE_BY, ANNOTATION_REFRESH_REQUESTED,
+    ANNOTATION_TERMS_BY,
 };
 use bowline_api::{IntegrationConnection, IntegrationConnectionSpec};
 use bowline_runtime::follow::Parsed;
@@ -45,6 +46,16 @@ impl ConnectionPatch {
     #[must_use]
     pub(crate) fn annotation(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.annotations.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Says that the owner sets the terms, where somebody else has set them before and nothing of that waits. Otherwise the change is
+    /// part of what waits.
+    #[must_use]
+    pub(crate) fn by_its_owner(self, connection: &IntegrationConnection) -> Self {
+        if connection.terms_by_another().is_some() && connection.may_take_over_terms() {
+            return self.annotation(ANNOTATION_TERMS_BY, connection.spec.owner.as_str());
+        }
         self
     }
 

@@ -80,6 +80,7 @@ impl DescribePage {
                 ("Revocation", status.revocation.as_ref().map(|it| self.revocation(it))),
                 ("Last attempt", status.last_attempt.as_ref().map(|last| self.attempt(last))),
             ]),
+            lines([("Waits", self.waiting_terms())]),
             self.conditions(&status.conditions),
             self.next(status),
             self.published(),
@@ -87,6 +88,14 @@ impl DescribePage {
             self.history(&status.history),
         ];
         sections.concat()
+    }
+
+    /// What waits for its owner's approval.
+    fn waiting_terms(&self) -> Option<String> {
+        self.connection.waiting_terms()?;
+        let by = self.connection.terms()?.by.as_deref().unwrap_or("its workspace");
+        let (owner, name) = (&self.connection.spec.owner, self.connection.metadata.name.as_deref()?);
+        Some(format!("{by} asks for more than {owner} agreed to: kubectl bowline approve {name} --dry-run"))
     }
 
     fn at(&self, time: Option<&Time>) -> Option<String> {

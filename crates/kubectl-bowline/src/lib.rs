@@ -8,6 +8,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod age;
+mod approve;
 mod attempt;
 mod binding;
 mod completion;
@@ -72,6 +73,7 @@ enum Command {
     Impact(impact::ImpactArgs),
     Replace(replace::ReplaceArgs),
     Share(share::ShareArgs),
+    Approve(approve::ApproveArgs),
     Unshare(share::UnshareArgs),
     Providers(providers::ProvidersArgs),
     Token(token::TokenArgs),
@@ -106,6 +108,7 @@ async fn run_in(session: &UserSession, command: Command, screen: &mut Screen) ->
         Command::Disconnect(args) => args.run(session, screen).await,
         Command::Impact(args) => args.run(session, screen).await,
         Command::Replace(args) => args.run(session, screen).await,
+        Command::Approve(args) => args.run(session, screen).await,
         Command::Share(args) => args.run(session, screen).await,
         Command::Unshare(args) => args.run(session, screen).await,
         Command::Providers(args) => args.run(session, screen).await,

@@ -5,7 +5,8 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::{NamespaceResourceScope, Status};
 use kube::{Api, Client, Config, Resource, ResourceExt};
@@ -106,6 +107,15 @@ impl UserSession {
         let connections: Api<IntegrationConnection> = self.api();
         let (name, merge) = (before.name_any(), Patch::Merge(&change));
         connections.patch(&name, &PatchParams::default(), &merge).await.map(drop).map_err(plain)
+    }
+
+    /// The user's name, as this API server spells it.
+    pub(crate) async fn user(&self) -> anyhow::Result<String> {
+        let reviews: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let question = SelfSubjectReview::default();
+        let answer = reviews.create(&PostParams::default(), &question).await.map_err(plain)?;
+        let user = answer.status.and_then(|status| status.user_info).and_then(|user| user.username);
+        user.context("the API server does not say who you are")
     }
 
     pub(crate) async fn annotate(

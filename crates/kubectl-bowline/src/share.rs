@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::exit::Usage;
 use crate::impact::gather;
@@ -13,6 +13,7 @@ use crate::table::printable;
 use crate::wait::{WaitArgs, is_current};
 use crate::{Screen, UserSession};
 use bowline_api::condition::{ConditionType::Shared, Conditioned, Truth};
+use bowline_api::names::ANNOTATION_TERMS_BY;
 use bowline_api::reason::{Reason, Remedy};
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
@@ -61,7 +62,8 @@ impl ShareArgs {
         let Some(workspace) = workspace.or_else(|| before.spec.workspace.clone()) else {
             return Err(Usage("the connection names no workspace: pass --workspace NAME").into());
         };
-        session.patch(&before, json!({"spec": {"shared": true, "workspace": workspace}})).await?;
+        let wanted = json!({"shared": true, "workspace": workspace});
+        session.patch(&before, set_by(&session.user().await?, &before, &wanted)).await?;
         if !wait.begin(&format!("Sharing {name} with {workspace}"), screen) {
             return Ok(());
         }
@@ -86,7 +88,8 @@ impl UnshareArgs {
         }
         let impact = gather(session, &before, false).await?;
         screen.progress(impact.render(&before, session.clock.now()).trim_end());
-        session.patch(&before, json!({"spec": {"shared": false}})).await?;
+        let change = set_by(&session.user().await?, &before, &json!({"shared": false}));
+        session.patch(&before, change).await?;
         if !wait.begin(&format!("Unsharing {name}"), screen) {
             return Ok(());
         }
@@ -96,6 +99,17 @@ impl UnshareArgs {
         wait.until(session, &name, is_unshared, so_far).await?;
         Ok(screen.result(&format!("{name} is yours alone.\n"))?)
     }
+}
+
+/// The change of the terms, with who sets them where that has to be said: whoever is not the owner, and the owner where somebody else
+/// has set what is all agreed to.
+fn set_by(user: &str, before: &IntegrationConnection, spec: &Value) -> Value {
+    let mut change = json!({ "spec": spec });
+    let takes_over = before.terms_by_another().is_some() && before.may_take_over_terms();
+    if user != before.spec.owner || takes_over {
+        change["metadata"] = json!({"annotations": {ANNOTATION_TERMS_BY: user}});
+    }
+    change
 }
 
 fn is_unshared(connection: &IntegrationConnection) -> bool {
@@ -167,6 +181,22 @@ mod tests {
         let partly = connection(4, true, "False", "PartiallyPublished");
         assert_eq!(so_far(&partly), "github: PartiallyPublished: Said.");
         assert!(so_far(&connection(3, true, "True", "Shared")).contains("has not done it yet"));
+    }
+
+    #[test]
+    fn who_sets_the_terms_of_somebody_else_says_so() {
+        let mut it = connection(4, true, "True", "Shared");
+        let said = |user: &str, it: &IntegrationConnection| {
+            set_by(user, it, &json!({"shared": false}))["metadata"]["annotations"][ANNOTATION_TERMS_BY]
+                .clone()
+        };
+        assert_eq!(said("alice", &it), Value::Null);
+        assert_eq!(said("bob", &it), "bob");
+        it.metadata.annotations = Some([(ANNOTATION_TERMS_BY.to_owned(), "bob".to_owned())].into());
+        assert_eq!(said("alice", &it), Value::Null, "nobody has agreed to it yet");
+        let agreed = json!({"agreed": {"shared": true}, "observedGeneration": 4});
+        it.status.as_mut().unwrap().terms = serde_json::from_value(agreed).unwrap();
+        assert_eq!(said("alice", &it), "alice");
     }
 
     #[test]

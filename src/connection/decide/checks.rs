@@ -43,6 +43,7 @@ const CHECKS: &[Check] = &[
     provider_not_ready,
     awaiting::awaiting,
     grants_refused,
+    scopes_proposed,
 ];
 
 pub(crate) fn authorized(input: &Input) -> ConditionVerdict {
@@ -234,12 +235,28 @@ fn scopes_extra(input: &Input) -> Option<ConditionVerdict> {
 
 fn scopes<'a>(input: &Input<'a>) -> Option<(&'a Grant, &'a Target, ScopeComparison)> {
     let (grant, target) = (input.observed.record.grant()?, input.observed.target()?);
-    Some((grant, target, ScopeComparison::of(target, &input.connection.spec.scopes, grant.scopes.as_deref())))
+    let asked = input.observed.terms.scopes(input.connection);
+    Some((grant, target, ScopeComparison::of(target, &asked, grant.scopes.as_deref())))
 }
 
 fn listed(input: &Input, reason: Reason, list: &[impl Borrow<str>]) -> Option<ConditionVerdict> {
     let facts = MessageFacts { list: Some(&list.join(", ")), ..input.facts() };
     (!list.is_empty()).then(|| ConditionVerdict::of(reason, &facts))
+}
+
+/// More scopes wait for the owner. Everything works on as it was.
+fn scopes_proposed(input: &Input) -> Option<ConditionVerdict> {
+    let terms = input.observed.terms.agreed()?;
+    if !terms.proposed.requests_more_than(&terms.agreed) {
+        return None;
+    }
+    let added = terms.proposed.added_scopes(&terms.agreed);
+    let list = added.map_or_else(
+        || "the provider's default scopes".to_owned(),
+        |added| added.into_iter().collect::<Vec<_>>().join(", "),
+    );
+    let facts = MessageFacts { list: Some(&list), ..input.facts() };
+    Some(ConditionVerdict::of(Reason::ScopeApprovalNeeded, &facts))
 }
 
 fn accepted(input: &Input) -> ConditionVerdict {

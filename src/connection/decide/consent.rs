@@ -17,10 +17,17 @@ pub(crate) fn task(input: &Input, authorized: &ConditionVerdict) -> Option<Conse
         Due::Step(task) => Some(task),
         Due::End(_) => None,
     };
-    input.observed.attempts.iter().find_map(step).or_else(|| confirmation(input)).or_else(|| {
-        let request = pending_request(input)?;
-        (!input.is_blocked(authorized)).then_some(ConsentTask::AskDevice { request })
-    })
+    input
+        .observed
+        .attempts
+        .iter()
+        .find_map(step)
+        .or_else(|| confirmation(input))
+        .or_else(|| sealing(input))
+        .or_else(|| {
+            let request = pending_request(input)?;
+            (!input.is_blocked(authorized)).then_some(ConsentTask::AskDevice { request })
+        })
 }
 
 /// Attempts that cannot continue. Ending them needs no provider, so it does not wait for one.
@@ -125,6 +132,13 @@ fn confirmation(input: &Input) -> Option<ConsentTask> {
     let grant = input.observed.record.grant().filter(|grant| grant.consent.awaits_confirmation())?;
     let account = input.connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT)?;
     (*account == account_id(grant)).then(|| ConsentTask::Confirm { account: account.clone() })
+}
+
+/// What is in force belongs on record: what was narrowed, and what the owner agreed to.
+fn sealing(input: &Input) -> Option<ConsentTask> {
+    let terms = input.observed.terms.agreed()?;
+    let from = terms.to_seal.as_ref()?.from.clone();
+    Some(ConsentTask::Agree { from, to: terms.agreed.clone() })
 }
 
 /// The id by which the owner confirms the grant's account.

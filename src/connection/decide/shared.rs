@@ -13,8 +13,14 @@ use super::verdict::ConditionVerdict;
 use crate::sharers::Sharer;
 use crate::sharing::Shared;
 
+/// How many namespaces a message names.
+const SHOWN_NAMESPACES: usize = 10;
+
 /// The verdict on sharing; `None` if sharing is not requested. It is information: it never makes a connection unready.
 pub(super) fn shared(input: &Input) -> Option<ConditionVerdict> {
+    if let Some(waiting) = waiting(input) {
+        return Some(waiting);
+    }
     let detail = match &input.observed.shared {
         Shared::NotAllowed(detail) => detail.as_str(),
         _ => "",
@@ -32,6 +38,25 @@ pub(super) fn shared(input: &Input) -> Option<ConditionVerdict> {
         Shared::In { namespaces, .. } => return Some(within(input, namespaces)),
     };
     Some(ConditionVerdict::of(reason, &asking_its_keeper(input, detail)))
+}
+
+/// More is asked for than the owner agreed to. What is shared under the terms in force stays shared.
+fn waiting(input: &Input) -> Option<ConditionVerdict> {
+    let terms = input.observed.terms.agreed()?;
+    let asks = terms.proposed.shared && terms.proposed.shares_more_than(&terms.agreed);
+    // What is wrong with the sharing in force is told first.
+    if !asks || !matches!(input.observed.shared, Shared::NotAsked | Shared::In { .. }) {
+        return None;
+    }
+    let added: Vec<_> = terms.proposed.added_namespaces(&terms.agreed).into_iter().collect();
+    let shown = added.iter().take(SHOWN_NAMESPACES).copied().collect::<Vec<_>>().join(", ");
+    let more = if added.len() > SHOWN_NAMESPACES { ", and others" } else { "" };
+    let workspace = terms.proposed.workspace.as_deref().unwrap_or_default();
+    let list = format!("workspace {workspace} with the namespaces {shown}{more}");
+    let by = input.connection.terms_by_another();
+    let detail = by.map_or_else(String::new, |by| format!("The spec was changed by {by}."));
+    let facts = MessageFacts { list: Some(&list), detail: detail.into(), ..input.facts() };
+    Some(ConditionVerdict::of(Reason::OwnerApprovalNeeded, &facts))
 }
 
 /// What messages can name, with who can change the workspace.

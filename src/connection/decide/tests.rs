@@ -9,4 +9,5 @@ mod refresh;
 mod request;
 mod situation;
 mod task;
+mod terms;
 mod verdict;

@@ -45,7 +45,11 @@ pub(super) async fn arrived(
     let description = job.target.description();
     let (account, oversized) = (answer.account.clone().map(from_catalog), answer.oversized_for_a_grant());
     let (person, asked) = (person_behind(engine, job, &kept), pledge.scopes.clone());
-    let consent = Consent { grant_type, asked, person, given_at: Some(asked_at), ..Consent::default() };
+    let agreed = pledge.agreed.as_ref().unwrap_or(&job.agreeing.unseen);
+    // What was narrowed meanwhile stays so.
+    let agreed = Some(agreed.narrowed_to(&job.agreeing.proposed));
+    let consent =
+        Consent { grant_type, asked, person, agreed, given_at: Some(asked_at), ..Consent::default() };
     let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);
     let mut grant = renewed(&nothing, answer, asked_at);
     let extras = extras_of_callback(description, &parameters);

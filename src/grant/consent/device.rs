@@ -53,6 +53,7 @@ pub(super) async fn ask(engine: &Engine, job: &Job, request: &str) -> WorkResult
         sent_challenge: false,
         redirect_uri: String::new(),
         scopes,
+        agreed: Some(job.agreeing.unseen.clone()),
         bound_to: job.binding(Some(&app)),
     };
     let sealed = pledge.seal(&engine.records.sealer, &job.place)?;
@@ -161,6 +162,7 @@ fn waiting(
     };
     let Place { namespace, name, uid, .. } = job.place.clone();
     Attempt {
+        terms: None,
         user: job.owner.clone(),
         person: None,
         connection: ConnectionRef { namespace, name, uid },

@@ -14,6 +14,7 @@ mod terms;
 
 use bowline_api::attempt::Step;
 use bowline_api::names;
+use bowline_api::terms::ConnectionTerms;
 
 pub(crate) use arrival::{being_checked, in_use};
 pub(crate) use device::replaced_code;
@@ -42,6 +43,7 @@ pub(super) async fn consent(engine: &Engine, job: &Job, task: &ConsentTask) -> W
         ConsentTask::Issue { attempt } => order::carry_out(engine, job, attempt).await,
         ConsentTask::TakeProvided { attempt } => provided::take(engine, job, attempt).await,
         ConsentTask::Confirm { account } => confirm(engine, job, account).await,
+        ConsentTask::Agree { from, to } => agree(engine, job, from.as_ref(), to).await,
     }
 }
 
@@ -60,6 +62,28 @@ async fn confirm(engine: &Engine, job: &Job, account: &str) -> WorkResult {
     };
     match records.settle(&job.place.uid, change).await {
         Ok(Some(_)) => Ok(Outcome::Committed { accepted: true }),
+        Ok(None) | Err(_) => Err(Outcome::Stale),
+    }
+}
+
+/// Puts on record what is in force of the terms, if the record still says what it said when that was decided.
+async fn agree(
+    engine: &Engine,
+    job: &Job,
+    from: Option<&ConnectionTerms>,
+    to: &ConnectionTerms,
+) -> WorkResult {
+    let records = &engine.records;
+    let change = |record: Record| {
+        let Ok(Some(mut grant)) = record.open_grant(&records.sealer) else { return Ok(record) };
+        if grant.consent.agreed.as_ref() != from {
+            return Ok(record);
+        }
+        grant.consent.agreed = Some(to.clone());
+        record.agreed(&records.sealer, &grant)
+    };
+    match records.settle(&job.place.uid, change).await {
+        Ok(Some(_)) => Ok(Outcome::Stepped),
         Ok(None) | Err(_) => Err(Outcome::Stale),
     }
 }

@@ -7,7 +7,7 @@ use k8s_openapi::ByteString;
 use secrecy::ExposeSecret;
 
 use super::arrival::ending;
-use super::terms::{is_owners, may_consent, not_offered, offers, person_behind};
+use super::terms::{agreed, is_owners, may_consent, not_offered, offers, person_behind};
 use crate::grant::Engine;
 use crate::grant::intake::{ProvidedData, judge_candidate, put_on_record};
 use crate::grant::outcome::{Outcome, WorkResult};
@@ -50,6 +50,7 @@ async fn keep(engine: &Engine, job: &Job, kept: &StoredAttempt, data: &ProvidedD
         return Err(not_offered(job).into());
     }
     let (person, given_at) = (person_behind(engine, job, kept), Some(engine.records.clock.now()));
-    let consent = Consent { person, given_at, ..Consent::default() };
+    let agreed = Some(agreed(job, kept)?.0);
+    let consent = Consent { person, agreed, given_at, ..Consent::default() };
     put_on_record(engine, job, data, consent).await
 }

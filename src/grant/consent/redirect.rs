@@ -23,7 +23,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::arrival::{Arrival, arrived};
-use super::terms::{Pledge, app, declined, may_consent, not_offered, offers, pledged_app};
+use super::terms::{Pledge, agreed, app, declined, may_consent, not_offered, offers, pledged_app};
 use crate::grant::Engine;
 use crate::grant::intake::{into_catalog, judge_candidate, pinned_account};
 use crate::grant::outcome::{Outcome, WorkResult};
@@ -60,13 +60,14 @@ async fn request(
         return Err(ConsentError::TooLate.into());
     }
     may_consent(engine, job, kept)?;
+    let (agreed, scopes) = agreed(job, kept)?;
     let links = job.method == Method::LinkSession;
     let offered = offers(job, if links { Method::LinkSession } else { Method::AuthorizationCode });
     let portal = engine.consents.portal.as_ref().filter(|_| offered).ok_or_else(|| not_offered(job))?;
     let app = app(engine, job).await?;
     let permit = engine.gate.admit(job).await?;
     let redirect_uri = redirect_uri(portal, job.target.provider());
-    let scopes = requested(&job.target, &job.scopes);
+    let scopes = requested(&job.target, scopes);
     let asked = BrowserRequest { app: &app, redirect_uri: &redirect_uri, state, scopes: &scopes };
     let begun = if links { asked.session(engine, job).await } else { asked.consent(engine, job).await };
     drop(permit);
@@ -79,6 +80,7 @@ async fn request(
         bound_to: job.binding(Some(&app)),
         redirect_uri,
         scopes,
+        agreed: Some(agreed),
     };
     let sealed = pledge.seal(&engine.records.sealer, &job.place)?;
     Ok((SecretString::from(address.as_str()), sealed))

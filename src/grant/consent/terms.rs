@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bowline_api::connection::Method;
 use bowline_api::owner::SubjectKind;
+use bowline_api::terms::ConnectionTerms;
 use bowline_oauth::app::App;
 use bowline_oauth::classify::Failure;
 use bowline_runtime::attempts::StoredAttempt;
@@ -16,7 +17,7 @@ use crate::grant::Engine;
 use crate::grant::outcome::Outcome;
 use crate::grant::records::Records;
 use crate::grant::refusal::ConsentError;
-use crate::grant::work::Job;
+use crate::grant::work::{AgreeingTerms, Job};
 use crate::vault::seal::{Place, SealPurpose};
 use crate::vault::{Binding, Grant, Sealer};
 
@@ -39,6 +40,9 @@ pub(super) struct Pledge {
     /// The redirect URI of the request; empty for device flow.
     pub(crate) redirect_uri: String,
     pub(crate) scopes: Vec<String>,
+    /// What the grant will be sealed with; `None` of an attempt that was kept before this was noted.
+    #[serde(default)]
+    pub(crate) agreed: Option<ConnectionTerms>,
     pub(crate) bound_to: Binding,
 }
 
@@ -71,6 +75,20 @@ impl Pledge {
         let text = sealer.open(&job.place, SealPurpose::Attempt, REVISION, &sealed.0);
         let pledge: Option<Self> = text.ok().and_then(|text| serde_json::from_slice(&text).ok());
         pledge.filter(|pledge| pledge.attempt == kept.name).ok_or(ConsentError::Unreadable)
+    }
+}
+
+/// What a consent in a browser agrees to, with its scopes. The owner agrees to what the page showed, or nothing is asked; whoever
+/// else renews the grant agrees to nothing new.
+pub(super) fn agreed<'a>(
+    job: &'a Job,
+    kept: &StoredAttempt,
+) -> Result<(ConnectionTerms, &'a [String]), ConsentError> {
+    let AgreeingTerms { proposed, scopes, unseen } = &job.agreeing;
+    match kept.attempt.terms.as_ref().filter(|_| is_owners(job, kept)) {
+        Some(shown) if *shown == proposed.digest() => Ok((proposed.clone().as_shown(), scopes)),
+        Some(_) => Err(ConsentError::TermsChanged),
+        None => Ok((unseen.clone(), &job.scopes)),
     }
 }
 

@@ -7,6 +7,7 @@ mod content;
 mod judge;
 
 use bowline_api::connection::Method;
+use bowline_api::owner::SubjectKind;
 
 pub(super) use judge::{
     from_catalog, into_catalog, judge_candidate, key_credential, pinned_account, refuse_oversized, whose,
@@ -41,7 +42,7 @@ pub(super) async fn take(engine: &Engine, job: &Job, announcement: &Announcement
     let put = match job.method {
         _ if has_taken(engine, job, announcement) => Ok(()),
         Method::IssuedKey => carry_out(engine, job, &secret).await,
-        _ => put_on_record(engine, job, &secret.provided, Consent::default()).await,
+        _ => put_on_record(engine, job, &secret.provided, imported_by_owner(job)).await,
     };
     // Good or bad, it is not left there; only what may become good later stays.
     if matches!(put, Ok(()) | Err(Outcome::IntakeRefused { .. })) {
@@ -49,6 +50,12 @@ pub(super) async fn take(engine: &Engine, job: &Job, announcement: &Announcement
     }
     put?;
     judge_candidate(engine, job).await
+}
+
+/// Whoever imports a grant for its owner agrees to no more than the owner has set.
+fn imported_by_owner(job: &Job) -> Consent {
+    let is_a_persons = SubjectKind::of(&job.owner) == Some(SubjectKind::User);
+    Consent { agreed: is_a_persons.then(|| job.agreeing.unseen.clone()), ..Consent::default() }
 }
 
 /// Carries the order of an intake Secret out. Admission lets only the owner announce one, or who acts in the owner's name.

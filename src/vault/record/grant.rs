@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bowline_api::terms::ConnectionTerms;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,10 @@ pub(crate) struct Consent {
     /// provider (`OpenID` Connect Core §5.7). There a name may be given to another person, this may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<String>,
+    /// Where its token may go, and which scopes may be requested with it: what its owner agreed to. `None` of a grant of before this
+    /// was kept, and where no person consents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<ConnectionTerms>,
     /// When the owner consented, or typed the key in the portal; `None` for an imported grant, because then nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_at: Option<Timestamp>,

@@ -26,6 +26,7 @@ mod rights;
 pub mod routes;
 mod sign_in;
 mod strangers;
+mod terms;
 mod walk;
 mod webhook;
 

@@ -30,6 +30,7 @@ const KINDS: [&str; 5] =
 pub async fn deploy(access: &Access, directory: &Path) -> Result<(), Error> {
     access.apply_kustomize(directory).await?;
     let client = access.client_for(ADMIN).await?;
+    stamp(access, &client, directory).await?;
     let namespace = format!("deployed-{}", random::hex(4)?);
     let object: Namespace = parsed(json!({"metadata": {"name": namespace}}))?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -42,6 +43,24 @@ pub async fn deploy(access: &Access, directory: &Path) -> Result<(), Error> {
     .await;
     namespaces.delete(&namespace, &DeleteParams::default()).await?;
     in_force.map_err(Error::NotInForce)
+}
+
+/// A label on namespaces in which the shipped component stamps who set the terms of a connection.
+pub const STAMPED: &str = "bowline-testbed/stamped";
+
+/// Applies that component, where the server knows its kind, for namespaces with the label alone: each time that a definition is
+/// installed, the API server refuses for a moment what such a policy matches.
+async fn stamp(access: &Access, client: &Client, directory: &Path) -> Result<(), Error> {
+    let known = client.list_api_group_resources("admissionregistration.k8s.io/v1").await?;
+    if !known.resources.iter().any(|resource| resource.name == "mutatingadmissionpolicies") {
+        return Ok(());
+    }
+    let path = directory.join("components/terms-stamp/stamp.yaml");
+    let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let here = format!(
+        "policyName: bowline-terms-stamp\n  matchResources: {{namespaceSelector: {{matchExpressions: [{{key: {STAMPED}, operator: Exists}}]}}}}"
+    );
+    access.apply_yaml(&text.replace("policyName: bowline-terms-stamp", &here)).await
 }
 
 /// A share made by hand, in a dry run: `Ok` once the policy refuses it.

@@ -61,6 +61,8 @@ pub struct Attempt<S = Step> {
     pub connection: ConnectionRef,
     /// Device flow: the value of `bowline.dev/authorize-requested-at` that requested it.
     pub request: Option<String>,
+    /// The digest of the terms that the page showed before ([`crate::terms::ConnectionTerms::digest`]); absent where none was shown.
+    pub terms: Option<String>,
     /// Name of its `IntegrationProvider`: a callback must come to this one's redirect URI.
     pub provider: String,
     pub started_at: Timestamp,
@@ -198,8 +200,9 @@ impl<S> Attempt<S> {
     /// The attempt at another step; what this step contained and the next does not is gone.
     #[must_use]
     pub fn with<T>(self, step: T) -> Attempt<T> {
-        let Self { user, person, connection, request, provider, started_at, expires_at, step: _ } = self;
-        Attempt { user, person, connection, request, provider, started_at, expires_at, step }
+        let Self { user, person, connection, request, terms, provider, started_at, expires_at, step: _ } =
+            self;
+        Attempt { user, person, connection, request, terms, provider, started_at, expires_at, step }
     }
 }
 

@@ -167,6 +167,7 @@ mod tests {
 
     fn attempt(step: Step) -> Attempt {
         Attempt {
+            terms: None,
             user: "alice".to_owned(),
             person: Some(Digest::of_person("https://idp.example.com", "1")),
             connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },

@@ -8,6 +8,7 @@ use serde_with::skip_serializing_none;
 
 use crate::open::Open;
 use crate::reason::Reason;
+use crate::terms::TermsStatus;
 
 /// What the operator knows of a connection. Never a secret.
 #[skip_serializing_none]
@@ -55,6 +56,8 @@ pub struct IntegrationConnectionStatus {
     pub secret: Option<SecretStatus>,
     /// Where it is shared.
     pub sharing: Option<SharingStatus>,
+    /// The terms that its owner agreed to. Absent while there is no grant, and where no person consents.
+    pub terms: Option<TermsStatus>,
     /// The bindings that hold its token, in its namespace and where it is shared. A change shows within ten seconds; the first binding
     /// at once. Absent while there is none.
     pub dependents: Option<DependentsStatus>,

@@ -104,6 +104,8 @@ remedies! {
         "kubectl bowline connect {name} -n {namespace} --accept-account {account_id}";
     AgreeToScopes: "agree to them in the portal or add them to spec.scopes, or take them back at the provider and connect again",
         EDIT;
+    Approve: "approve what is proposed in the portal or by kubectl bowline approve, or have it taken back",
+        "kubectl bowline approve {name} -n {namespace}";
     ApproveApp: "approve the app at {approval}; then connect again",
         "kubectl get ic {name} -n {namespace} -o jsonpath='{.status.authorization.adminConsentURL}'";
     ChangePolicy: "allow the app in the organization's rules; then it continues by itself",

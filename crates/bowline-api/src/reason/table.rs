@@ -70,6 +70,8 @@ rows! {
         "The keys were issued here, for {owner}; their digests are published.";
     GrantExpiringSoon: [AUTHORIZED], True, Serve, Owner, Reconnect, moving, warning,
         "The grant expires at {at}; until then everything works.";
+    ScopeApprovalNeeded: [AUTHORIZED], True, Serve, Owner, Approve, moving, warning,
+        "The provider accepts the grant. Somebody else than {owner} asks for more scopes, which are not requested before {owner} approves: {list}.";
     AwaitingAuthorization: [AUTHORIZED], False, Serve, Owner, Connect, moving, silent,
         "Nobody has allowed access yet.";
     AuthorizationInProgress: [AUTHORIZED], False, Serve, Nobody, Wait, moving, silent,
@@ -208,6 +210,8 @@ rows! {
     OwnerNotMember: [SHARED], False, Serve, WorkspaceKeeper, AddMember, moving, silent,
         "{owner} is not a member of workspace {workspace}.";
 
+    OwnerApprovalNeeded: [SHARED], False, Serve, Owner, Approve, moving, warning,
+        "It is shared as {owner} agreed, and no further before {owner} approves: {list}.";
     SharingNotAllowed: [SHARED], False, Serve, WorkspaceKeeper, ChangeLimits, moving, silent,
         "Workspace {workspace} does not take it (spec.limits), so it is not shared there.";
 

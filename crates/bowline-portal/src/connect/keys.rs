@@ -85,7 +85,7 @@ pub(crate) async fn revoke(form: SubjectForm) -> Reply {
 /// Gives the order to the operator and waits until it is carried out. The error says why it is not.
 async fn carry_out(subject: &Subject, order: KeyOrder) -> Result<(), PageError> {
     let state = subject.visit.app.keys.marked()?;
-    let attempt = begin(subject, &state, Step::Ordered { order }).await?;
+    let attempt = begin(subject, &state, Step::Ordered { order }, None).await?;
     tracing::info!(attempt, "a change of issued keys is ordered");
     let ending = ending(subject, &attempt).await?;
     if ending.is_connected() { Ok(()) } else { Err(not_done(&foreign(&ending.message))) }

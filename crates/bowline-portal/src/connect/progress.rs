@@ -85,6 +85,7 @@ mod tests {
 
     fn attempt(step: Step) -> Attempt {
         Attempt {
+            terms: None,
             user: "alice".into(),
             person: None,
             connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },

@@ -190,6 +190,7 @@ mod tests {
 
     fn sent(session: &Session) -> Attempt {
         Attempt {
+            terms: None,
             user: session.user().to_owned(),
             person: None,
             connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },

@@ -13,6 +13,7 @@ use crate::error::{PageError, Reply};
 use crate::subject::{Subject, SubjectForm};
 use crate::visit::Visit;
 
+/// `POST …/start`
 ///
 /// Redirects to a page, and that page to the provider: browsers apply `form-action` to a form's redirects as well, and no list
 /// could name all hosts of a provider's sign-in.
@@ -21,15 +22,34 @@ pub(crate) async fn start(form: SubjectForm) -> Reply {
     let (visit, session) = (&subject.visit, &subject.visit.session);
     subject.need_to_connect()?;
     let state = visit.app.keys.marked()?;
-    let attempt =
-        begin(subject, &state, Step::Asked { session: session.digest(), state: state.clone() }).await?;
+    let shown = shown_terms(&form)?;
+    let asked = Step::Asked { session: session.digest(), state: state.clone() };
+    let attempt = begin(subject, &state, asked, shown).await?;
     tracing::info!(attempt, "an attempt to connect begins");
     Ok(Redirect::to(&format!("/leave/{attempt}")).into_response())
 }
 
-/// Creates an attempt of the visitor at this step, and returns its name, which is derived from the state. Whether they may is
-/// the caller's to ask.
-pub(crate) async fn begin(subject: &Subject, state: &SecretString, step: Step) -> Result<String, PageError> {
+/// The digest of the terms that the form's page showed, if they are still those that the connection asks for.
+pub(crate) fn shown_terms(form: &SubjectForm) -> Result<Option<String>, PageError> {
+    let shown = form.fields.filled("terms");
+    if shown.is_some_and(|shown| shown != form.subject.asked_terms().digest()) {
+        return Err(PageError::conflict(
+            "The connection changed",
+            "Where its token goes or which access is asked for is no longer what your page showed.",
+            "Go back, look at it again and continue.",
+        ));
+    }
+    Ok(shown.map(ToOwned::to_owned))
+}
+
+/// Creates an attempt at this step of the visitor, who was shown these terms. Returns its name, which is derived from the state.
+/// Whether they may is the caller's to ask.
+pub(crate) async fn begin(
+    subject: &Subject,
+    state: &SecretString,
+    step: Step,
+    terms: Option<String>,
+) -> Result<String, PageError> {
     let (visit, session) = (&subject.visit, &subject.visit.session);
     make_room(subject).await?;
     let (name, now) = (attempt_name(state.expose_secret()), visit.now());
@@ -38,6 +58,7 @@ pub(crate) async fn begin(subject: &Subject, state: &SecretString, step: Step) -
         person: session.person.clone(),
         connection: reference(subject),
         request: None,
+        terms,
         provider: subject.connection.spec.provider.clone(),
         started_at: now,
         expires_at: now + LIFETIME,

@@ -14,7 +14,7 @@ use bowline_oauth::catalog::{self, Description};
 use secrecy::SecretString;
 
 use super::review::shared_with;
-use crate::connect::start::begin;
+use crate::connect::start::{begin, shown_terms};
 use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};
 use crate::subject::{Subject, SubjectForm};
@@ -36,6 +36,9 @@ struct CredentialPage {
     /// How to get one. What a generic entry says of it is for administrators.
     setup: Option<Setup>,
     fields: Vec<ValueField>,
+    shared_with: Option<(String, Vec<String>)>,
+    /// The digest of the terms that are shown: the owner agrees to these.
+    terms: String,
     /// Whether it may be said when it expires.
     ends: bool,
     /// Whether the one in use is replaced.
@@ -55,12 +58,6 @@ struct ValueField {
     hidden: bool,
 }
 
-impl CredentialPage {
-    fn shared_with(&self) -> Option<(String, Vec<String>)> {
-        shared_with(&self.subject)
-    }
-}
-
 impl ValueField {
     fn secret(name: &str, label: &str, looks: Option<&String>, required: bool) -> Self {
         let (name, label, looks) = (name.to_owned(), label.to_owned(), looks.cloned());
@@ -76,8 +73,9 @@ pub(crate) async fn page(subject: Subject) -> Reply {
 
 /// `POST …/credential`
 pub(crate) async fn provide(form_sent: SubjectForm) -> Reply {
+    form_sent.subject.need_to_provide()?;
+    let shown = shown_terms(&form_sent)?;
     let SubjectForm { subject, fields } = form_sent;
-    subject.need_to_provide()?;
     let mut values = BTreeMap::new();
     for field in self::fields(&subject)? {
         match fields.filled(&format!("{FIELD}{}", field.name)) {
@@ -93,7 +91,7 @@ pub(crate) async fn provide(form_sent: SubjectForm) -> Reply {
         Err(wrong) => return form(subject, Some(wrong)).await,
     }
     let state = subject.visit.app.keys.marked()?;
-    let attempt = begin(&subject, &state, Step::Provided { values }).await?;
+    let attempt = begin(&subject, &state, Step::Provided { values }, shown).await?;
     tracing::info!(attempt, "a key or password is passed on");
     Ok(Redirect::to(&subject.page()).into_response())
 }
@@ -101,7 +99,10 @@ pub(crate) async fn provide(form_sent: SubjectForm) -> Reply {
 async fn form(subject: Subject, wrong: Option<String>) -> Reply {
     let title = format!("Connect to {}", subject.card.title);
     let entry = subject.provider().and_then(|object| catalog::entry_of(&object.spec).ok());
+    let terms = subject.asked_terms();
     let page = CredentialPage {
+        shared_with: shared_with(&terms),
+        terms: terms.digest(),
         frame: Frame::of(&subject.visit, &title, "connections").await,
         setup: entry.filter(|entry| entry.group != Group::Generic).map(|entry| entry.setup.clone()),
         fields: fields(&subject)?,

@@ -1,6 +1,7 @@
 //! The pages: handlers gather what a template under `templates/` shows, in the words of [`crate::view`].
 
 pub(crate) mod actions;
+pub(crate) mod approve;
 pub(crate) mod bindings;
 pub(crate) mod connection;
 pub(crate) mod credential;

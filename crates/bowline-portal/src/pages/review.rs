@@ -2,6 +2,8 @@
 
 use askama::Template;
 use bowline_api::connection::AccountStatus;
+use bowline_api::terms::ConnectionTerms;
+use bowline_api::{IntegrationConnection, IntegrationConnectionSpec};
 use bowline_oauth::catalog::Description;
 
 use crate::error::Reply;
@@ -20,6 +22,8 @@ struct ReviewPage {
     subject: Subject,
     groups: Vec<ScopeGroup>,
     shared_with: Option<(String, Vec<String>)>,
+    /// The digest of the terms that are shown: the owner agrees to these.
+    terms: String,
     account: Option<String>,
     reconnect: bool,
     made: Option<Moment>,
@@ -32,7 +36,14 @@ struct ReviewPage {
 /// `GET …/connect`
 pub(crate) async fn page(subject: Subject) -> Reply {
     subject.need_to_connect()?;
-    let connection = &subject.connection;
+    let terms = subject.asked_terms();
+    let connection = &IntegrationConnection {
+        spec: IntegrationConnectionSpec {
+            scopes: terms.scopes.iter().cloned().collect(),
+            ..subject.connection.spec.clone()
+        },
+        ..subject.connection.clone()
+    };
     let description = subject.provider().and_then(|object| provider::description(&object, connection));
     let scopes = description.as_ref().map(|description| scopes::asked(&description.scopes, connection));
     let expected = connection.spec.account.as_ref().map(|account| account.id.as_str());
@@ -41,7 +52,8 @@ pub(crate) async fn page(subject: Subject) -> Reply {
     Ok(html(&ReviewPage {
         frame: Frame::of(&subject.visit, &title, "connections").await,
         groups: scopes.unwrap_or_default(),
-        shared_with: shared_with(&subject),
+        shared_with: shared_with(&terms),
+        terms: terms.digest(),
         account: expected.map(foreign),
         reconnect: connection.has_accepted_grant(),
         made: Moment::of(connection.metadata.creation_timestamp.as_ref(), subject.visit.now()),
@@ -66,10 +78,7 @@ fn until(description: &Description) -> Option<String> {
 }
 
 /// The workspace and its namespaces, if the connection will be shared at once.
-pub(super) fn shared_with(subject: &Subject) -> Option<(String, Vec<String>)> {
-    let spec = &subject.connection.spec;
-    let name = spec.workspace.as_deref().filter(|_| subject.connection.wants_sharing())?;
-    let workspace = subject.visit.app.cluster.workspace(name);
-    let namespaces = workspace.map(|workspace| workspace.spec.namespaces.clone());
-    Some((name.to_owned(), namespaces.unwrap_or_default()))
+pub(super) fn shared_with(terms: &ConnectionTerms) -> Option<(String, Vec<String>)> {
+    let name = terms.workspace.clone().filter(|_| terms.shared)?;
+    Some((name, terms.namespaces.iter().flatten().cloned().collect()))
 }

@@ -34,6 +34,7 @@ const POLICIES: &[&str] = &[
     "bowline-portal-secrets",
     "bowline-sharing-needs-share",
     "bowline-spec-is-the-owners",
+    "bowline-terms-by-is-the-caller",
     "bowline-workspace-limits",
     "bowline-workspace-namespaces",
 ];

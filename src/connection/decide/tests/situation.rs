@@ -32,6 +32,7 @@ use crate::grant::target::Target;
 use crate::grant::target::tests::Offline;
 use crate::publishing::PublishedVersion;
 use crate::sharing::Shared;
+use crate::sharing::terms::TermsInForce;
 use crate::vault::record::GrantVersion;
 use crate::vault::{Binding, Credential, Grant};
 use crate::world::{ProviderUse, UnusableProvider};
@@ -125,6 +126,7 @@ pub(super) fn connection() -> Situation {
         attempts: Vec::new(),
         newest_attempt: None,
         portal: None,
+        terms: TermsInForce::AsSpecified,
         shared: Shared::NotAsked,
         shares: Vec::new(),
         dependents: DependentsView { told: None, rest_at: None },
@@ -350,6 +352,7 @@ impl Situation {
 /// An attempt of alice with its Secret of this name, begun at this second.
 pub(super) fn attempt(name: &str, second: i64, step: Step) -> StoredAttempt {
     let attempt = Attempt {
+        terms: None,
         user: "alice".into(),
         person: None,
         connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
