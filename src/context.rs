@@ -31,7 +31,7 @@ use crate::kube_ext::events::Events;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
 use crate::publishing::metadata::AllowedMetadata;
-use crate::publishing::{self, Desired, PublishError, PublishedVersion, Withdrawn};
+use crate::publishing::{self, Desired, Nudges, PublishError, PublishedVersion, Withdrawn};
 use crate::secret_plan::GrantInUse;
 use crate::sharers::Sharer;
 use crate::sharing::terms::{TermsInForce, TermsOnRecord};
@@ -56,8 +56,12 @@ pub(crate) struct Context {
     pub(crate) last_published: Memory<PublishedVersion>,
     /// When this process last changed `status.dependents`, by UID of the connection.
     pub(crate) dependents_told: Memory<Timestamp>,
+    /// When this process last changed `lastDelivery` in status, by UID of the binding or connection.
+    pub(crate) deliveries_told: Memory<Timestamp>,
     /// When tokens expire, whatever happens to the wall clock.
     pub(crate) lifetimes: Lifetimes,
+    /// Tells pods of new tokens.
+    pub(crate) nudges: Arc<Nudges>,
     pub(crate) settings: OperatorSettings,
 }
 

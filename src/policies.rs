@@ -34,6 +34,7 @@ shipped![
     "intake-is-sealed.yaml",
     "metadata-is-small.yaml",
     "named-secrets-are-readable.yaml",
+    "operator-annotates-pods.yaml",
     "operator-exchanges-tokens.yaml",
     "operator-finalizers.yaml",
     "operator-records.yaml",

@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bowline_api::connection::{DEPENDENT_NAMES, DependentsStatus};
+use bowline_api::delivery::{self, LastDelivery};
 use bowline_api::terms::ConnectionTerms;
 use bowline_api::{ConnectionBinding, ConnectionShare, IntegrationConnection, Workspace, names};
 use bowline_runtime::attempts::{self, StoredAttempt};
 use bowline_runtime::follow::Cache;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -58,6 +60,11 @@ pub(crate) struct World {
     pub(crate) resolutions: Memory<Arc<Resolution>>,
     /// The metadata of providers' issuers.
     pub(crate) issuers: Memory<IssuerReading>,
+}
+
+/// `<namespace>/<name>`.
+fn full_name(binding: &ConnectionBinding) -> String {
+    format!("{}/{}", binding.namespace().unwrap_or_default(), binding.name_any())
 }
 
 impl World {
@@ -191,21 +198,45 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// The bindings that hold a token of this connection; `None` if there is none.
+    /// The bindings that hold a token of this connection.
+    fn bindings_of(&self, connection: &IntegrationConnection) -> Vec<Arc<ConnectionBinding>> {
+        let Some(uid) = connection.meta().uid.as_ref() else { return Vec::new() };
+        let mut bindings = self.kinds.bindings.having(&keys::id(&connection.id()));
+        bindings.retain(|binding| {
+            binding.depends_on().is_some_and(|(_, it)| (&it.uid, &it.owner) == (uid, &connection.spec.owner))
+        });
+        bindings
+    }
+
+    /// What status says of the bindings that hold a token of this connection; `None` if there is none.
     pub(crate) fn dependents_of(&self, connection: &IntegrationConnection) -> Option<DependentsStatus> {
-        let (uid, owner) = (connection.meta().uid.as_ref()?, &connection.spec.owner);
-        let holds_its_token = |binding: &&Arc<ConnectionBinding>| {
-            binding.depends_on().is_some_and(|(_, it)| (&it.uid, &it.owner) == (uid, owner))
-        };
-        let bindings = self.kinds.bindings.having(&keys::id(&connection.id()));
-        let name = |binding: &Arc<ConnectionBinding>| {
-            format!("{}/{}", binding.namespace().unwrap_or_default(), binding.name_any())
-        };
-        let mut names: Vec<_> = bindings.iter().filter(holds_its_token).map(name).collect();
+        let mut names: Vec<_> = self.bindings_of(connection).iter().map(|it| full_name(it)).collect();
         let count = i32::try_from(names.len()).unwrap_or(i32::MAX);
         names.sort_unstable();
         names.truncate(DEPENDENT_NAMES);
         (count > 0).then_some(DependentsStatus { count, names })
+    }
+
+    /// What the workloads of its bindings reported last; what is known already stays if nothing later came.
+    pub(crate) fn last_delivery_with(&self, connection: &IntegrationConnection) -> Option<LastDelivery> {
+        let mut newest: Option<LastDelivery> = None;
+        for binding in self.bindings_of(connection) {
+            let since = binding.status.as_ref().and_then(|status| status.bound_at.as_ref());
+            let Some(last) = binding.last_delivery() else { continue };
+            let name = full_name(&binding);
+            // What was reported before it was bound is about another connection.
+            let is_its = since.is_some_and(|since| delivery::minute(since.0) <= last.at.0);
+            let rank = |at: &Time, name: &str| (at.0, name.to_owned());
+            let is_newer = newest.as_ref().is_none_or(|it| {
+                rank(&it.at, it.binding.as_deref().unwrap_or_default()) < rank(&last.at, &name)
+            });
+            if is_its && is_newer {
+                newest = Some(LastDelivery { binding: Some(name), ..last.clone() });
+            }
+        }
+        let known = connection.last_delivery();
+        let is_later = |last: &LastDelivery| known.is_none_or(|known| known.at.0 <= last.at.0);
+        newest.filter(is_later).or_else(|| known.cloned())
     }
 
     /// The shares of a connection, by its UID. One that cannot be read is known only by its name: it exists, and can be

@@ -3,6 +3,7 @@
 use bowline_api::reason::{MessageFacts, Reason};
 use bowline_api::{ConnectionBinding, IntegrationConnection};
 use bowline_oauth::catalog::Description;
+use kube::Resource;
 
 use super::build;
 use super::decide::{BindingPlan, ObservedBinding, effective_config, facts};
@@ -36,7 +37,13 @@ async fn publish(
 ) -> FollowerOutcome {
     let config = effective_config(binding, observed);
     match build::secret(binding, connection, grant, &config, provider, &ctx.settings.allowed_metadata) {
-        Ok(desired) => observed.follower(binding).publish(ctx, &desired).await,
+        Ok(desired) => {
+            let outcome = observed.follower(binding).publish(ctx, &desired).await;
+            if binding.nudges() && matches!(outcome.secret, SecretOutcome::Written) {
+                ctx.nudges.published(binding.object_ref(&()), &desired.name);
+            }
+            outcome
+        }
         Err(error) => {
             ctx.metrics.published(PublishOutcome::NotRenderable);
             // Why a token is withheld is the connection's to say.

@@ -11,8 +11,10 @@ use bowline_oauth::catalog::merge;
 use bowline_runtime::follow::ObjectVersion;
 use kube::ResourceExt;
 
+use super::delivery::DeliveryReport;
 use crate::following::decide::SecretFollower;
 use crate::grant::target::Target;
+use crate::kube_ext::coalesce::Coalesced;
 use crate::publishing::{PublishedVersion, config_fault};
 use crate::secret_plan::{GrantInUse, SecretPlan};
 use crate::world::Availability;
@@ -30,6 +32,8 @@ pub(super) struct ObservedBinding {
     pub(super) written: Option<PublishedVersion>,
     /// The provider, while it is known what settings its consumers have.
     pub(super) target: Option<Arc<Target>>,
+    /// What is told of its workload's deliveries.
+    pub(super) delivery: Coalesced<DeliveryReport>,
     /// The name is the own name or the id of a connection, and the Secret there is not this binding's.
     pub(super) takes_anothers_name: bool,
 }

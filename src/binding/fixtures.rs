@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::decide::ObservedBinding;
 use crate::grant::fixtures::target;
+use crate::kube_ext::coalesce::Coalesced;
 use crate::secret_plan::GrantInUse;
 use crate::vault::record::GrantVersion;
 use crate::world::Availability;
@@ -73,6 +74,7 @@ pub(super) fn observed(availability: Availability) -> ObservedBinding {
         secret: None,
         written: None,
         target: is_there.then(|| target("github")),
+        delivery: Coalesced { told: None, rest_at: None },
         takes_anothers_name: false,
     }
 }

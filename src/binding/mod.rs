@@ -5,6 +5,7 @@
 mod act;
 mod build;
 mod decide;
+mod delivery;
 #[cfg(test)]
 mod fixtures;
 mod observe;
@@ -12,7 +13,10 @@ mod report;
 
 use std::sync::Arc;
 
+use bowline_api::binding::PinnedConnection;
+use bowline_api::delivery::LastDelivery;
 use bowline_api::{ConnectionBinding, names};
+use bowline_runtime::clock::later;
 use bowline_runtime::follow::Change;
 use kube::Resource;
 use kube::runtime::controller::Action;
@@ -21,13 +25,13 @@ use kube::runtime::reflector::ObjectRef;
 use self::act::act;
 use self::decide::decide;
 use self::observe::observe;
-use crate::context::{Context, Controlled, ReconcileError, Reconciled};
+use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
 use crate::metrics::PassOutcome;
 
 impl Controlled for ConnectionBinding {
     const LABEL: &'static str = "binding";
 
-    /// Itself, and a connection that it begins or ceases to depend on.
+    /// Itself, and a connection that it begins or ceases to depend on, or for which its workload reports something.
     fn changed(ctx: &Context, change: &Change<Self>) {
         let (before, now) = match change {
             Change::Applied { object, before } => {
@@ -35,16 +39,19 @@ impl Controlled for ConnectionBinding {
                 (before.as_deref(), Some(&**object))
             }
             Change::Gone { metadata, last } => {
-                ctx.last_published.forget(metadata.uid.as_deref().unwrap_or_default());
+                let uid = metadata.uid.as_deref().unwrap_or_default();
+                ctx.last_published.forget(uid);
+                ctx.deliveries_told.forget(uid);
+                ctx.nudges.forget(uid);
                 (last.as_deref(), None)
             }
             Change::SetAside(_) => return,
         };
-        let [before, now] = [before, now].map(|binding| binding.and_then(Self::depends_on));
+        let [before, now] = [before, now].map(|binding| binding.and_then(concern));
         if before == now {
             return;
         }
-        for (id, _) in [before, now].into_iter().flatten() {
+        for ((id, _), _) in [before, now].into_iter().flatten() {
             if let Some((namespace, name)) = names::connection_of(id) {
                 ctx.world.kinds.connections.wake(ObjectRef::new(name).within(namespace));
             }
@@ -56,6 +63,11 @@ impl Controlled for ConnectionBinding {
     }
 }
 
+/// What of a binding its connection tells, and the connection's id.
+fn concern(binding: &ConnectionBinding) -> Option<((&str, &PinnedConnection), Option<&LastDelivery>)> {
+    Some((binding.depends_on()?, binding.last_delivery()))
+}
+
 async fn step(binding: &ConnectionBinding, ctx: &Context) -> Result<Action, ReconcileError> {
     let observed = observe(ctx, binding);
     if binding.metadata.deletion_timestamp.is_some() {
@@ -65,11 +77,16 @@ async fn step(binding: &ConnectionBinding, ctx: &Context) -> Result<Action, Reco
     }
     let plan = decide(binding, &observed);
     let outcome = act(ctx, binding, &observed, &plan).await;
-    let status = report::status(binding, &observed, &plan, &outcome, ctx.clock.now());
-    if ctx.write_status(binding, &status).await?
-        && let Some((reason, note)) = report::news(binding, &status)
-    {
-        ctx.events.publish(&binding.object_ref(&()), reason, "Bind", note).await;
+    let now = ctx.clock.now();
+    let status = report::status(binding, &observed, &plan, &outcome, now);
+    if ctx.write_status(binding, &status).await? {
+        for (reason, note) in report::news(binding, &status) {
+            ctx.events.publish(&binding.object_ref(&()), reason, "Bind", note).await;
+        }
     }
-    Ok(outcome.try_again.map_or_else(Action::await_change, Action::requeue))
+    if observed.delivery.told != delivery::told(binding) {
+        ctx.deliveries_told.set(&observed.uid, now);
+    }
+    let try_again = outcome.try_again.map(|wait| later(now, wait));
+    Ok(look_again([try_again, observed.delivery.rest_at].into_iter().flatten().min(), now))
 }

@@ -4,6 +4,7 @@ use bowline_api::ConnectionBinding;
 use kube::ResourceExt;
 
 use super::decide::ObservedBinding;
+use super::delivery::delivery;
 use crate::context::Context;
 use crate::world::Availability;
 
@@ -29,6 +30,7 @@ pub(super) fn observe(ctx: &Context, binding: &ConnectionBinding) -> ObservedBin
         target,
         secret: secret.map(|secret| secret.object),
         written: ctx.published(&uid, &namespace, last.unwrap_or(&name)),
+        delivery: delivery(binding, ctx.deliveries_told.get(&uid), ctx.clock.now()),
         takes_anothers_name: is_anothers && !is_ours,
         uid,
         namespace,

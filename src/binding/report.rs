@@ -22,6 +22,7 @@ pub(super) fn status(
 ) -> ConnectionBindingStatus {
     let old = binding.status.clone().unwrap_or_default();
     let (reason, message) = ready(binding, observed, plan, outcome);
+    let last_delivery = observed.delivery.told.as_ref().and_then(|told| told.last.clone());
     let base = ConnectionBindingStatus {
         phase: Some(phase(reason).into()),
         // Of what was bound it stays known, so that another connection of the same provider can be chosen.
@@ -29,8 +30,10 @@ pub(super) fn status(
             .connection()
             .map(|connection| connection.spec.provider.clone())
             .or_else(|| old.provider.clone().filter(|_| binding.pinned().is_some())),
+        last_used_at: last_delivery.as_ref().map(|last| last.at.clone()),
+        last_delivery,
         observed_generation: binding.metadata.generation,
-        conditions: conditions(&old, binding, reason, &message, now),
+        conditions: conditions(&old, binding, observed, (reason, &message), now),
         ..old
     };
     match (&outcome.secret, plan.secret) {
@@ -49,13 +52,17 @@ pub(super) fn status(
 fn conditions(
     old: &ConnectionBindingStatus,
     binding: &ConnectionBinding,
-    reason: Reason,
-    message: &str,
+    observed: &ObservedBinding,
+    (reason, message): (Reason, &str),
     now: Timestamp,
 ) -> Vec<Condition> {
     let row = reason.row();
     let mut conditions = Conditions::after(&old.conditions, binding.metadata.generation, now);
     conditions.set(ConditionType::Ready, row.status, reason, message);
+    if let Some(delivery) = &observed.delivery.told {
+        let truth = delivery.reason.row().status;
+        conditions.set(ConditionType::Delivered, truth, delivery.reason, delivery.message.as_str());
+    }
     if row.stalled {
         conditions.set(ConditionType::Stalled, Truth::True, reason, message);
     }
@@ -149,15 +156,18 @@ fn not_ready(here: &str, binding: &ConnectionBinding, observed: &ObservedBinding
     (Reason::ConnectionNotReady, Reason::ConnectionNotReady.message(&known))
 }
 
-/// The Event, where Ready turned to a reason that has one.
+/// The Events, where Ready or Delivered turned to a reason that has one.
 pub(super) fn news<'a>(
     binding: &ConnectionBinding,
     status: &'a ConnectionBindingStatus,
-) -> Option<(Reason, &'a str)> {
-    let now = status.conditions.condition(ConditionType::Ready)?;
-    let reason = Reason::parse(&now.reason)?;
-    let is_new = binding.reason_of(ConditionType::Ready) != Some(reason);
-    (is_new && reason.row().event.is_some()).then_some((reason, &now.message))
+) -> Vec<(Reason, &'a str)> {
+    let turned = |type_: ConditionType| {
+        let now = status.conditions.condition(type_)?;
+        let reason = Reason::parse(&now.reason)?;
+        let is_new = binding.reason_of(type_) != Some(reason);
+        (is_new && reason.row().event.is_some()).then_some((reason, now.message.as_str()))
+    };
+    [ConditionType::Ready, ConditionType::Delivered].into_iter().filter_map(turned).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use bowline_api::reason::{MessageFacts, Reason};
 use bowline_api::{ConnectionShare, IntegrationConnection};
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use super::build;
@@ -145,6 +145,9 @@ impl Act<'_> {
                 let gone = self.withdraw_former(&desired).await;
                 self.also(gone);
                 self.outcome.secret = SecretOutcome::Written;
+                if connection.nudges() {
+                    ctx.nudges.published(connection.object_ref(&()), &desired.name);
+                }
             }
             // A newer revision is on record: the wake for it starts another reconcile.
             Err(PublishError::Superseded) => self.outcome.unfinished = true,

@@ -4,7 +4,6 @@ mod act;
 mod build;
 mod decide;
 mod depart;
-mod dependents;
 mod news;
 mod observe;
 mod observed;
@@ -64,6 +63,8 @@ impl Controlled for IntegrationConnection {
                 ctx.last_published.forget(uid.as_deref().unwrap_or_default());
                 ctx.lifetimes.forget(uid.as_deref().unwrap_or_default());
                 ctx.dependents_told.forget(uid.as_deref().unwrap_or_default());
+                ctx.deliveries_told.forget(uid.as_deref().unwrap_or_default());
+                ctx.nudges.forget(uid.as_deref().unwrap_or_default());
                 (uid, true)
             }
             Change::SetAside(_) => return,
@@ -124,10 +125,24 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     let news = [news, ended].concat();
     news::record(&mut status, &news, now);
     publish(ctx, connection, &observed, &status, &news).await?;
-    if status.dependents.as_ref() != connection.dependents() {
-        ctx.dependents_told.set(&connection.uid().unwrap_or_default(), now);
-    }
+    remember_told(ctx, connection, &status, now);
     Ok(next(&observed, &plan, &outcome, now))
+}
+
+/// Remembers when what is told with pauses was told.
+fn remember_told(
+    ctx: &Context,
+    connection: &IntegrationConnection,
+    status: &IntegrationConnectionStatus,
+    now: Timestamp,
+) {
+    let uid = connection.uid().unwrap_or_default();
+    if status.dependents.as_ref() != connection.dependents() {
+        ctx.dependents_told.set(&uid, now);
+    }
+    if status.last_delivery.as_ref() != connection.last_delivery() {
+        ctx.deliveries_told.set(&uid, now);
+    }
 }
 
 /// Writes the status if it changed, then the Events, then drops the outcome that is reported.
@@ -177,6 +192,7 @@ fn next(
         plan.lifespan.changes_at,
         unannounced(observed, now),
         observed.dependents.rest_at,
+        observed.delivery.rest_at,
         outcome.unfinished.then(|| later(now, TRY_AGAIN)),
         outcome.refused.then(|| later(now, REFUSED)),
     ];

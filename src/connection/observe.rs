@@ -1,13 +1,15 @@
 //! Collects what a decision needs: from caches only, so it never fails and never waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_api::IntegrationConnection;
+use bowline_api::connection::DependentsStatus;
+use bowline_api::delivery::LastDelivery;
 use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::dependents::{DependentsView, dependents};
 use super::observed::{EndingView, ObservedConnection, Present, RecordState};
 use crate::context::Context;
 use crate::grant::budget::REQUESTED;
@@ -16,6 +18,7 @@ use crate::grant::incident::Trouble;
 use crate::grant::probe::{ProbeView, is_possible};
 use crate::grant::standing;
 use crate::grant::target::Target;
+use crate::kube_ext::coalesce::{Coalesced, coalesced};
 use crate::kube_ext::index::SecretIndex;
 use crate::publishing::PublishedVersion;
 use crate::sharing::terms::TermsOnRecord;
@@ -24,6 +27,12 @@ use crate::vault::seal::OpenError;
 use crate::vault::{CachedReadError, Grant, Intent, IntentState, Record, Slot};
 use crate::world::ProviderUse;
 
+/// The pause after a change of `status.dependents`.
+const DEPENDENTS_PAUSE: Duration = Duration::from_secs(10);
+/// The pause after a change of `status.lastDelivery`.
+const DELIVERY_PAUSE: Duration = Duration::from_mins(1);
+
+// long: a line for each field, and nothing else.
 pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> ObservedConnection {
     let (spec, namespace) = (&connection.spec, connection.namespace().unwrap_or_default());
     let actor = ctx.grants.view(&connection.uid().unwrap_or_default());
@@ -61,6 +70,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         terms,
         shares: ctx.world.shares_of(connection),
         dependents: told_dependents(ctx, connection),
+        delivery: told_delivery(ctx, connection),
         sharer: ctx.world.sharer(&connection.id()).ok().flatten(),
         is_reserved: ctx.world.is_reserved(&namespace),
         takes_anothers_name: takes_anothers_name(ctx, connection),
@@ -87,10 +97,18 @@ fn is_new(connection: &IntegrationConnection, record: &RecordState) -> bool {
     has_none && !connection.was_connected()
 }
 
-fn told_dependents(ctx: &Context, connection: &IntegrationConnection) -> DependentsView {
+/// A thousand bindings that are made at once must not cause a thousand writes. The first is told at once: from then on the
+/// connection is protected.
+fn told_dependents(ctx: &Context, connection: &IntegrationConnection) -> Coalesced<DependentsStatus> {
     let last_told = ctx.dependents_told.get(connection.metadata.uid.as_deref().unwrap_or_default());
     let there = ctx.world.dependents_of(connection);
-    dependents(connection.dependents(), there, last_told, ctx.clock.now())
+    coalesced(connection.dependents(), there, last_told, DEPENDENTS_PAUSE, ctx.clock.now())
+}
+
+fn told_delivery(ctx: &Context, connection: &IntegrationConnection) -> Coalesced<LastDelivery> {
+    let last_told = ctx.deliveries_told.get(connection.metadata.uid.as_deref().unwrap_or_default());
+    let there = ctx.world.last_delivery_with(connection);
+    coalesced(connection.last_delivery(), there, last_told, DELIVERY_PAUSE, ctx.clock.now())
 }
 
 /// What is known of the token in use by probes, where it may be checked.

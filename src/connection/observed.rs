@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use bowline_api::connection::Method;
+use bowline_api::connection::{DependentsStatus, Method};
+use bowline_api::delivery::LastDelivery;
 use bowline_api::{ConnectionShare, IntegrationConnectionSpec};
 use bowline_runtime::attempts::StoredAttempt;
 use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
-use super::dependents::DependentsView;
 use crate::grant::consent::Dismissal;
 use crate::grant::desk::WorkView;
 use crate::grant::incident::Incident;
 use crate::grant::probe::ProbeView;
 use crate::grant::target::Target;
+use crate::kube_ext::coalesce::Coalesced;
 use crate::publishing::PublishedVersion;
 use crate::secret_plan::GrantInUse;
 use crate::sharers::Sharer;
@@ -69,7 +70,10 @@ pub(crate) struct ObservedConnection {
     pub(crate) terms: TermsInForce,
     pub(crate) shared: Shared,
     pub(crate) shares: Vec<Arc<ConnectionShare>>,
-    pub(crate) dependents: DependentsView,
+    /// The bindings that hold its token.
+    pub(crate) dependents: Coalesced<DependentsStatus>,
+    /// What their workloads reported last.
+    pub(crate) delivery: Coalesced<LastDelivery>,
     /// Who is known to share a connection under this id; `None` if nobody, or if that cannot be read.
     pub(crate) sharer: Option<Sharer>,
     /// Whether nothing is published in its namespace.

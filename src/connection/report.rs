@@ -50,6 +50,7 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
+    // long: a line for each field, in their order.
     fn status(&self) -> IntegrationConnectionStatus {
         let Self { connection, observed, plan, old, grant, gone, .. } = *self;
         let history = &plan.history;
@@ -83,6 +84,8 @@ impl Report<'_> {
             sharing: self.sharing(),
             terms: self.terms().filter(|_| keep),
             dependents: observed.dependents.told.clone(),
+            last_used_at: observed.delivery.told.as_ref().map(|last| last.at.clone()),
+            last_delivery: observed.delivery.told.clone(),
             last_handled_refresh: plan.unanswerable.clone().or(history.handled_refresh.clone()),
             last_handled_authorization: plan.unaskable.clone().or(history.handled_authorization.clone()),
             observed_generation: connection.metadata.generation,

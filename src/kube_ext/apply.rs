@@ -71,6 +71,15 @@ where
     }
 }
 
+/// Sets one annotation.
+pub(crate) async fn annotate<K>(api: &Api<K>, name: &str, annotation: &str, value: &str) -> Result<(), Error>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {annotation: value}}}));
+    api.patch_metadata(name, &managed(), &patch).await.map(drop)
+}
+
 /// Creates a Secret and returns its metadata. `AlreadyExists` leaves the existing one unchanged.
 pub(crate) async fn create_secret(
     client: &Client,

@@ -23,6 +23,7 @@ use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
+use crate::publishing::Nudges;
 use crate::vault::journal::Journal;
 use crate::vault::keyring::SharedKeyring;
 use crate::vault::keyring::secret::KEYRING_SECRET;
@@ -68,6 +69,7 @@ pub(super) struct Foundation {
 }
 
 /// Builds the context, and the registry that fills its caches.
+// long: a line for each part.
 pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), OperatorError> {
     let Foundation { settings, client, clock, metrics, stores, keyring, cluster, holder, may_send } =
         foundation;
@@ -93,6 +95,7 @@ pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), O
     };
     let ctx = Context {
         grants: Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake).into(),
+        nudges: Arc::new(Nudges::new(client.clone(), Arc::clone(&events), clock.clone())),
         events,
         client,
         world,
@@ -103,6 +106,7 @@ pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), O
         clock,
         last_published: Memory::default(),
         dependents_told: Memory::default(),
+        deliveries_told: Memory::default(),
         lifetimes: Lifetimes::default(),
         settings,
     };

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::asking::{ADMIN, Ask, OPERATOR, PORTAL, merged};
 use crate::fixture::{LOOKALIKE as ROBOT, Team, binding, connection, random_name, share};
-use crate::judging::Verdict::{Accepted, Refused};
+use crate::judging::Verdict::{Accepted, Invalid, Refused};
 use crate::judging::{assert_same, judge, judge_change, judge_creation, path_of};
 
 const NO_USE: &str = "binding this connection needs the verb use on it";
@@ -229,4 +229,72 @@ async fn settings_are_shallow_and_small() {
         assert_eq!(answer.status, 422, "{}", answer.words());
         assert!(answer.words().contains(words), "{words}: {}", answer.words());
     }
+}
+
+/// What examples/workflow gives a workload: it may report what it did with the token, and nothing else.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_workload_reports_its_deliveries_and_changes_no_spec() {
+    let team = Team::new().await;
+    let (object, path) = stored(&team, &json!({"metadata": {"name": "post"}})).await;
+    let (_, another) = stored(&team, &json!({})).await;
+    let workload = format!("system:serviceaccount:{}:post", team.namespace);
+    let rules = json!([{"apiGroups": ["bowline.dev"], "resources": ["connectionbindings"],
+        "resourceNames": [object["metadata"]["name"]], "verbs": ["patch"]}]);
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": {"name": "reports"}, "rules": rules});
+    let place = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles", team.namespace);
+    team.person(ADMIN).must(&Ask::post(&place, &role)).await;
+    team.bind("reports", "Role", &[&workload]).await;
+    let mark = |text: &str| json!({"metadata": {"annotations": {"bowline.dev/delivery": text}}});
+    let well = mark(r#"{"code":200,"item":"post-1","at":"2026-01-01T09:00:00Z"}"#);
+    let person = team.person(&workload);
+    loop {
+        let answer = person.ask(&Ask::merge(&path, &well)).await;
+        if answer.is_accepted() {
+            break;
+        }
+        assert_eq!(answer.status, 403, "{}", answer.words());
+    }
+    let owned = json!({"metadata": {"ownerReferences": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}]}});
+    let not_allowed = "is forbidden: User";
+    for (sentence, ask, verdict) in [
+        ("again", Ask::merge(&path, &well), Accepted),
+        ("what it is not to write", Ask::merge(&path, &mark("rm -rf ~")), Accepted),
+        ("512 bytes", Ask::merge(&path, &mark(&"x".repeat(512))), Accepted),
+        ("more", Ask::merge(&path, &mark(&"x".repeat(513))), Invalid("at most 512 bytes")),
+        ("more, in few letters", Ask::merge(&path, &mark(&"ä".repeat(257))), Invalid("at most 512 bytes")),
+        ("settings", Ask::merge(&path, &json!({"spec": {"config": {"channel": "#x"}}})), Refused(NO_USE)),
+        (
+            "another connection",
+            Ask::merge(&path, &json!({"spec": {"connection": "team-z.shared"}})),
+            Refused(NO_USE),
+        ),
+        ("another Secret", Ask::merge(&path, &json!({"spec": {"secret": {"name": "x"}}})), Refused(NO_USE)),
+        (
+            "by JSON patch",
+            Ask::json_patch(&path, &[json!({"op": "add", "path": "/spec/config", "value": {"a": "b"}})]),
+            Refused(NO_USE),
+        ),
+        (
+            "a mark and settings",
+            Ask::merge(&path, &merged(well.clone(), &json!({"spec": {"config": {"a": "b"}}}))),
+            Refused(NO_USE),
+        ),
+        ("an owner that takes it along", Ask::merge(&path, &owned), Refused(NO_USE)),
+        (
+            "status",
+            Ask::merge(&format!("{path}/status"), &json!({"status": {"lastUsedAt": null}})),
+            Refused(not_allowed),
+        ),
+        ("another binding", Ask::merge(&another, &well), Refused(not_allowed)),
+        ("a replacement", Ask::replace(&path, &object), Refused(not_allowed)),
+        ("a look", Ask::get(&path), Refused(not_allowed)),
+        ("a deletion", Ask::delete(&path), Refused(not_allowed)),
+    ] {
+        judge(sentence, &person.ask(&ask).await, verdict);
+    }
+    let after = team.person("alice").must(&Ask::get(&path)).await;
+    assert_eq!(after["spec"], object["spec"]);
 }

@@ -14,8 +14,7 @@ use serde_json::{Value, json};
 
 use crate::asking::{ADMIN, Ask, OPERATOR, merged};
 use crate::fixture::{Team, binding, random_name, secret, share, workspace};
-use crate::judging::Verdict::Refused;
-use crate::judging::{assert_same, judge, judge_change, judge_creation, path_of};
+use crate::judging::{Verdict, assert_same, judge, judge_change, judge_creation, path_of};
 use table::attempts;
 
 const WORKSPACES: &str = "/apis/bowline.dev/v1alpha1/workspaces";
@@ -27,7 +26,7 @@ pub struct Attempt {
     pub who: &'static str,
     pub deed: Deed,
     /// What the API server says.
-    pub refusal: &'static str,
+    pub refusal: Verdict,
 }
 
 pub enum Deed {
@@ -141,7 +140,7 @@ impl Stand {
 
     async fn try_it(&self, attempt: &Attempt) {
         let Attempt { who, deed, refusal, .. } = attempt;
-        let (team, verdict) = (&self.team, Refused(refusal));
+        let (team, verdict) = (&self.team, *refusal);
         match deed {
             Deed::Create(kind, object) => {
                 judge_creation(team, who, &self.collection(*kind), object, verdict).await;
@@ -163,7 +162,7 @@ impl Stand {
                 ] {
                     let answer = team.person(who).ask(&ask).await;
                     assert!((400..500).contains(&answer.status), "{}: {}", attempt.name, answer.body);
-                    assert!(answer.words().contains(refusal), "{}: {}", attempt.name, answer.words());
+                    assert!(answer.words().contains(refusal.words()), "{}: {}", attempt.name, answer.words());
                 }
                 assert_same(&before, &team.person(ADMIN).must(&Ask::get(&path)).await);
             }
@@ -180,7 +179,7 @@ impl Stand {
         ways.push(Ask::delete(path).with("gracePeriodSeconds=0"));
         for ask in ways {
             let answer = self.team.person(who).ask(&ask).await;
-            judge(&format!("{name}: {who} {ask:?}"), &answer, Refused(refusal));
+            judge(&format!("{name}: {who} {ask:?}"), &answer, *refusal);
         }
         assert_same(&before, &self.team.person(ADMIN).must(&Ask::get(path)).await);
     }

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use bowline_testbed::wait::wait_for;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,6 +15,7 @@ use crate::fixture::Team;
 #[ignore = "needs an API server: make test"]
 async fn the_api_server_takes_every_example() {
     let team = Team::new().await;
+    define(&team, &bowline_testbed::argo::workflow_template().expect("Argo's definition")).await;
     let examples = examples(&root().join("examples"));
     assert!(examples.len() > 15, "found only {}", examples.len());
     take(&team, examples).await;
@@ -25,6 +28,21 @@ async fn the_api_server_takes_every_object_on_the_pages() {
     let objects = on_pages();
     assert!(objects.len() > 7, "found only {}", objects.len());
     take(&team, objects).await;
+}
+
+/// A kind that an example uses, and that is not ours. It stays.
+async fn define(team: &Team, definition: &Value) {
+    let admin = team.person(ADMIN);
+    let answer =
+        admin.ask(&Ask::post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)).await;
+    assert!(answer.is_accepted() || answer.status == 409, "{}", answer.words());
+    let path = format!("/apis/argoproj.io/v1alpha1/namespaces/{}/workflowtemplates", team.namespace);
+    wait_for("the kind is served", Duration::from_mins(2), async || {
+        let answer = admin.ask(&Ask::get(&path)).await;
+        if answer.is_accepted() { Ok(()) } else { Err(answer.words().to_owned()) }
+    })
+    .await
+    .expect("WorkflowTemplate");
 }
 
 /// Creates each one in a dry run that refuses unknown fields.

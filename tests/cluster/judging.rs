@@ -11,16 +11,35 @@ pub enum Verdict {
     Accepted,
     /// Refused, with this text.
     Refused(&'static str),
+    /// Refused as what nobody may write, with this text.
+    Invalid(&'static str),
 }
 
-use Verdict::{Accepted, Refused};
+/// A refusal by a right or a policy.
+impl From<&'static str> for Verdict {
+    fn from(words: &'static str) -> Self {
+        Refused(words)
+    }
+}
+
+impl Verdict {
+    /// What is said with a refusal.
+    pub fn words(self) -> &'static str {
+        match self {
+            Accepted => "",
+            Refused(words) | Invalid(words) => words,
+        }
+    }
+}
+
+use Verdict::{Accepted, Invalid, Refused};
 
 pub fn judge(sentence: &str, answer: &Answer, verdict: Verdict) {
     match verdict {
         Accepted => assert!(answer.is_accepted(), "{sentence}: should be accepted, but: {}", answer.words()),
-        Refused(words) => {
-            // By a right or a policy, or by a rule of the schema.
-            assert!(matches!(answer.status, 403 | 422), "{sentence}: should be refused: {}", answer.body);
+        Refused(words) | Invalid(words) => {
+            let status = if matches!(verdict, Invalid(_)) { 422 } else { 403 };
+            assert_eq!(answer.status, status, "{sentence}: should be refused: {}", answer.body);
             assert!(
                 answer.words().contains(words),
                 "{sentence}: should say '{words}', but: {}",

@@ -390,3 +390,43 @@ where
     let waiting = await_condition(api, name, condition);
     tokio::time::timeout(Duration::from_mins(1), waiting).await.expect("within a minute").unwrap();
 }
+
+/// Where a namespace lets it patch pods, the operator changes one annotation, and neither image nor label.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn of_a_pod_the_operator_changes_one_annotation() {
+    const NOTHING_ELSE: &str =
+        "of a pod the operator changes the annotation bowline.dev/nudged-at and nothing else";
+    let team = Team::new().await;
+    team.role("pods", &[""], &["pods"], &["get", "list", "update", "patch"], &[OPERATOR, "bob"]).await;
+    team.until_allowed("bob", "patch", "", "pods").await;
+    let pods = format!("/api/v1/namespaces/{}/pods", team.namespace);
+    let pod = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "p", "annotations": {"example.com/note": "x"}, "labels": {"app": "x"}},
+        "spec": {"nodeName": "nowhere", "automountServiceAccountToken": false,
+            "containers": [{"name": "c", "image": "registry.invalid/x"}]}});
+    let accounts = format!("/api/v1/namespaces/{}/serviceaccounts/default", team.namespace);
+    while !team.person(ADMIN).ask(&Ask::get(&accounts)).await.is_accepted() {}
+    team.person(ADMIN).must(&Ask::post(&pods, &pod)).await;
+    let path = format!("{pods}/p");
+    let nudged = json!({"metadata": {"annotations": {"bowline.dev/nudged-at": "2026-01-01T00:00:00Z"}}});
+    judge_change(&team, OPERATOR, &path, &nudged, Accepted).await;
+    for change in [
+        json!({"metadata": {"annotations": {"example.com/other": "y"}}}),
+        json!({"metadata": {"annotations": {"example.com/note": "y"}}}),
+        json!({"metadata": {"annotations": {"example.com/note": null}}}),
+        json!({"metadata": {"labels": {"app": "y"}}}),
+        json!({"metadata": {"finalizers": ["example.com/hold"]}}),
+        merged(nudged.clone(), &json!({"metadata": {"labels": {"app": "y"}}})),
+    ] {
+        let answer = team.person(OPERATOR).ask(&Ask::merge(&path, &change)).await;
+        judge(&change.to_string(), &answer, Refused(NOTHING_ELSE));
+    }
+    let images = Ask::json_patch(
+        &path,
+        &[json!({"op": "replace", "path": "/spec/containers/0/image", "value": "registry.invalid/y"})],
+    );
+    judge("another image", &team.person(OPERATOR).ask(&images.clone()).await, Refused(NOTHING_ELSE));
+    let others = team.person("bob").ask(&images.dry()).await;
+    judge("others change images as before", &others, Accepted);
+}

@@ -87,7 +87,7 @@ async fn envoys_secret(keys: &Keys, key: &str) -> (String, String) {
 }
 
 /// Files of a Secret as kubelet lays them: each a link into a folder that is exchanged as a whole.
-fn mounted(keys: &Keys) -> Scratch {
+pub fn mounted(keys: &Keys) -> Scratch {
     let scratch = Scratch::create().unwrap();
     let data = scratch.path().join("..2026");
     std::fs::create_dir(&data).unwrap();

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod app_secret;
+mod applied;
 mod bench;
 mod binding;
 mod canary;
@@ -12,6 +13,7 @@ mod carrier;
 mod consent;
 mod consent_attacks;
 mod consent_outcomes;
+mod delivery;
 mod dependents;
 mod device;
 mod drafts;
@@ -38,6 +40,7 @@ mod mcp;
 mod missing;
 mod mutual_tls;
 mod narrow;
+mod nudge;
 mod oidc;
 mod oversized;
 mod plugin;

@@ -11,6 +11,7 @@ use serde_with::skip_serializing_none;
 use super::ConsumerConfig;
 use super::condition::{ConditionType, Conditioned};
 use super::connection::PublishedSecret;
+use super::delivery::LastDelivery;
 use super::open::Open;
 
 /// A workflow's choice of a connection: one of its own namespace, or one that is shared with it.
@@ -43,6 +44,12 @@ use super::open::Open;
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
     printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretName"),
+    printcolumn(
+        name = "Last used",
+        type_ = "date",
+        json_path = ".status.lastUsedAt",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name may have at most 63 characters")
 )]
@@ -138,9 +145,13 @@ pub struct ConnectionBindingStatus {
     pub pinned: Option<PinnedConnection>,
     /// Since when that one is bound.
     pub bound_at: Option<Time>,
+    /// When its workload last reported that it used the token, to the minute. Absent while it never did.
+    pub last_used_at: Option<Time>,
+    /// What the workload reported then. A change shows at once, and the next one a minute later.
+    pub last_delivery: Option<LastDelivery>,
     /// The generation that this status is about.
     pub observed_generation: Option<i64>,
-    /// Ready, and Stalled.
+    /// Ready; Delivered where the workload reports its deliveries; and Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -165,11 +176,21 @@ impl ConnectionBinding {
         chosen.unwrap_or_else(|| self.name_any())
     }
 
+    /// Whether pods that mount its Secret are told of each change.
+    pub fn nudges(&self) -> bool {
+        self.spec.secret.as_ref().and_then(|secret| secret.nudge).unwrap_or_default()
+    }
+
     /// The connection whose token its Secret holds now, and its id. Whose binding that is makes no difference.
     pub fn depends_on(&self) -> Option<(&str, &PinnedConnection)> {
         let holds_token = self.is(ConditionType::Ready) && self.metadata.deletion_timestamp.is_none();
         let pinned = self.pinned().filter(|_| holds_token)?;
         Some((&self.spec.connection, pinned))
+    }
+
+    /// What its workload reported last.
+    pub fn last_delivery(&self) -> Option<&LastDelivery> {
+        self.status.as_ref()?.last_delivery.as_ref()
     }
 
     /// The connection that was bound, if it was bound under the id that the spec names.

@@ -11,6 +11,8 @@ pub enum ConditionType {
     SecretPublished,
     /// The Secrets in the workspace. Absent where sharing is not asked for.
     Shared,
+    /// What the workload of a binding reported last. Absent until it reports something; Ready does not depend on it.
+    Delivered,
     /// Nothing changes until a person acts (kstatus). Absent otherwise.
     Stalled,
 }
@@ -23,6 +25,7 @@ impl ConditionType {
             Self::TokenFresh => "TokenFresh",
             Self::SecretPublished => "SecretPublished",
             Self::Shared => "Shared",
+            Self::Delivered => "Delivered",
             Self::Stalled => "Stalled",
         }
     }

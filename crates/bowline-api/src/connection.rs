@@ -56,6 +56,7 @@ use super::{ConsumerConfig, SecretRef};
         json_path = ".status.dependents.count",
         priority = 1
     ),
+    printcolumn(name = "Last used", type_ = "date", json_path = ".status.lastUsedAt", priority = 1),
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name may have at most 63 characters"),
     validation = Rule::new("!self.metadata.name.contains('.')")
         .message("metadata.name may not contain a dot: the id of a connection is <namespace>.<name>")

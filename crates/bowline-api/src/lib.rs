@@ -12,6 +12,7 @@ pub mod condition;
 mod condition_type;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod connection;
+pub mod delivery;
 pub mod duration;
 pub mod issued_key;
 pub mod names;

@@ -33,6 +33,9 @@ pub const ANNOTATION_REVISION: &str = "bowline.dev/revision";
 /// Annotation on published Secrets: when the access token expires (RFC 3339).
 pub const ANNOTATION_EXPIRES_AT: &str = "bowline.dev/expires-at";
 
+/// Annotation on pods: when the operator last told them that a Secret they mount has changed (RFC 3339).
+pub const ANNOTATION_NUDGED_AT: &str = "bowline.dev/nudged-at";
+
 /// Annotation on credentials Secrets: the names of the connections that may use it, separated by commas.
 pub const ANNOTATION_FOR: &str = "bowline.dev/for";
 
@@ -51,6 +54,8 @@ pub const ANNOTATION_CONFIRM_DELETE: &str = "bowline.dev/confirm-delete";
 pub const ANNOTATION_TERMS_BY: &str = "bowline.dev/terms-by";
 /// Annotation on a connection: the digest of proposed terms (`status.terms.digest`), by which its owner approves them.
 pub const ANNOTATION_APPROVE_TERMS: &str = "bowline.dev/approve-terms";
+/// Annotation on a binding: what its workload reports of the last thing it did with the token ([`crate::delivery`]).
+pub const ANNOTATION_DELIVERY: &str = "bowline.dev/delivery";
 /// Value of [`ANNOTATION_ACCEPT_ACCOUNT`] for an account that the provider does not name.
 pub const UNNAMED_ACCOUNT: &str = "unnamed";
 /// Annotation on a connection that the portal writes: the user for whom it acts in the same request.

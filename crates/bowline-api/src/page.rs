@@ -52,6 +52,11 @@ const SECTIONS: &[(ReasonPlace, &str, &str)] = &[
         "The binding's own Secret. Whoever maintains the binding is told what to do, also where somebody else has to do it.",
     ),
     (
+        ReasonPlace::Delivery,
+        "ConnectionBinding: Delivered",
+        "What the workload reported last. Absent until it reports something. It never changes Ready.",
+    ),
+    (
         ReasonPlace::Event,
         "Events only",
         "Each reason marked with an Event below or above is also an Event on its object.",

@@ -9,6 +9,7 @@ use super::connection::{
     AccountStatus, AttemptResult, DependentsStatus, GrantStatus, IssuedKeyStatus, LastAttempt, Phase,
     RevocationStatus, ScopesStatus, TokenStatus,
 };
+use super::delivery::LastDelivery;
 use super::open::Open;
 use super::reason::{Effect, Fixer, MessageFacts, Reason, Remedy};
 
@@ -75,6 +76,11 @@ impl IntegrationConnection {
         chosen.unwrap_or_else(|| self.name_any())
     }
 
+    /// Whether pods that mount its Secret are told of each change.
+    pub fn nudges(&self) -> bool {
+        self.spec.secret.as_ref().and_then(|secret| secret.nudge).unwrap_or_default()
+    }
+
     /// The stable id, `<namespace>.<name>`.
     pub fn id(&self) -> String {
         super::names::connection_id(&self.namespace().unwrap_or_default(), &self.name_any())
@@ -83,6 +89,11 @@ impl IntegrationConnection {
     /// The bindings that hold its token.
     pub fn dependents(&self) -> Option<&DependentsStatus> {
         self.status.as_ref()?.dependents.as_ref()
+    }
+
+    /// What a workload reported last of what it did with its token.
+    pub fn last_delivery(&self) -> Option<&LastDelivery> {
+        self.status.as_ref()?.last_delivery.as_ref()
     }
 
     /// Whether a deletion is refused while bindings hold its token, unless its owner confirms it.

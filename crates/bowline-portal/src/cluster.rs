@@ -1,5 +1,6 @@
 //! Caches of the cluster's objects, one watch per kind, and a signal to pages that wait for a connection to change.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -11,7 +12,6 @@ use bowline_runtime::follow::{Cache, Change, LookupKey, Parsed, follow};
 use bowline_runtime::tasks::Tasks;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
@@ -41,11 +41,11 @@ impl Cluster {
     pub(crate) fn watch(client: &Client, tasks: &Tasks) -> Arc<Self> {
         let (changed, _) = broadcast::channel(BACKLOG);
         Arc::new(Self {
-            connections: filled(client, Cache::default(), Some((changed.clone(), id)), tasks),
+            connections: filled(client, Cache::default(), Some((changed.clone(), of_connection)), tasks),
             providers: filled(client, Cache::default(), None, tasks),
             workspaces: filled(client, Cache::default(), None, tasks),
-            shares: filled(client, Cache::default(), Some((changed.clone(), shared)), tasks),
-            bindings: filled(client, Cache::looked_up_by(bound), None, tasks),
+            shares: filled(client, Cache::default(), Some((changed.clone(), of_share)), tasks),
+            bindings: filled(client, Cache::looked_up_by(bound), Some((changed.clone(), bound_to)), tasks),
             namespaces: filled(client, Cache::default(), None, tasks),
             changed,
         })
@@ -78,17 +78,25 @@ impl Cluster {
         self.bindings.having(&by_id(id))
     }
 
-    /// Ids of the connections that change from now on, or that are shared elsewhere.
+    /// The shares of a connection.
+    pub(crate) fn shares_of(&self, connection: &IntegrationConnection) -> Vec<Arc<ConnectionShare>> {
+        let uid = connection.metadata.uid.as_deref().unwrap_or_default();
+        let mut shares = self.shares.state();
+        shares.retain(|share| share.spec.connection.uid == uid);
+        shares
+    }
+
+    /// Ids of the connections that change from now on, or whose shares or bindings do.
     pub(crate) fn changes(&self) -> broadcast::Receiver<String> {
         self.changed.subscribe()
     }
 }
 
 /// Where changes are announced, and which connection an object is about.
-type Announce = (broadcast::Sender<String>, fn(&ObjectMeta) -> String);
+type Announce<K> = (broadcast::Sender<String>, fn(&Change<K>) -> Vec<String>);
 
 /// A cache of one kind, filled until the process ends.
-fn filled<K>(client: &Client, cache: Cache<K>, announce: Option<Announce>, tasks: &Tasks) -> Cache<K>
+fn filled<K>(client: &Client, cache: Cache<K>, announce: Option<Announce<K>>, tasks: &Tasks) -> Cache<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -101,9 +109,11 @@ where
                     let name = unreadable.metadata.name.as_deref();
                     tracing::warn!(kind = %K::kind(&()), name, "set aside: {}", unreadable.problem);
                 }
-                if let Some((changed, id)) = &announce {
-                    // An error means that nobody listens.
-                    let _ = changed.send(id(change.meta()));
+                if let Some((changed, ids)) = &announce {
+                    for id in ids(&change) {
+                        // An error means that nobody listens.
+                        let _ = changed.send(id);
+                    }
                 }
             }
         }
@@ -111,14 +121,25 @@ where
     cache
 }
 
-fn id(connection: &ObjectMeta) -> String {
-    let (namespace, name) = key_of(connection);
-    connection_id(namespace, name)
+fn of_connection(change: &Change<IntegrationConnection>) -> Vec<String> {
+    let (namespace, name) = key_of(change.meta());
+    vec![connection_id(namespace, name)]
 }
 
 /// The connection of a share, which is named by that connection's id: its page says where it is published.
-fn shared(share: &ObjectMeta) -> String {
-    share.name.clone().unwrap_or_default()
+fn of_share(change: &Change<ConnectionShare>) -> Vec<String> {
+    change.meta().name.clone().into_iter().collect()
+}
+
+/// The connections that a binding names, and named before: their pages list it.
+fn bound_to(change: &Change<ConnectionBinding>) -> Vec<String> {
+    let (now, before) = match change {
+        Change::Applied { object, before } => (Some(object), before.as_ref()),
+        Change::Gone { last, .. } => (None, last.as_ref()),
+        Change::SetAside(_) => (None, None),
+    };
+    let ids = [before, now].into_iter().flatten().map(|binding| binding.spec.connection.clone());
+    ids.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// What a binding is found by.

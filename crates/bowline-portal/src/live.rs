@@ -23,6 +23,7 @@ use crate::Portal;
 use crate::access::Permission;
 use crate::cluster::Cluster;
 use crate::error::PageError;
+use crate::pages::bindings::readable;
 use crate::subject::is_label;
 use crate::visit::session_of;
 
@@ -55,7 +56,13 @@ pub(crate) async fn live(
     let too_many = || PageError::too_many("You have too many pages open.");
     let place = app.limits.streams.take(session.user().to_owned()).ok_or_else(too_many)?;
     let until = Instant::now() + LASTS;
-    let page = OpenPage { cluster: Arc::clone(&app.cluster), namespace, name, version: Some(shown.seen) };
+    // Where bindings come into question later is asked when the stream is opened again.
+    let bindings = match app.cluster.connection(&namespace, &name) {
+        Some(connection) => readable(&app, &session, &connection).await?,
+        None => BTreeSet::new(),
+    };
+    let cluster = Arc::clone(&app.cluster);
+    let page = OpenPage { cluster, namespace, name, bindings, version: Some(shown.seen) };
     // Subscribe first: later changes are received, earlier ones differ in the version.
     let state = (page, app.cluster.changes(), app.stop.clone(), place);
     let events = stream::unfold(state, move |(mut page, mut changes, stop, place)| async move {
@@ -74,6 +81,8 @@ struct OpenPage {
     cluster: Arc<Cluster>,
     namespace: String,
     name: String,
+    /// The namespaces whose bindings the reader may list: what changes elsewhere is not told.
+    bindings: BTreeSet<String>,
     /// What it shows or was notified of.
     version: Option<String>,
 }
@@ -84,7 +93,7 @@ impl OpenPage {
         let id = connection_id(&self.namespace, &self.name);
         loop {
             let connection = self.cluster.connection(&self.namespace, &self.name);
-            let now = connection.map(|connection| version(&self.cluster, &connection));
+            let now = connection.map(|connection| version(&self.cluster, &connection, &self.bindings));
             if now != self.version {
                 self.version = now;
                 return;
@@ -95,14 +104,19 @@ impl OpenPage {
     }
 }
 
-/// Identifies the state of a connection and its shares.
-pub(crate) fn version(cluster: &Cluster, connection: &IntegrationConnection) -> String {
-    let uid = connection.uid().unwrap_or_default();
-    let shares = cluster.shares.state();
-    let ours = shares.iter().filter(|share| share.spec.connection.uid == uid);
-    let versions: BTreeSet<_> = ours.map(|share| (share.uid(), share.resource_version())).collect();
+/// Identifies the state of a connection, its shares, and its bindings in these namespaces.
+pub(crate) fn version(
+    cluster: &Cluster,
+    connection: &IntegrationConnection,
+    namespaces: &BTreeSet<String>,
+) -> String {
+    let shares = cluster.shares_of(connection);
+    let shares: BTreeSet<_> = shares.iter().map(|share| (share.uid(), share.resource_version())).collect();
+    let bindings = cluster.bindings_of(&connection.id());
+    let seen = bindings.iter().filter(|it| it.namespace().is_some_and(|it| namespaces.contains(&it)));
+    let bindings: BTreeSet<_> = seen.map(|binding| (binding.uid(), binding.resource_version())).collect();
     let mut digest = DefaultHasher::new();
-    (uid, connection.resource_version(), versions).hash(&mut digest);
+    (connection.uid(), connection.resource_version(), shares, bindings).hash(&mut digest);
     format!("{:x}", digest.finish())
 }
 
@@ -151,8 +165,10 @@ mod tests {
 
     fn open(cluster: &Arc<Cluster>) -> OpenPage {
         let (namespace, name) = ("n".to_owned(), "mail".to_owned());
-        let shown = cluster.connection(&namespace, &name).map(|connection| version(cluster, &connection));
-        OpenPage { cluster: Arc::clone(cluster), namespace, name, version: shown }
+        let bindings = BTreeSet::from([namespace.clone()]);
+        let shown = cluster.connection(&namespace, &name);
+        let version = shown.map(|connection| version(cluster, &connection, &bindings));
+        OpenPage { cluster: Arc::clone(cluster), namespace, name, bindings, version }
     }
 
     #[tokio::test(start_paused = true)]

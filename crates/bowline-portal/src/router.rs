@@ -64,7 +64,7 @@ fn connections() -> Router<Portal> {
         .route("/live", get(live::live))
         .route("/edit", post(actions::edit))
         .route("/share", post(actions::share))
-        .route("/unshare", post(actions::unshare))
+        .route("/unshare", get(ending::before_unshare).post(ending::unshare))
         .route("/refresh", post(actions::refresh))
         .route("/device", post(actions::device))
         .route("/confirm", post(actions::confirm))

@@ -56,13 +56,23 @@ impl Visit {
         items: impl IntoIterator<Item = T>,
         permission: impl for<'a> Fn(&'a T) -> Permission<'a>,
     ) -> Result<Vec<T>, PageError> {
-        let permission = &permission;
-        let answers = stream::iter(items).map(async |item| {
-            let allowed = self.allows(permission(&item)).await?;
-            Ok::<_, PageError>(allowed.then_some(item))
-        });
-        answers.buffered(REVIEWS_AT_ONCE).try_filter_map(future::ok).try_collect().await
+        filter(&self.app, &self.session, items, permission).await
     }
+}
+
+/// Those of `items` for which the user of this session has the permission, in the same order.
+pub(crate) async fn filter<T>(
+    app: &Portal,
+    session: &Session,
+    items: impl IntoIterator<Item = T>,
+    permission: impl for<'a> Fn(&'a T) -> Permission<'a>,
+) -> Result<Vec<T>, PageError> {
+    let permission = &permission;
+    let answers = stream::iter(items).map(async |item| {
+        let allowed = app.access.allows(session, permission(&item)).await?;
+        Ok::<_, PageError>(allowed.then_some(item))
+    });
+    answers.buffered(REVIEWS_AT_ONCE).try_filter_map(future::ok).try_collect().await
 }
 
 impl FromRequestParts<Portal> for Visit {

@@ -6,13 +6,15 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 
 use crate::age::{relative, since};
-use crate::next::{binding_step, lines as step_lines};
+use crate::next::{binding_steps, lines as step_lines};
 use crate::output::ListView;
 use crate::reading::Readable;
 use crate::session::{UserSession, plain};
 use crate::table::{Cell, lines, printable};
-use bowline_api::condition::ConditionType::Ready;
+use bowline_api::condition::ConditionType::{Delivered, Ready};
 use bowline_api::condition::Conditioned;
+use bowline_api::delivery::LastDelivery;
+use bowline_api::reason::Reason;
 use bowline_api::{ConnectionBinding, IntegrationConnection};
 
 /// The bindings of a connection, as far as the user may list them.
@@ -41,8 +43,8 @@ pub(crate) async fn bindings_of(
 
 impl BindingsSeen {
     /// A line each, with what to do about those that do not work; empty if there are none.
-    pub(crate) fn render(&self) -> String {
-        let mut text: String = self.bindings.iter().map(entry).collect();
+    pub(crate) fn render(&self, now: Timestamp) -> String {
+        let mut text: String = self.bindings.iter().map(|binding| entry(binding, now)).collect();
         if self.is_partial {
             text += "  You may not list bindings in all namespaces: there may be more.\n";
         }
@@ -50,11 +52,12 @@ impl BindingsSeen {
     }
 }
 
-fn entry(binding: &ConnectionBinding) -> String {
+fn entry(binding: &ConnectionBinding, now: Timestamp) -> String {
     let workload = workload(binding).map(|workload| format!(" ({workload})")).unwrap_or_default();
     let place = format!("{}/{}{workload}", binding.namespace().unwrap_or_default(), binding.name_any());
-    let step = step_lines(binding_step(binding).as_slice());
-    printable(format!("  {place}: {}", state(binding))) + "\n" + &indented(&step)
+    let used = used(binding, now).map(|used| printable(format!("    last used {used}")) + "\n");
+    let step = indented(&step_lines(&binding_steps(binding)));
+    printable(format!("  {place}: {}", state(binding))) + "\n" + &used.unwrap_or_default() + &step
 }
 
 fn indented(text: &str) -> String {
@@ -68,6 +71,18 @@ pub(crate) fn state(binding: &ConnectionBinding) -> String {
         Some(ready) if ready.status == "True" => "works: its Secret holds a valid token".to_owned(),
         Some(ready) => format!("{}: {}", ready.reason, ready.message),
     }
+}
+
+/// When its workload last reported a use, and what became of it; `None` if it never did.
+pub(crate) fn used(binding: &ConnectionBinding, now: Timestamp) -> Option<String> {
+    let said = binding.condition(Delivered)?;
+    let last = binding.last_delivery().map(|last| format!("{}, {}", relative(&last.at, now), last.summary()));
+    let is_read = binding.reason_of(Delivered) != Some(Reason::DeliveryUnreadable);
+    if is_read && last.is_some() {
+        let failed = binding.last_delivery().is_some_and(LastDelivery::has_failed);
+        return last.map(|last| if failed { format!("{last}: {}", said.reason) } else { last });
+    }
+    Some(format!("{}: {}", said.reason, said.message))
 }
 
 fn workload(binding: &ConnectionBinding) -> Option<String> {
@@ -96,7 +111,7 @@ fn page(binding: &ConnectionBinding, now: Timestamp) -> String {
     let pinned = status.pinned.as_ref();
     let account = pinned.and_then(|pinned| pinned.account_id.clone());
     let config = &status.effective_config;
-    let step = step_lines(binding_step(binding).as_slice());
+    let step = step_lines(&binding_steps(binding));
     let facts = lines([
         ("Binding", Some(format!("{}/{}", binding.namespace().unwrap_or_default(), binding.name_any()))),
         ("Connection", Some(binding.spec.connection.clone())),
@@ -108,7 +123,9 @@ fn page(binding: &ConnectionBinding, now: Timestamp) -> String {
         ("Bound", status.bound_at.as_ref().map(|at| relative(at, now))),
         ("Status", status.phase.as_ref().map(ToString::to_string)),
         ("Why", Some(state(binding))),
+        ("Last used", used(binding, now)),
     ]);
+
     let next = if step.is_empty() { "  Nothing: all is as it should be.\n".to_owned() } else { step };
     let next = if binding.condition(Ready).is_some_and(|ready| ready.status != "True") || binding.is(Ready) {
         next
@@ -125,7 +142,7 @@ pub(crate) fn view(of_all_namespaces: bool) -> ListView<ConnectionBinding> {
     ListView {
         name: |binding| format!("connectionbinding.bowline.dev/{}", binding.name_any()),
         usual,
-        wide: &[],
+        wide: WIDE,
     }
 }
 
@@ -144,6 +161,10 @@ const COLUMNS: &[crate::output::Column<ConnectionBinding>] = &[
     ("SECRET", |it, _| Cell::some(it.status.as_ref().and_then(|status| status.secret_name.as_ref()))),
     ("AGE", |it, now| Cell::new(since(it.metadata.creation_timestamp.as_ref(), now))),
 ];
+
+const WIDE: &[crate::output::Column<ConnectionBinding>] = &[("LAST USED", |it, now| {
+    Cell::new(since(it.status.as_ref().and_then(|status| status.last_used_at.as_ref()), now))
+})];
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -171,9 +192,12 @@ mod tests {
     #[test]
     fn the_columns_are_those_of_the_definition() {
         let version = ConnectionBinding::crd().spec.versions.remove(0);
-        let titles: Vec<_> = COLUMNS[2..].iter().map(|(title, _)| (*title).to_owned()).collect();
         let defined = version.additional_printer_columns.unwrap();
-        assert_eq!(titles, defined.iter().map(|column| column.name.to_uppercase()).collect::<Vec<_>>());
+        for (columns, priority) in [(&COLUMNS[2..], 0), (WIDE, 1)] {
+            let titles: Vec<_> = columns.iter().map(|(title, _)| (*title).to_owned()).collect();
+            let defined = defined.iter().filter(|column| column.priority.unwrap_or(0) == priority);
+            assert_eq!(titles, defined.map(|column| column.name.to_uppercase()).collect::<Vec<_>>());
+        }
     }
 
     #[test]
@@ -201,7 +225,7 @@ mod tests {
     #[test]
     fn the_bindings_of_a_connection_are_listed_with_what_helps() {
         let bindings = vec![binding("Bound", "True"), binding("ConnectionNotReady", "False")];
-        let text = BindingsSeen { bindings, is_partial: true }.render();
+        let text = BindingsSeen { bindings, is_partial: true }.render(Timestamp::UNIX_EPOCH);
         assert_eq!(
             text,
             "  jobs/post (CronJob nightly): works: its Secret holds a valid token\n\
@@ -210,6 +234,33 @@ mod tests {
              \x20     kubectl bowline describe mail -n team-a\n\
              \x20 You may not list bindings in all namespaces: there may be more.\n"
         );
+    }
+
+    #[test]
+    fn what_the_workload_reported_is_told_with_what_to_do_about_a_failure() {
+        let reported = |code: i32, reason: &str, status: &str| {
+            let condition = |type_: &str, reason: &str, status: &str| {
+                json!({"type": type_, "status": status, "reason": reason, "message": "It is so.",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z"})
+            };
+            let conditions = [condition("Ready", "Bound", "True"), condition("Delivered", reason, status)];
+            of(&json!({"conditions": conditions, "lastUsedAt": "2026-01-01T00:00:00Z",
+                "lastDelivery": {"at": "2026-01-01T00:00:00Z", "code": code, "item": "post-7\u{1b}"}}))
+        };
+        let now = "2026-01-01T01:00:00Z".parse().unwrap();
+        let failed = page(&reported(404, "DeliveryFailing", "False"), now);
+        for line in [
+            "Why:            works: its Secret holds a valid token",
+            "Last used:      60m ago, code 404, item \"post-7\u{fffd}\": DeliveryFailing",
+            "    kubectl get pods -n jobs",
+        ] {
+            assert!(failed.lines().any(|it| it == line), "{line}\n{failed}");
+        }
+        let well = page(&reported(200, "Delivered", "True"), now);
+        assert!(well.contains("code 200") && well.contains("Nothing: all is as it should be."), "{well}");
+        let unread = page(&reported(200, "DeliveryUnreadable", "Unknown"), now);
+        assert!(unread.contains("Last used:      DeliveryUnreadable: It is so."), "{unread}");
+        assert!(unread.contains("kubectl edit cb post -n jobs"), "{unread}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use bowline_api::connection::{
     AuthorizationStatus, GrantStatus, HistoryEntry, IntegrationConnectionStatus, IssuedKeyStatus,
     LastAttempt, RevocationStatus, RulingStatus, ScopesStatus, TokenStatus,
 };
+use bowline_api::delivery::LastDelivery;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
 const EXAMPLES: &str = "Examples:
@@ -81,6 +82,7 @@ impl DescribePage {
                 ("Last attempt", status.last_attempt.as_ref().map(|last| self.attempt(last))),
             ]),
             lines([("Waits", self.waiting_terms())]),
+            lines([("Last used", status.last_delivery.as_ref().map(|last| self.delivery(last)))]),
             self.conditions(&status.conditions),
             self.next(status),
             self.published(),
@@ -189,6 +191,12 @@ impl DescribePage {
         format!("{result} {at} ({method}{by}){reason}{}", after_colon(message))
     }
 
+    /// What a workload reported last of what it did with the token.
+    fn delivery(&self, last: &LastDelivery) -> String {
+        let by = last.binding.as_ref().map(|binding| format!(", by binding {binding}")).unwrap_or_default();
+        format!("{}, {}{by}", relative(&last.at, self.now), last.summary())
+    }
+
     fn conditions(&self, conditions: &[Condition]) -> String {
         if conditions.is_empty() {
             return String::new();
@@ -228,7 +236,7 @@ impl DescribePage {
     }
 
     fn used_by(&self) -> String {
-        let bindings = self.bindings.render();
+        let bindings = self.bindings.render(self.now);
         if bindings.is_empty() { bindings } else { self.heading("Bound by") + &bindings }
     }
 

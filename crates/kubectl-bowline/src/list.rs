@@ -1,8 +1,10 @@
 //! `list`: connections, or what a namespace may use.
 
+mod unused;
 mod usable;
 
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::Context;
 use futures::TryStreamExt;
@@ -29,6 +31,8 @@ const EXAMPLES: &str = "Examples:
   kubectl bowline list --usable -n marketing  what pods there may use, and the
                                               Secret to mount
   kubectl bowline list --bindings -A          which workloads use them
+  kubectl bowline list --unused 90d -A        for audits: what no workload reports
+                                              to have used for so long
   kubectl bowline list --watch                and every change, until you stop
   kubectl bowline list -o name                for scripts";
 
@@ -46,6 +50,10 @@ pub(crate) struct ListArgs {
     /// Bindings instead: which workload uses which connection, and whether that works
     #[arg(long, conflicts_with_all = ["usable", "watch"])]
     bindings: bool,
+    /// Connections and bindings that no workload reports to have used for this long, such as 90d, since they
+    /// were created at the latest
+    #[arg(long, value_name = "AGE", value_parser = unused::age, conflicts_with_all = ["usable", "bindings", "watch"])]
+    unused: Option<Duration>,
     /// Another format than the table
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Output>,
@@ -58,6 +66,9 @@ impl ListArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         if self.usable {
             return usable::run(session, self.output, screen).await;
+        }
+        if let Some(age) = self.unused {
+            return unused::run(session, self.all_namespaces, (age, self.output), screen).await;
         }
         if self.watch {
             return self.watch(session, screen).await;
@@ -171,6 +182,9 @@ const WIDE: &[Column<IntegrationConnection>] = &[
     ("WORKSPACE", |it, _| Cell::some(it.spec.workspace.as_ref())),
     ("EXPIRES", |it, _| Cell::some(it.token_expires_at().map(|at| at.to_string()))),
     ("DEPENDENTS", |it, _| Cell::some(it.dependents().map(|bindings| bindings.count.to_string()))),
+    ("LAST USED", |it, now| {
+        Cell::new(since(it.status.as_ref().and_then(|status| status.last_used_at.as_ref()), now))
+    }),
 ];
 
 fn status(connection: &IntegrationConnection, type_: ConditionType) -> Cell {

@@ -5,7 +5,9 @@ use kube::ResourceExt;
 
 use crate::related::ProviderFacts;
 use crate::table::printable;
-use bowline_api::condition::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
+use bowline_api::condition::ConditionType::{
+    Authorized, Delivered, Ready, SecretPublished, Shared, TokenFresh,
+};
 use bowline_api::condition::{Conditioned, Truth};
 use bowline_api::names::{connection_id, connection_of};
 use bowline_api::reason::{Entrance, Fixer, MessageFacts, Reason, Remedy, quoted};
@@ -134,7 +136,17 @@ pub(crate) fn share_step(share: &ConnectionShare) -> Option<NextStep> {
 
 /// What has to be done about a binding that does not work; `None` if it does.
 pub(crate) fn binding_step(binding: &ConnectionBinding) -> Option<NextStep> {
-    let reason = binding.reason_of(Ready).filter(|_| !binding.is(Ready))?;
+    step_of_binding(binding, binding.reason_of(Ready).filter(|_| !binding.is(Ready))?)
+}
+
+/// The same, and what has to be done about what its workload reports.
+pub(crate) fn binding_steps(binding: &ConnectionBinding) -> Vec<NextStep> {
+    let delivered = binding.reason_of(Delivered).filter(|_| !binding.is(Delivered));
+    let of_delivery = delivered.and_then(|reason| step_of_binding(binding, reason));
+    binding_step(binding).into_iter().chain(of_delivery).collect()
+}
+
+fn step_of_binding(binding: &ConnectionBinding, reason: Reason) -> Option<NextStep> {
     let (home, name) = connection_of(&binding.spec.connection)?;
     let (here, secret) = (binding.namespace().unwrap_or_default(), binding.secret_name());
     let status = binding.status.as_ref()?;
@@ -153,7 +165,11 @@ pub(crate) fn binding_step(binding: &ConnectionBinding) -> Option<NextStep> {
     };
     let step = NextStep::of(reason, &facts, Entrance::Browser)?;
     let command = match remedy {
-        Remedy::EditSecret | Remedy::EditTemplate | Remedy::EditConfig | Remedy::AcceptConnection => {
+        Remedy::EditSecret
+        | Remedy::EditTemplate
+        | Remedy::EditConfig
+        | Remedy::AcceptConnection
+        | Remedy::CorrectMark => {
             format!("kubectl edit cb {} -n {}", quoted(&binding.name_any()), quoted(&here))
         }
         _ => step.command,
@@ -186,6 +202,7 @@ mod tests {
             }))
             .unwrap();
             let step = binding_step(&binding);
+            assert_eq!(step.is_none(), binding_steps(&binding).is_empty(), "{reason}");
             assert_eq!(step.is_none(), *reason == Reason::Bound, "{reason}");
             let Some(NextStep { command, .. }) = step else { continue };
             assert!(!command.contains("edit ic"), "{reason}: {command}");

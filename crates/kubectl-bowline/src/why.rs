@@ -9,9 +9,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Api, ResourceExt};
 
 use crate::age::relative;
+use crate::binding::used;
 use crate::exit::Usage;
 use crate::impact::{Via, references};
-use crate::next::{binding_step, lines, share_step, steps};
+use crate::next::{binding_step, binding_steps, lines, share_step, steps};
 use crate::reading::seen;
 use crate::related::{ProviderFacts, provider_of};
 use crate::screen::Screen;
@@ -197,7 +198,9 @@ impl PodPage<'_> {
         let text = match source {
             SecretSource::Own(behind) => own(behind),
             SecretSource::Shared { share, behind } => shared(share, behind.as_deref()),
-            SecretSource::Bound { binding, behind } => by_binding(binding, behind.as_deref()),
+            SecretSource::Bound { binding, behind } => {
+                by_binding(binding, behind.as_deref()) + &last_use(binding, self.now)
+            }
             SecretSource::Left { id } => format!(
                 "  was published for connection {}, which no longer publishes it here.\n",
                 printable(id)
@@ -320,6 +323,13 @@ fn by_binding(binding: &ConnectionBinding, behind: Option<&ConnectionBehind>) ->
         return text + &lines(binding_step(binding).as_slice());
     };
     text + &failing(connection) + &lines(&steps(connection, provider))
+}
+
+/// What its workload reported last, and what to do about a failure.
+fn last_use(binding: &ConnectionBinding, now: Timestamp) -> String {
+    let Some(used) = used(binding, now) else { return String::new() };
+    let steps = if binding.is(Ready) { lines(&binding_steps(binding)) } else { String::new() };
+    printable(format!("  last used {used}")) + "\n" + &steps
 }
 
 /// What the connection says about itself, if it does not work.

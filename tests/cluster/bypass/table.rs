@@ -9,8 +9,9 @@ use super::Thing::{Binding, Held, Hers, Intake, Published, Record, Share, Shared
 use super::{Attempt, Deed};
 use crate::asking::{ADMIN, OPERATOR, PORTAL, merged};
 use crate::fixture::{LOOKALIKE, binding, connection, secret, share, workspace};
+use crate::judging::Verdict;
 
-const NO_SYSTEM: &str = "no system: user owns a connection";
+const NO_SYSTEM: Verdict = Verdict::Invalid("no system: user owns a connection");
 /// Of several policies that refuse, any one is quoted.
 const DENIED: &str = "denied request";
 const NOT_YOU: &str = "put your own name there, or ask for the verb assign-owner";
@@ -28,8 +29,8 @@ const RESERVED: &str = "nothing is shared in the namespaces of Bowline or of the
 const USED: &str = "2 bindings use this connection (jobs/a, jobs/b)";
 const SEALED: &str = "an intake Secret is not changed";
 
-fn attempt(name: &'static str, who: &'static str, deed: Deed, refusal: &'static str) -> Attempt {
-    Attempt { name, who, deed, refusal }
+fn attempt(name: &'static str, who: &'static str, deed: Deed, refusal: impl Into<Verdict>) -> Attempt {
+    Attempt { name, who, deed, refusal: refusal.into() }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "rows are read without references in them")]
@@ -635,7 +636,7 @@ fn workspaces() -> Vec<Attempt> {
 
 /// To say something in two ways, or in a way that two parsers read differently.
 fn malformed() -> Vec<Attempt> {
-    let patch = |name, body, refusal| attempt(name, "mallory", Malformed(Hers, body), refusal);
+    let patch = |name, body, refusal: &'static str| attempt(name, "mallory", Malformed(Hers, body), refusal);
     vec![
         patch(
             "took it over by the second of two owners",

@@ -67,6 +67,7 @@ pub const ROUTES: &[Route] = &[
     page("/connections/{namespace}/{name}/disconnect", Nothing),
     page("/connections/{namespace}/{name}/delete", Nothing),
     page("/connections/{namespace}/{name}/approve", Nothing),
+    page("/connections/{namespace}/{name}/unshare", Nothing),
     change("/connections/{namespace}/{name}/edit", Nothing),
     change("/connections/{namespace}/{name}/share", Nothing),
     change("/connections/{namespace}/{name}/unshare", Nothing),

@@ -3,6 +3,7 @@
 //! A test takes a [`cluster::Cluster`] and a [`sandbox::Sandbox`], a person runs the binary `bowline-testbed`.
 
 pub mod access;
+pub mod argo;
 pub mod assets;
 pub mod audit;
 pub mod bench;

@@ -32,6 +32,11 @@ pub struct PublishedSecret {
     /// Type, labels and annotations of the Secret, and keys of your own instead of those of `format`. Absent means type and keys of
     /// `format`, and no labels or annotations besides Bowline's.
     pub template: Option<SecretTemplate>,
+
+    /// Whether running pods of this namespace that mount the Secret as files are annotated after each change of it
+    /// (`bowline.dev/nudged-at`), so that kubelet hands it on at once instead of within a minute or two. Needs a Role in this
+    /// namespace by which the operator may list and patch pods (`examples/nudge`). Absent means false.
+    pub nudge: Option<bool>,
 }
 
 #[skip_serializing_none]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
+use crate::delivery::LastDelivery;
 use crate::open::Open;
 use crate::reason::Reason;
 use crate::terms::TermsStatus;
@@ -61,6 +62,10 @@ pub struct IntegrationConnectionStatus {
     /// The bindings that hold its token, in its namespace and where it is shared. A change shows within ten seconds; the first binding
     /// at once. Absent while there is none.
     pub dependents: Option<DependentsStatus>,
+    /// When a workload last reported, in a binding, that it used the token, to the minute. Absent while none ever did.
+    pub last_used_at: Option<Time>,
+    /// What that workload reported. A change shows at once, and the next one a minute later.
+    pub last_delivery: Option<LastDelivery>,
     /// The last value of the annotation `bowline.dev/refresh-requested-at` that was carried out or refused.
     pub last_handled_refresh: Option<String>,
     /// The last value of the annotation `bowline.dev/authorize-requested-at` that was taken up or refused.

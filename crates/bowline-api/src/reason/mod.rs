@@ -49,6 +49,8 @@ pub enum ReasonPlace {
     Share,
     /// `Ready` of a `ConnectionBinding`.
     Binding,
+    /// `Delivered` of a `ConnectionBinding`.
+    Delivery,
     /// Only an Event.
     Event,
 }

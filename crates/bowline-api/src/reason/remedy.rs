@@ -150,6 +150,8 @@ remedies! {
         "kubectl describe quota -n {here}";
     GrantRights: "let the operator write Secrets in namespace {here}",
         "kubectl get rolebindings -n {here}";
+    GrantNudge: "apply the Role of examples/nudge in namespace {here}, or take spec.secret.nudge away",
+        "kubectl get rolebindings -n {here}";
     CreateWorkspace: "create the Workspace {workspace}; then it is shared by itself",
         "kubectl get workspaces.bowline.dev";
     AddMember: "make {owner} a member; then it is shared by itself", EDIT_WORKSPACE;
@@ -164,6 +166,10 @@ remedies! {
     AcceptConnection: "check whose it is now, and accept it in spec.accept or choose another in spec.connection",
         "kubectl get cb -n {here} -o yaml";
     EditConfig: "change spec.config", "kubectl get cb -n {here} -o yaml";
+    FixDelivery: "look at that item, and at what the workload logged; after the next success this is over",
+        "kubectl get pods -n {here}";
+    CorrectMark: "have the workload write it as docs/bindings.md says",
+        "kubectl get cb -n {here} -o yaml";
     RevokeByHand: "revoke it at the provider by hand", DESCRIBE;
     CorrectObject: "correct the object; all others are served meanwhile", DESCRIBE;
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EventType::{Normal, Warning};
 use super::Fixer::{Author, Nobody, Owner, PlatformTeam, ProviderAdministrator, WorkspaceKeeper};
-use super::ReasonPlace::{Binding, Connection, Event, Provider, Share, Workspace};
+use super::ReasonPlace::{Binding, Connection, Delivery, Event, Provider, Share, Workspace};
 use super::{Effect, ReasonPlace, Remedy, Row};
 use crate::condition_type::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
 use crate::condition_type::Truth::{False, True, Unknown};
@@ -268,9 +268,19 @@ rows! {
     ConfigInvalid: [PUBLISHED, Binding], False, Serve, Author, EditConfig, stalled, warning,
         "spec.config cannot be published.";
 
+    // Delivered of bindings: what the workload says.
+    Delivered: [Delivery], True, Serve, Nobody, None, moving, silent,
+        "The workload reports a delivery: {list}.";
+    DeliveryFailing: [Delivery], False, Serve, Author, FixDelivery, moving, warning,
+        "The workload reports a failed delivery: {list}. The Secret is published all the same.";
+    DeliveryUnreadable: [Delivery], Unknown, Serve, Author, CorrectMark, moving, silent,
+        "The workload's mark, annotation bowline.dev/delivery, cannot be read.";
+
     // Events alone.
     Refreshed: [Event], True, Serve, Nobody, None, moving, normal,
         "Refreshed on request.";
+    NudgeForbidden: [Event], False, Serve, Author, GrantNudge, moving, warning,
+        "The Secret {secret} is published, but the pods that mount it get it later: the operator may not list and patch pods in namespace {here}.";
     GrantReplaced: [Event], True, Serve, Nobody, None, moving, normal,
         "Another grant is in use, read from the credentials Secret.";
     KeyCreated: [Event], True, Serve, Nobody, None, moving, normal,

@@ -39,12 +39,6 @@ pub(crate) async fn share(form: SubjectForm) -> Reply {
     form.write(change).await
 }
 
-/// `POST …/unshare`: stop sharing; the owner keeps the connection.
-pub(crate) async fn unshare(form: SubjectForm) -> Reply {
-    form.subject.need_to_edit(&["shared"], "Only its owner can stop sharing a connection.")?;
-    form.write(ConnectionPatch::default().field("shared", false)).await
-}
-
 /// `POST …/refresh`: refresh once, now.
 pub(crate) async fn refresh(form: SubjectForm) -> Reply {
     need(form.subject.may.refresh(), "A refresh needs its owner, or the permission `connect`.")?;

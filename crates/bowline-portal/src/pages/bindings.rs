@@ -2,20 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use bowline_api::ConnectionBinding;
 use bowline_api::binding::BindingPhase;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::names::connection_id;
 use bowline_api::open::Open;
 use bowline_api::reason::{Fixer, Reason, Remedy};
+use bowline_api::{ConnectionBinding, IntegrationConnection};
 use kube::ResourceExt;
 
+use crate::Portal;
 use crate::access::Permission;
 use crate::error::PageError;
+use crate::session::Session;
 use crate::subject::Subject;
 use crate::view::foreign;
 use crate::view::status::{Chip, chip};
-use crate::view::words::Reader;
+use crate::view::words::{Moment, Reader};
+use crate::visit::filter;
 
 /// More than a person reads. `kubectl get cb` has them all.
 const SHOWN: usize = 100;
@@ -37,27 +40,49 @@ pub(crate) struct BindingRow {
     /// Why it is not bound, in the operator's words; empty if it is.
     pub(crate) why: String,
     pub(crate) fixer: Option<String>,
+    /// When its workload last reported a use, and what became of it.
+    pub(crate) used: Option<(Moment, String)>,
+    /// What is wrong with what it reports, in the operator's words.
+    pub(crate) failing: Option<String>,
+    /// Whether it holds the token.
+    pub(crate) is_bound: bool,
 }
 
 /// The bindings of the connection.
 pub(super) async fn of(subject: &Subject) -> Result<BindingList, PageError> {
     let visit = &subject.visit;
     let mut all = visit.app.cluster.bindings_of(&connection_id(&subject.namespace, &subject.name));
-    let namespaces: BTreeSet<String> = all.iter().filter_map(|binding| binding.namespace()).collect();
-    let count = namespaces.len();
-    let readable = visit.filter(namespaces, |namespace| Permission::bindings(namespace)).await?;
+    let readable = readable(&visit.app, &visit.session, &subject.connection).await?;
+    let count = all.len();
     all.retain(|binding| binding.namespace().is_some_and(|namespace| readable.contains(&namespace)));
+    let are_hidden = all.len() < count;
     all.sort_by_key(|binding| (binding.namespace(), binding.name_any()));
     let owner = &subject.connection.spec.owner;
     Ok(BindingList {
         rows: all.iter().take(SHOWN).map(|binding| row(binding, owner, visit.reader())).collect(),
         more: all.len().saturating_sub(SHOWN),
-        are_hidden: readable.len() < count,
+        are_hidden,
     })
+}
+
+/// The namespaces in which the connection can be bound, or is, and whose bindings the user may list.
+pub(crate) async fn readable(
+    app: &Portal,
+    session: &Session,
+    connection: &IntegrationConnection,
+) -> Result<BTreeSet<String>, PageError> {
+    let shares = app.cluster.shares_of(connection);
+    let bindings = app.cluster.bindings_of(&connection.id());
+    let mut namespaces: BTreeSet<String> = shares.iter().filter_map(|share| share.namespace()).collect();
+    namespaces.extend(bindings.iter().filter_map(|binding| binding.namespace()));
+    namespaces.extend(connection.namespace());
+    let allowed = filter(app, session, namespaces, |namespace| Permission::bindings(namespace)).await?;
+    Ok(allowed.into_iter().collect())
 }
 
 fn row(binding: &ConnectionBinding, owner: &str, reader: Reader<'_>) -> BindingRow {
     let ready = binding.condition(ConditionType::Ready).filter(|ready| ready.status != "True");
+    let failing = binding.condition(ConditionType::Delivered).filter(|told| told.status != "True");
     let workload = binding.spec.workload.as_ref();
     BindingRow {
         namespace: binding.namespace().unwrap_or_default(),
@@ -65,6 +90,11 @@ fn row(binding: &ConnectionBinding, owner: &str, reader: Reader<'_>) -> BindingR
         workload: workload.map(|workload| foreign(&format!("{} {}", workload.kind, workload.name))),
         chip: chip_of(binding),
         why: ready.map(|ready| reader.sentence(&ready.message, owner)).unwrap_or_default(),
+        used: binding
+            .last_delivery()
+            .map(|last| (Moment::new(last.at.0, reader.now), foreign(&last.summary()))),
+        failing: failing.map(|told| reader.sentence(&told.message, owner)),
+        is_bound: binding.depends_on().is_some(),
         fixer: ready.and_then(|ready| Reason::parse(&ready.reason)).and_then(|it| fixer(it, owner, reader)),
     }
 }
@@ -146,6 +176,22 @@ mod tests {
         let later = read(&json!({"phase": "Hibernating\u{202e}", "conditions": []}));
         assert_eq!(later.chip.word, "Hibernating\u{fffd}");
         assert_eq!(read(&json!({})).chip.word, "Just made");
+    }
+
+    #[test]
+    fn a_row_says_what_the_workload_reported_last() {
+        let told = |code: i32, status: &str, reason: &str| {
+            let delivered = json!({"type": "Delivered", "status": status, "reason": reason,
+                "message": "The workload reports a failed delivery.", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+            let last = json!({"at": "1970-01-01T00:00:00Z", "code": code, "item": "<b>\u{202e}"});
+            read(&json!({"phase": "Bound", "conditions": [delivered], "lastDelivery": last}))
+        };
+        let (failed, well) = (told(404, "False", "DeliveryFailing"), told(200, "True", "Delivered"));
+        let (when, what) = failed.used.unwrap();
+        assert_eq!((when.words.as_str(), what.as_str()), ("just now", "code 404, item \"<b>\u{fffd}\""));
+        assert_eq!(failed.failing.as_deref(), Some("The workload reports a failed delivery."));
+        assert_eq!((failed.chip.word.as_str(), well.failing), ("Bound", None), "the binding itself is well");
+        assert!(read(&json!({})).used.is_none());
     }
 
     #[test]

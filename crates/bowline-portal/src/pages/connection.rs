@@ -134,7 +134,7 @@ pub(crate) async fn page(subject: Subject) -> Reply {
     let authorization = status.authorization.clone().unwrap_or_default();
     let managed = [("name", "displayName"), ("description", "description")];
     Ok(html(&ConnectionPage {
-        frame: frame(&subject, waits || standing.is_passing()).await,
+        frame: frame(&subject, waits || standing.is_passing()).await?,
         fixer: who_fixes(connection, reader, may.connect, card.contact.as_deref()),
         buttons: buttons(&subject, &standing, waits),
         account: status.account.clone().map(readable),
@@ -170,13 +170,15 @@ fn said_once(mut standing: Standing, progress: Option<AttemptNote>) -> (Standing
 }
 
 /// The frame of a page that follows its connection, with or without a script.
-async fn frame(subject: &Subject, waits: bool) -> Frame {
-    let seen = version(&subject.visit.app.cluster, &subject.connection);
-    Frame {
+async fn frame(subject: &Subject, waits: bool) -> Result<Frame, PageError> {
+    let visit = &subject.visit;
+    let namespaces = bindings::readable(&visit.app, &visit.session, &subject.connection).await?;
+    let seen = version(&visit.app.cluster, &subject.connection, &namespaces);
+    Ok(Frame {
         live: Some(format!("{}/live?seen={seen}", subject.page())),
         again_after: waits.then_some(AGAIN_SECONDS),
-        ..Frame::of(&subject.visit, &subject.title(), "connections").await
-    }
+        ..Frame::of(visit, &subject.title(), "connections").await
+    })
 }
 
 fn readable(AccountStatus { id, name, email }: AccountStatus) -> AccountStatus {

@@ -1,14 +1,16 @@
-//! Disconnect and delete: shows what stops and what stays, then asks for confirmation, by name if others are affected.
+//! Disconnect, delete, stop sharing: shows what stops and what stays, then asks for confirmation, by name if others lose what
+//! nobody can give back.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect};
 use bowline_api::ConnectionShare;
 use bowline_api::names::{ANNOTATION_DISCONNECTED_BY, ANNOTATION_SUSPENDED_BY};
 use kube::ResourceExt;
 use serde_json::Value;
 
+use super::bindings::{self, BindingList};
 use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};
 use crate::subject::{Subject, SubjectForm, need};
@@ -20,13 +22,42 @@ use crate::write::ConnectionPatch;
 struct EndingPage {
     frame: Frame,
     subject: Subject,
-    deletes: bool,
+    ending: Ending,
+    /// The bindings in other namespaces that lose the token, as far as the reader may list them.
+    elsewhere: BindingList,
     /// Their Secrets, in other namespaces, are removed as well.
     shares: Vec<Arc<ConnectionShare>>,
     /// Whether its name must be typed: others are affected.
     by_name: bool,
     /// Whether the name that was typed is wrong.
     wrong: bool,
+}
+
+/// What is about to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Disconnect,
+    Delete,
+    /// It can be shared again at any time.
+    Unshare,
+}
+
+impl Ending {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Disconnect => "Disconnect",
+            Self::Delete => "Delete",
+            Self::Unshare => "Stop sharing",
+        }
+    }
+
+    fn deletes(self) -> bool {
+        self == Self::Delete
+    }
+
+    fn unshares(self) -> bool {
+        self == Self::Unshare
+    }
 }
 
 fn secret_of(share: &ConnectionShare) -> String {
@@ -37,14 +68,14 @@ fn secret_of(share: &ConnectionShare) -> String {
 /// `GET …/disconnect`
 pub(crate) async fn before_disconnect(subject: Subject) -> Reply {
     may_disconnect(&subject)?;
-    Ok(page(subject, false, false).await)
+    page(subject, Ending::Disconnect, false).await
 }
 
 /// `POST …/disconnect`
 pub(crate) async fn disconnect(form: SubjectForm) -> Reply {
     may_disconnect(&form.subject)?;
     if !is_confirmed(&form) {
-        return Ok(page(form.subject, false, true).await);
+        return page(form.subject, Ending::Disconnect, true).await;
     }
     let note = managed::note(&form.subject.visit.reader());
     let mut change =
@@ -58,17 +89,33 @@ pub(crate) async fn disconnect(form: SubjectForm) -> Reply {
 /// `GET …/delete`
 pub(crate) async fn before_delete(subject: Subject) -> Reply {
     may_delete(&subject)?;
-    Ok(page(subject, true, false).await)
+    page(subject, Ending::Delete, false).await
 }
 
 /// `POST …/delete`
 pub(crate) async fn delete(form: SubjectForm) -> Reply {
     may_delete(&form.subject)?;
     if !is_confirmed(&form) {
-        return Ok(page(form.subject, true, true).await);
+        return page(form.subject, Ending::Delete, true).await;
     }
     form.subject.visit.delete(&form.subject.connection).await?;
     Ok(Redirect::to("/connections").into_response())
+}
+
+/// `GET …/unshare`
+pub(crate) async fn before_unshare(subject: Subject) -> Reply {
+    may_unshare(&subject)?;
+    page(subject, Ending::Unshare, false).await
+}
+
+/// `POST …/unshare`: the owner keeps the connection.
+pub(crate) async fn unshare(form: SubjectForm) -> Reply {
+    may_unshare(&form.subject)?;
+    form.write(ConnectionPatch::default().field("shared", false)).await
+}
+
+fn may_unshare(subject: &Subject) -> Result<(), PageError> {
+    subject.need_to_edit(&["shared"], "Only its owner can stop sharing a connection.")
 }
 
 fn may_disconnect(subject: &Subject) -> Result<(), PageError> {
@@ -92,9 +139,11 @@ fn affects_others(subject: &Subject) -> bool {
     !subject.shares().is_empty() || subject.connection.dependents().is_some()
 }
 
-async fn page(subject: Subject, deletes: bool, wrong: bool) -> Response {
-    let verb = if deletes { "Delete" } else { "Disconnect" };
-    let frame = Frame::of(&subject.visit, &format!("{verb} {}", subject.title()), "connections").await;
-    let by_name = affects_others(&subject);
-    html(&EndingPage { frame, shares: subject.shares(), subject, deletes, by_name, wrong })
+async fn page(subject: Subject, ending: Ending, wrong: bool) -> Reply {
+    let title = format!("{} {}", ending.verb(), subject.title());
+    let frame = Frame::of(&subject.visit, &title, "connections").await;
+    let by_name = !ending.unshares() && affects_others(&subject);
+    let mut elsewhere = bindings::of(&subject).await?;
+    elsewhere.rows.retain(|row| row.is_bound && row.namespace != subject.namespace);
+    Ok(html(&EndingPage { frame, shares: subject.shares(), subject, ending, elsewhere, by_name, wrong }))
 }

@@ -23,13 +23,13 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::connection::decide::{ConnectionPlan, decide};
-use crate::connection::dependents::DependentsView;
 use crate::connection::observed::{ObservedConnection, Present, RecordState};
 use crate::grant::desk::WorkView;
 use crate::grant::outcome::{FinishedWork, Outcome};
 use crate::grant::schedule::RefreshBounds;
 use crate::grant::target::Target;
 use crate::grant::target::tests::Offline;
+use crate::kube_ext::coalesce::Coalesced;
 use crate::publishing::PublishedVersion;
 use crate::sharing::Shared;
 use crate::sharing::terms::TermsInForce;
@@ -129,7 +129,8 @@ pub(super) fn connection() -> Situation {
         terms: TermsInForce::AsSpecified,
         shared: Shared::NotAsked,
         shares: Vec::new(),
-        dependents: DependentsView { told: None, rest_at: None },
+        dependents: Coalesced { told: None, rest_at: None },
+        delivery: Coalesced { told: None, rest_at: None },
         sharer: None,
         is_reserved: false,
         takes_anothers_name: false,

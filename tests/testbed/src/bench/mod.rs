@@ -2,6 +2,7 @@
 //! audit log saw. The report has figures, and guarantees that must hold whatever the figures are.
 
 mod cost;
+pub mod departure;
 mod fleet;
 mod idle;
 mod machine;

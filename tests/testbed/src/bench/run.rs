@@ -34,7 +34,7 @@ const FIRST_REFRESH_WITHIN: Duration = Duration::from_secs(2 * TOKEN_SECONDS);
 /// Measures on a separate control plane: we cannot read the audit log of another one.
 pub async fn run(options: &Options, binaries: &Binaries) -> Result<Report, Error> {
     let load_before = machine::load();
-    let mut stage = set_up(binaries).await?;
+    let mut stage = set_up(binaries, TOKEN_SECONDS).await?;
     say(&format!("making and authorizing {} connections", options.connections));
     let fleet = Fleet::create(&stage, options.connections).await?;
     let reader = Reader::start(stage.cluster().client_for(ADMIN).await?);
@@ -71,11 +71,12 @@ pub async fn run(options: &Options, binaries: &Binaries) -> Result<Report, Error
     Ok(Report::new(measured))
 }
 
-async fn set_up(binaries: &Binaries) -> Result<Stage, Error> {
+/// A fresh control plane with the operator; access tokens live this many seconds.
+pub(super) async fn set_up(binaries: &Binaries, lifetime: u64) -> Result<Stage, Error> {
     say("booting a control plane, installing deploy/");
     let cluster = Cluster::fresh(control_plane::Options::default()).await?;
     Stage::install(&cluster).await?;
-    let realm = RealmConfig { access_lifetime_seconds: TOKEN_SECONDS, ..RealmConfig::default() };
+    let realm = RealmConfig { access_lifetime_seconds: lifetime, ..RealmConfig::default() };
     let sandbox = Stage::sandbox(realm).await?;
     Stage::start(cluster, sandbox, binaries, &[]).await
 }
@@ -197,6 +198,6 @@ impl Window {
     }
 }
 
-fn say(what: &str) {
+pub(super) fn say(what: &str) {
     eprintln!("{what} …");
 }

@@ -20,6 +20,13 @@ pub struct Arguments {
     /// For how many seconds to measure
     #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u64).range(30..=86_400))]
     duration: u64,
+    /// Measure instead how long it takes until nothing of an owner's is left in a workspace that they were removed from, with 100
+    /// shares and 1,000 bindings; the figures go to standard output alone
+    #[arg(long)]
+    departure: bool,
+    /// How often to remove the owner, with --departure
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..), requires = "departure")]
+    rounds: u8,
     /// Measure a quick build instead of the shipped one: to try the bench itself, its figures mean little
     #[arg(long)]
     quick_build: bool,
@@ -27,7 +34,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub async fn run(self) -> Result<ExitCode, Error> {
-        let Self { connections, duration, quick_build } = self;
+        let Self { connections, duration, departure, rounds, quick_build } = self;
         if std::env::var_os(FOREIGN_KUBECONFIG).is_some() {
             // It counts requests in the audit log.
             return Err(Error::NoAuditLog);
@@ -37,6 +44,16 @@ impl Arguments {
         let binaries = Binaries::build(profile)?;
         Cluster::prepare()?;
         let mut signals = StopSignals::listen()?;
+        if departure {
+            let rounds = rounds.into();
+            let options = bench::departure::Options { shares: 100, bindings: 1_000, rounds, profile };
+            let departures = tokio::select! {
+                departures = bench::departure::run(&options, &binaries) => departures?,
+                _ = signals.next() => return Ok(ExitCode::FAILURE),
+            };
+            print!("{}", departures.page());
+            return Ok(if departures.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         let options = bench::Options {
             connections: usize::try_from(connections).unwrap_or(usize::MAX),
             duration: Duration::from_secs(duration),
