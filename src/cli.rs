@@ -108,6 +108,11 @@ pub struct OperatorFlags {
     #[arg(long, env = "BOWLINE_REVOKE_FORMER_AFTER", value_name = "DURATION", default_value = "2m")]
     revoke_former_after: Duration,
 
+    /// How long the grant of a connection that is disconnected is kept before it is revoked at the provider: until then
+    /// setting spec.disconnect to false restores it. Its Secrets are withdrawn at once. 0s: it is revoked at once.
+    #[arg(long, env = "BOWLINE_DISCONNECT_PAUSE", value_name = "DURATION", default_value = "30s")]
+    disconnect_pause: Duration,
+
     /// How long the mark of another operator process on a grant is respected before it counts as left behind. Up to four
     /// requests of 20 seconds are sent under one mark.
     #[arg(long, env = "BOWLINE_INTENT_TTL", value_name = "DURATION", default_value = "90s")]
@@ -177,6 +182,7 @@ impl OperatorFlags {
                 second_opinion_after: at_least_a_second(self.second_opinion_after),
             },
             revoke_former_after: self.revoke_former_after.get(),
+            disconnect_pause: self.disconnect_pause.get(),
             intent_ttl: self.intent_ttl.get(),
             journal_dir: self.journal_dir,
             keyring_dir: self.keyring_dir,

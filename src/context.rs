@@ -265,6 +265,8 @@ pub struct OperatorSettings {
     pub limits: RefreshBounds,
     /// How long a grant that was replaced is left alone before it is revoked.
     pub revoke_former_after: Duration,
+    /// How long a disconnection can be undone before the grant is revoked.
+    pub disconnect_pause: Duration,
     /// How long another process's intent is respected.
     pub intent_ttl: Duration,
     pub journal_dir: Option<PathBuf>,

@@ -33,6 +33,7 @@ mod following;
 mod grant;
 mod kinds;
 mod kube_ext;
+mod members;
 mod metrics;
 pub mod operator;
 mod policies;

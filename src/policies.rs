@@ -38,6 +38,7 @@ shipped![
     "operator-exchanges-tokens.yaml",
     "operator-finalizers.yaml",
     "operator-records.yaml",
+    "operator-roles.yaml",
     "operator-secret-labels.yaml",
     "operator-shares.yaml",
     "operator-status.yaml",
@@ -48,6 +49,7 @@ shipped![
     "sharing-needs-share.yaml",
     "spec-is-the-owners.yaml",
     "terms-by-is-the-caller.yaml",
+    "workspace-keeps-an-admin.yaml",
     "workspace-limits.yaml",
     "workspace-namespaces.yaml",
 ];

@@ -15,6 +15,7 @@ use bowline_api::{ConnectionBinding, ConnectionShare, IntegrationConnection, Wor
 use bowline_runtime::attempts::{self, StoredAttempt};
 use bowline_runtime::follow::Cache;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
@@ -34,6 +35,14 @@ use crate::sharing::terms::{TermsInForce, TermsOnRecord, settle};
 use crate::sharing::{self, Shared};
 use crate::vault::Place;
 
+/// The roles of members, and what gives them, in namespaces and in the cluster.
+pub(crate) struct MemberRoles {
+    pub(crate) roles: Cache<Role>,
+    pub(crate) role_bindings: Cache<RoleBinding>,
+    pub(crate) cluster_roles: Cache<ClusterRole>,
+    pub(crate) cluster_role_bindings: Cache<ClusterRoleBinding>,
+}
+
 pub(crate) struct World {
     /// UID of its `kube-system` namespace.
     pub(crate) cluster: String,
@@ -52,6 +61,7 @@ pub(crate) struct World {
     pub(crate) published: SecretIndex,
     /// Secrets of type `bowline.dev/credential`, without data.
     pub(crate) credentials: SecretIndex,
+    pub(crate) member_roles: MemberRoles,
     /// The admission policies that enforce ownership.
     pub(crate) policies: Policies,
     /// Secrets of type `bowline.dev/app`, without data: those that connections name.

@@ -31,6 +31,7 @@ const ORDER: &[&str] = &[
     "world",
     "context",
     "following",
+    "members",
     "connection",
     "provider",
     "workspace",

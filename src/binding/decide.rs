@@ -32,7 +32,7 @@ pub(super) struct ObservedBinding {
     pub(super) written: Option<PublishedVersion>,
     /// The provider, while it is known what settings its consumers have.
     pub(super) target: Option<Arc<Target>>,
-    /// What is told of its workload's deliveries.
+    /// What status says next about its workload's deliveries.
     pub(super) delivery: Coalesced<DeliveryReport>,
     /// The name is the own name or the id of a connection, and the Secret there is not this binding's.
     pub(super) takes_anothers_name: bool,

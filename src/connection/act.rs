@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_APPROVE_TERMS, ANNOTATION_INTAKE};
-use bowline_api::reason::{MessageFacts, Reason};
+use bowline_api::reason::{Effect, MessageFacts, Reason};
 use bowline_api::{ConnectionShare, IntegrationConnection};
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
@@ -19,6 +19,7 @@ use crate::grant::budget::REQUESTED;
 use crate::grant::target::Target;
 use crate::grant::work::{AgreeingTerms, Job, Task};
 use crate::kube_ext::apply;
+use crate::members::{MembersOutcome, keep_connection};
 use crate::metrics::PublishOutcome;
 use crate::publishing::{Desired, PublishError, PublishedVersion, config_fault};
 use crate::secret_plan::{SecretOutcome, SecretPlan};
@@ -33,6 +34,7 @@ pub(super) struct ConnectionOutcome {
     pub(crate) unfinished: bool,
     /// Whether the API server does not accept the Secret as it is.
     pub(crate) refused: bool,
+    pub(crate) members: MembersOutcome,
 }
 
 /// Carries the plan out. Removals go first.
@@ -44,8 +46,10 @@ pub(super) async fn act(
 ) -> ConnectionOutcome {
     let mut act = Act { ctx, connection, observed, plan, outcome: ConnectionOutcome::default() };
     act.kubernetes().await;
+    act.members().await;
     act.remember_death().await;
     act.remember_pause().await;
+    act.remember_disconnection().await;
     act.submit();
     act.drop_handled_annotations().await;
     act.outcome
@@ -63,7 +67,7 @@ impl Act<'_> {
     async fn kubernetes(&mut self) {
         let Self { ctx, connection, observed, plan, .. } = *self;
         let uid = connection.uid().unwrap_or_default();
-        if connection.is_disconnected() {
+        if plan.authorized.effect == Effect::End {
             ctx.grants.leaves(&uid);
         }
         // Revocation waits for no namespace in which something cannot be withdrawn.
@@ -85,6 +89,12 @@ impl Act<'_> {
         for dismissal in &plan.dismissals {
             self.also(ctx.grants.dismiss(dismissal).await);
         }
+    }
+
+    /// What could not be written is repeated; nobody but its owner frees a name.
+    async fn members(&mut self) {
+        self.outcome.members = keep_connection(self.ctx, self.connection).await;
+        self.also(!matches!(self.outcome.members, MembersOutcome::Failed(_)));
     }
 
     fn also(&mut self, done: bool) {
@@ -193,6 +203,19 @@ impl Act<'_> {
         if record.pause.as_ref().is_none_or(|known| known.not_before != pause.not_before) {
             let uid = self.connection.uid().unwrap_or_default();
             self.ctx.grants.records().remember_pause(&uid, pause).await;
+        }
+    }
+
+    /// Puts on record since when a disconnection can be undone, so that the time ends for the next process as well; or that
+    /// it was undone.
+    async fn remember_disconnection(&mut self) {
+        let record = self.observed.record.present().filter(|_| !self.plan.end && !self.observed.actor.busy);
+        let Some(known) = record.map(|record| record.disconnected_at) else { return };
+        let since = self.plan.disconnected_since;
+        if since != known {
+            let uid = self.connection.uid().unwrap_or_default();
+            let is_kept = self.ctx.grants.records().remember_disconnection(&uid, since).await;
+            self.also(is_kept);
         }
     }
 

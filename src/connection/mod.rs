@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_api::connection::IntegrationConnectionStatus;
+use bowline_api::reason::Reason;
 use bowline_api::{IntegrationConnection, names};
 use bowline_runtime::clock::later;
 use bowline_runtime::follow::Change;
@@ -32,6 +33,7 @@ use self::observe::{observe, seems_rolled_back};
 use self::observed::{ObservedConnection, RecordState};
 use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
 use crate::kinds::keys;
+use crate::members::MembersOutcome;
 use crate::metrics::PassOutcome;
 use crate::vault::record::IssuedKeys;
 
@@ -40,6 +42,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 /// How soon a Secret that the API server does not accept is offered again: a policy may have changed.
 const REFUSED: Duration = Duration::from_mins(10);
+
+/// How soon a connection is looked at again whose status had to be written first.
+const LOOK_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How soon an unusable record is checked again, in the cache and without a request.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
@@ -190,10 +195,16 @@ fn next(
         plan.consent_at.filter(|_| idle),
         plan.probe_at.filter(|_| idle),
         plan.lifespan.changes_at,
+        plan.revokes_at,
         unannounced(observed, now),
         observed.dependents.rest_at,
         observed.delivery.rest_at,
         outcome.unfinished.then(|| later(now, TRY_AGAIN)),
+        // Its members may do something once status says who allowed access.
+        (outcome.members == MembersOutcome::Waiting && plan.authorized.is_true())
+            .then(|| later(now, LOOK_AT_ONCE)),
+        // Its new owner may connect as soon as nothing is left of the former one's grant.
+        (plan.authorized.reason == Reason::OwnerChanged).then(|| later(now, LOOK_AT_ONCE)),
         outcome.refused.then(|| later(now, REFUSED)),
     ];
     look_again(times.into_iter().flatten().min(), now)

@@ -89,8 +89,8 @@ pub(super) fn record(status: &mut Status, news: &[EventNote], now: Timestamp) {
 
 /// Conditions that changed to a reason with an Event.
 fn turned(old: Option<&Status>, new: &Status) -> impl Iterator<Item = EventNote> {
-    use ConditionType::{Authorized, SecretPublished, Shared, TokenFresh};
-    [Authorized, TokenFresh, SecretPublished, Shared].into_iter().filter_map(move |type_| {
+    use ConditionType::{Authorized, Members, SecretPublished, Shared, TokenFresh};
+    [Authorized, TokenFresh, SecretPublished, Shared, Members].into_iter().filter_map(move |type_| {
         let now = new.conditions.condition(type_)?;
         let reason = new.conditions.reason_of(type_)?;
         let before = old.and_then(|old| old.conditions.reason_of(type_));

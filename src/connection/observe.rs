@@ -7,7 +7,6 @@ use bowline_api::IntegrationConnection;
 use bowline_api::connection::DependentsStatus;
 use bowline_api::delivery::LastDelivery;
 use bowline_runtime::attempts::StoredAttempt;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::observed::{EndingView, ObservedConnection, Present, RecordState};
@@ -44,6 +43,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     let record = record(ctx, connection, actor.busy);
     let terms = ctx.world.terms(connection, terms_on_record(connection, &record));
     ObservedConnection {
+        disconnect_pause: ctx.settings.disconnect_pause,
         provider,
         next_probe: incident(Trouble::Registration).map(|incident| incident.next_probe),
         incident: incident(Trouble::Grants),
@@ -230,11 +230,6 @@ fn by_our_clock(ctx: &Context, record: &Record, mut grant: Grant) -> Grant {
     grant
 }
 
-fn consented_at(ctx: &Context, record: &Record) -> Option<Timestamp> {
-    let candidate = record.open(&ctx.sealer, Slot::Candidate).ok().flatten()?.grant;
-    candidate.consent.given_at.map(|_| candidate.obtained_at)
-}
-
 fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> RecordState {
     let record = match ctx.store.get(&connection.uid().unwrap_or_default()) {
         Ok(Some(loaded)) => loaded.record,
@@ -266,14 +261,17 @@ fn present(ctx: &Context, record: &Record, grant: Option<Arc<Grant>>, busy: bool
     let is_open = |intent: &&Intent| ctx.grants.is_open(record.uid(), intent);
     // A young intent of another process says that it is at work, not that the outcome is unknown.
     let is_worked_on = |slot| busy || ctx.grants.are_others_at(record, slot);
+    let candidate = record.open(&ctx.sealer, Slot::Candidate).ok().flatten().map(|opened| opened.grant);
     Present {
         revision: record.grant().map_or(record.revision(), SealedField::revision),
         grant,
         version: record.grant_version(),
         pause: record.bookkeeping().pause.clone(),
+        disconnected_at: record.bookkeeping().disconnected_at,
         is_dead: record.grant().is_some() && !record.is_alive(),
         has_candidate: record.candidate().is_some(),
-        consented_at: consented_at(ctx, record),
+        consented_at: candidate.as_ref().filter(|it| it.consent.given_at.is_some()).map(|it| it.obtained_at),
+        candidate_owner: candidate.map(|it| it.bound_to.owner),
         // The mark of a first request in progress is ignored too; the mark of one without an answer is not.
         doubted_since: record
             .intent(Slot::Candidate)

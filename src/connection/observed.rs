@@ -1,6 +1,7 @@
 //! What a decision about a connection is based on. Plain data: collected in `observe.rs`, read by `decide`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_api::connection::{DependentsStatus, Method};
 use bowline_api::delivery::LastDelivery;
@@ -32,6 +33,8 @@ pub(crate) struct ObservedConnection {
     pub(crate) next_probe: Option<Timestamp>,
     /// Whether the connection may use its provider; `Allowed` while the provider is not known.
     pub(crate) usage: ProviderUse,
+    /// How long a disconnection can be undone.
+    pub(crate) disconnect_pause: Duration,
     /// The limit of a workspace that leaves no place for it, while it has no grant and never had one since it was enabled.
     pub(crate) reached_limit: Option<ReachedLimit>,
     /// The contact of the workspace that it names.
@@ -173,9 +176,13 @@ pub(crate) struct Present {
     pub(crate) grant: Option<Arc<Grant>>,
     pub(crate) version: Option<GrantVersion>,
     pub(crate) pause: Option<Pause>,
+    /// Since when the connection is disconnected, as far as that is on record.
+    pub(crate) disconnected_at: Option<Timestamp>,
     /// Whether the record says that nothing of the grant works any more.
     pub(crate) is_dead: bool,
     pub(crate) has_candidate: bool,
+    /// The owner of the connection when the candidate came.
+    pub(crate) candidate_owner: Option<String>,
     /// When a consent gave us the candidate; `None` if it was imported.
     pub(crate) consented_at: Option<Timestamp>,
     /// Since when the candidate has a mark that nobody works on: whether it was spent is not known.
@@ -198,6 +205,13 @@ impl RecordState {
             Self::Present(present) | Self::RolledBack(present) => Some(present).filter(|it| it.has_candidate),
             Self::Missing | Self::Unreadable | Self::Tampered => None,
         }
+    }
+
+    /// The owner whose grant is on record: the one in use, else the candidate.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        let (Self::Present(present) | Self::RolledBack(present)) = self else { return None };
+        let in_use = present.grant.as_ref().map(|grant| grant.bound_to.owner.as_str());
+        in_use.or(present.candidate_owner.as_deref())
     }
 
     /// The grant, if it can be read and used.

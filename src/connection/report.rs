@@ -18,6 +18,7 @@ use super::decide::ConnectionPlan;
 use super::decide::verdict::ConditionVerdict;
 use super::observed::{ObservedConnection, RecordState};
 use crate::grant::target::ScopeComparison;
+use crate::members::MembersOutcome;
 use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::sharing::Shared;
 use crate::sharing::terms::AgreedTerms;
@@ -32,7 +33,14 @@ pub(super) fn status(
     now: Timestamp,
 ) -> IntegrationConnectionStatus {
     let old = connection.status.clone().unwrap_or_default();
-    let gone = plan.authorized.reason == Reason::Disconnected;
+    // Until all is withdrawn, status remembers whose grant it was.
+    let is_withdrawn = !outcome.unfinished && !outcome.refused;
+    let gone = match plan.authorized.reason {
+        // Until then it can be undone.
+        Reason::Disconnected => plan.revokes_at.is_none(),
+        Reason::OwnerChanged => is_withdrawn,
+        _ => false,
+    };
     let grant = observed.record.grant().filter(|_| !gone).map(AsRef::as_ref);
     Report { connection, observed, plan, outcome, old: &old, grant, gone, now }.status()
 }
@@ -44,7 +52,7 @@ struct Report<'a> {
     outcome: &'a ConnectionOutcome,
     old: &'a IntegrationConnectionStatus,
     grant: Option<&'a Grant>,
-    /// Whether the owner has disconnected it.
+    /// Whether the owner has disconnected it, or it was transferred: nothing is said of its grant any more.
     gone: bool,
     now: Timestamp,
 }
@@ -78,6 +86,7 @@ impl Report<'_> {
                 ..ruling
             }),
             revocation: plan.revocation.clone(),
+            revokes_at: plan.revokes_at.map(Time),
             last_attempt: plan.last_attempt.clone(),
             history: old.history.clone(),
             secret: self.secret(),
@@ -97,13 +106,14 @@ impl Report<'_> {
 
     fn conditions(&self) -> Vec<Condition> {
         let published = self.published();
-        let ready = self.ready(&published);
+        let (ready, members) = (self.ready(&published), self.members());
         let verdicts = [
             (ConditionType::Ready, Some(&ready)),
             (ConditionType::Authorized, Some(&self.plan.authorized)),
             (ConditionType::TokenFresh, Some(&self.plan.fresh)),
             (ConditionType::SecretPublished, Some(&published)),
             (ConditionType::Shared, self.plan.shared.as_ref()),
+            (ConditionType::Members, members.as_ref()),
         ];
         let generation = self.connection.metadata.generation;
         let mut conditions = Conditions::after(&self.old.conditions, generation, self.now);
@@ -116,6 +126,20 @@ impl Report<'_> {
             conditions.set(ConditionType::Stalled, Truth::True, ready.reason, ready.message);
         }
         conditions.build()
+    }
+
+    fn members(&self) -> Option<ConditionVerdict> {
+        let facts = self.connection.facts();
+        let (reason, facts) = match &self.outcome.members {
+            MembersOutcome::Nobody => return None,
+            MembersOutcome::Waiting => (Reason::MembersWait, facts),
+            MembersOutcome::InForce => (Reason::MembersInForce, facts),
+            MembersOutcome::Taken(what) => (Reason::RoleTaken, MessageFacts { list: Some(what), ..facts }),
+            MembersOutcome::Failed(why) => {
+                (Reason::MembersNotWritten, MessageFacts { detail: why.into(), ..facts })
+            }
+        };
+        Some(ConditionVerdict::of(reason, &facts))
     }
 
     fn secret(&self) -> Option<SecretStatus> {

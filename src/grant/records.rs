@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bowline_runtime::clock::{Clock, later};
 use bowline_runtime::telemetry::chain;
+use k8s_openapi::jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::delays::Delays;
@@ -243,6 +244,15 @@ impl Records {
             Ok(record.with_bookkeeping(Bookkeeping { dead: Some(grant), ..kept }))
         })
         .await;
+    }
+
+    /// Records since when the connection is disconnected, or that it is not any more. Returns whether that is on record.
+    pub(crate) async fn remember_disconnection(&self, uid: &str, since: Option<Timestamp>) -> bool {
+        self.note(uid, "since when a connection is disconnected", |record| {
+            let kept = record.bookkeeping().clone();
+            Ok(record.with_bookkeeping(Bookkeeping { disconnected_at: since, ..kept }))
+        })
+        .await
     }
 
     /// Records that a probe works with a grant.

@@ -28,6 +28,15 @@ where
     api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await
 }
 
+/// Creates `object`. One that exists already is left unchanged.
+pub(crate) async fn create<K>(api: &Api<K>, object: &K) -> Result<K, Error>
+where
+    K: Clone + Debug + Serialize + DeserializeOwned,
+{
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    api.create(&parameters, object).await
+}
+
 /// Applies the whole status of `object` with force, under a separate field manager: what the last status contained and this
 /// one does not is removed. The object that the API server returns may contain more than we can read.
 pub(crate) async fn apply_status<K>(

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bowline_api::names::{TYPE_ATTEMPT, TYPE_ENDING, TYPE_RECORD, TYPE_SHARER};
+use bowline_api::names::{
+    LABEL_CONNECTION_UID, LABEL_WORKSPACE, TYPE_ATTEMPT, TYPE_ENDING, TYPE_RECORD, TYPE_SHARER,
+};
 use bowline_oauth::http::{Clients, MaySend};
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
@@ -29,7 +31,10 @@ use crate::vault::keyring::SharedKeyring;
 use crate::vault::keyring::secret::KEYRING_SECRET;
 use crate::vault::record::Ending;
 use crate::vault::{IntentId, Sealer, Store};
-use crate::world::World;
+use crate::world::{MemberRoles, World};
+
+/// Selects what the operator writes.
+const MANAGED: &str = "app.kubernetes.io/managed-by=bowline";
 
 /// The records, and the grants that are being ended.
 #[derive(Clone)]
@@ -118,6 +123,7 @@ pub(super) fn holder(settings: &OperatorSettings) -> Result<String, OperatorErro
     Ok(format!("{}/{}", settings.instance, IntentId::generate()?))
 }
 
+// long: one line for each cache.
 fn world(
     cluster: String,
     client: &Client,
@@ -153,10 +159,24 @@ fn world(
         published: registry.index(SecretIndex::published(anywhere), relations::published),
         credentials: registry.index(SecretIndex::credentials(anywhere), relations::named_by_connections),
         own_apps: registry.index(SecretIndex::apps(anywhere), relations::named_by_connections),
+        member_roles: member_roles(client, registry),
         policies,
         resolutions: Memory::default(),
         issuers: Memory::default(),
     })
+}
+
+/// The roles of members that are ours, found by our labels.
+fn member_roles(client: &Client, registry: &mut Registry) -> MemberRoles {
+    let (all, ours) = (client.clone(), |label: &str| Config::default().labels(&format!("{MANAGED},{label}")));
+    let (of_connections, of_workspaces) = (ours(LABEL_CONNECTION_UID), ours(LABEL_WORKSPACE));
+    let (here, there) = (of_connections.clone(), of_workspaces.clone());
+    MemberRoles {
+        roles: registry.cache(keys::none, Api::all(all.clone()), here, relations::role),
+        role_bindings: registry.cache(keys::none, Api::all(all.clone()), of_connections, relations::role),
+        cluster_roles: registry.cache(keys::none, Api::all(all.clone()), there, relations::role),
+        cluster_role_bindings: registry.cache(keys::none, Api::all(all), of_workspaces, relations::role),
+    }
 }
 
 /// The policies in the cluster, found by the label that all have.

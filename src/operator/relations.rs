@@ -66,6 +66,20 @@ pub(super) fn sharer(ctx: &Context, change: &Change<Secret>) {
     }
 }
 
+/// A role of members, or what gives it to them: wakes the connection or workspace that it belongs to.
+pub(super) fn role<K: Resource>(ctx: &Context, change: &Change<K>) {
+    let (meta, kinds) = (change.meta(), &ctx.world.kinds);
+    for owner in meta.owner_references.iter().flatten() {
+        match (owner.kind.as_str(), &meta.namespace) {
+            ("IntegrationConnection", Some(namespace)) => {
+                kinds.connections.wake(ObjectRef::new(&owner.name).within(namespace));
+            }
+            ("Workspace", None) => kinds.workspaces.wake(ObjectRef::new(&owner.name)),
+            _ => {}
+        }
+    }
+}
+
 /// An admission policy or its binding.
 pub(super) fn policy<K>(ctx: &Context, _change: &Change<K>) {
     // During the start each one is listed before the first look.

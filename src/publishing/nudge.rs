@@ -78,9 +78,9 @@ impl Nudges {
             }
             Ok(Err(Error::Api(status))) if status.code == 403 => self.refused(namespace, &secrets).await,
             Ok(Err(error)) => {
-                tracing::warn!(error = %chain(&error), namespace, "pods could not be told of a new token");
+                tracing::warn!(error = %chain(&error), namespace, "pods do not know of a new token yet");
             }
-            Err(_) => tracing::warn!(namespace, "not all pods were told of a new token: it took too long"),
+            Err(_) => tracing::warn!(namespace, "not all pods know of a new token: it took too long"),
         }
     }
 

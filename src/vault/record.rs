@@ -162,6 +162,9 @@ pub(crate) struct Bookkeeping {
     /// provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead: Option<GrantId>,
+    /// Since when its connection is disconnected, while that can be undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disconnected_at: Option<Timestamp>,
     /// The probe that has worked with the grant in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven_probe: Option<ProvenProbe>,

@@ -4,16 +4,36 @@ mod report;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_api::Workspace;
+use bowline_api::reason::{MessageFacts, Reason};
 use bowline_runtime::follow::Change;
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 
 use crate::context::{Context, Controlled, Reconciled};
 use crate::kinds::keys;
+use crate::members::{MembersOutcome, keep_workspace};
 use crate::metrics::PassOutcome;
+
+/// How soon the rights of its Admins are written again that could not be.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+/// Gives its Admins their rights; returns when to look again.
+async fn after_members(ctx: &Context, workspace: &Workspace) -> Action {
+    match keep_workspace(ctx, workspace).await {
+        MembersOutcome::Taken(what) => {
+            let facts = MessageFacts { list: Some(&what), ..MessageFacts::default() };
+            let note = Reason::RoleTaken.message(&facts);
+            ctx.events.publish(&workspace.object_ref(&()), Reason::RoleTaken, "Reconcile", &note).await;
+            Action::await_change()
+        }
+        MembersOutcome::Failed(_) => Action::requeue(TRY_AGAIN),
+        MembersOutcome::Nobody | MembersOutcome::Waiting | MembersOutcome::InForce => Action::await_change(),
+    }
+}
 
 impl Controlled for Workspace {
     const LABEL: &'static str = "workspace";
@@ -64,6 +84,7 @@ impl Controlled for Workspace {
             let counted = || ctx.world.counted_in(&workspace);
             let status = report::status(&workspace, &all, exists, reserved, counted, ctx.clock.now());
             ctx.write_status(&*workspace, &status).await?;
+            return Ok((PassOutcome::Settled, after_members(&ctx, &workspace).await));
         }
         Ok((PassOutcome::Settled, Action::await_change()))
     }

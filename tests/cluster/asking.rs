@@ -17,6 +17,7 @@ pub const ADMIN: &str = "admin";
 pub struct Person {
     client: Client,
     name: String,
+    group: Option<&'static str>,
 }
 
 /// A request that is not sent yet.
@@ -38,7 +39,12 @@ pub struct Answer {
 
 impl Person {
     pub fn new(client: Client, name: &str) -> Self {
-        Self { client, name: name.to_owned() }
+        Self { client, name: name.to_owned(), group: None }
+    }
+
+    /// As a member of this group as well.
+    pub fn in_group(self, group: &'static str) -> Self {
+        Self { group: Some(group), ..self }
     }
 
     /// Sends the request in this person's name. In every cluster an administrator may impersonate, so this also works where
@@ -53,6 +59,9 @@ impl Person {
             request = request
                 .header("impersonate-user", &self.name)
                 .header("impersonate-group", "system:authenticated");
+        }
+        if let Some(group) = self.group {
+            request = request.header("impersonate-group", group);
         }
         let request = request.body(Body::from(ask.body.clone().into_bytes())).unwrap();
         let response = self.client.send(request).await.expect("the API server answers");

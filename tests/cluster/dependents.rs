@@ -113,7 +113,7 @@ async fn a_confirmation_counts_for_no_connection_made_later_under_the_name() {
     team.person("alice").must(&Ask::merge(&path, &confirmed(&uid))).await;
     // A transfer would give it in the new owner's name.
     let transfer = json!({"spec": {"owner": "bob"}});
-    let kept = Refused("take the annotation bowline.dev/confirm-delete off");
+    let kept = Refused("only the connection's owner gives bowline.dev/confirm-delete");
     judge_change(&team, "gitops", &path, &transfer, kept).await;
     let clean = merged(confirmed(&Value::Null), &transfer);
     judge_change(&team, "gitops", &path, &clean, Accepted).await;

@@ -14,6 +14,7 @@ mod fixture;
 mod guarding;
 mod judging;
 mod limits;
+mod members;
 mod metadata;
 mod operator_only;
 mod overlay;

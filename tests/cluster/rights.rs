@@ -19,6 +19,7 @@ enum Place {
 use Place::{Cluster, Elsewhere, Operator};
 
 const OURS: &str = "bowline.dev";
+const RBAC: &str = "rbac.authorization.k8s.io";
 const POLICIES: &str = "admissionregistration.k8s.io";
 const DEFINITIONS: &str = "apiextensions.k8s.io";
 
@@ -32,11 +33,14 @@ const ROWS: &[Row] = &[
     (OPERATOR, "patch", OURS, "integrationproviders/status", "p", Cluster, true),
     (OPERATOR, "patch", OURS, "integrationproviders", "p", Cluster, false),
     (OPERATOR, "update", OURS, "integrationproviders", "p", Cluster, false),
-    (OPERATOR, "patch", OURS, "workspaces", "w", Cluster, false),
-    (OPERATOR, "update", OURS, "workspaces", "w", Cluster, false),
+    // It holds what members get; a policy refuses it to use that.
+    (OPERATOR, "patch", OURS, "workspaces", "w", Cluster, true),
+    (OPERATOR, "update", OURS, "workspaces", "w", Cluster, true),
     (OPERATOR, "create", OURS, "integrationconnections", "", Elsewhere, false),
-    (OPERATOR, "update", OURS, "integrationconnections", "c", Elsewhere, false),
-    (OPERATOR, "delete", OURS, "integrationconnections", "c", Elsewhere, false),
+    (OPERATOR, "update", OURS, "integrationconnections", "c", Elsewhere, true),
+    (OPERATOR, "delete", OURS, "integrationconnections", "c", Elsewhere, true),
+    (OPERATOR, "connect", OURS, "integrationconnections", "c", Elsewhere, true),
+    (OPERATOR, "share", OURS, "integrationconnections", "c", Elsewhere, false),
     (OPERATOR, "delete", OURS, "workspaces", "w", Cluster, false),
     (OPERATOR, "assign-owner", OURS, "integrationconnections", "c", Elsewhere, false),
     (OPERATOR, "create", OURS, "connectionshares", "", Elsewhere, true),
@@ -45,7 +49,8 @@ const ROWS: &[Row] = &[
     (OPERATOR, "patch", OURS, "connectionbindings", "b", Elsewhere, false),
     (OPERATOR, "create", OURS, "connectionbindings", "", Elsewhere, false),
     (OPERATOR, "delete", OURS, "connectionbindings", "b", Elsewhere, false),
-    (OPERATOR, "use", OURS, "integrationconnections", "c", Elsewhere, false),
+    (OPERATOR, "use", OURS, "integrationconnections", "c", Elsewhere, true),
+    (OPERATOR, "use", OURS, "connectionshares", "s", Elsewhere, false),
     (OPERATOR, "delete", OURS, "connectionshares", "s", Elsewhere, true),
     (OPERATOR, "create", "events.k8s.io", "events", "", Elsewhere, true),
     (OPERATOR, "patch", "events.k8s.io", "events", "e", Elsewhere, true),
@@ -73,7 +78,12 @@ const ROWS: &[Row] = &[
     (OPERATOR, "create", "", "pods", "", Operator, false),
     (OPERATOR, "create", "", "serviceaccounts/token", "bowline", Operator, false),
     (OPERATOR, "patch", "apps", "deployments", "bowline", Operator, false),
-    (OPERATOR, "create", "rbac.authorization.k8s.io", "rolebindings", "", Elsewhere, false),
+    // The Roles of members; a policy limits what they give.
+    (OPERATOR, "create", RBAC, "rolebindings", "", Elsewhere, true),
+    (OPERATOR, "bind", RBAC, "roles", "", Elsewhere, false),
+    (OPERATOR, "escalate", RBAC, "roles", "", Elsewhere, false),
+    (OPERATOR, "bind", RBAC, "clusterroles", "", Cluster, false),
+    (OPERATOR, "escalate", RBAC, "clusterroles", "", Cluster, false),
     // The built-in `edit` contains what editors need, by aggregation.
     ("alice", "create", OURS, "integrationconnections", "", Place::Team, true),
     ("alice", "use", OURS, "integrationconnections", "c", Place::Team, true),

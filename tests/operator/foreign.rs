@@ -80,7 +80,10 @@ fn filled(schema: &Value, field: &str, words: Words) -> Value {
             text.chars().take(most.unwrap_or(usize::MAX)).collect::<String>().into()
         }
         Some("boolean") => json!(true),
-        Some("integer" | "number") => json!(1),
+        Some("integer" | "number") => {
+            let least = schema["minimum"].to_string();
+            json!(least.trim_end_matches(".0").parse().unwrap_or(1_u64).max(1))
+        }
         // Any value.
         None => HOSTILE.into(),
         other => panic!("{field}: {other:?}"),
@@ -217,6 +220,7 @@ const COMMANDS: &[&str] = &[
     "providers -o wide",
     "providers -o json",
     "list --bindings",
+    "list --unused 0d",
     "list --bindings -o json",
     "describe mail",
     "describe binding/mail",
@@ -243,8 +247,15 @@ const COMMANDS: &[&str] = &[
     "approve mail --dry-run",
     "approve mail --yes --timeout 1s",
     "unshare mail --timeout 1s",
+    "members mail",
+    "members mail --add carol",
+    "transfer mail --to bob --dry-run",
+    "transfer mail --to bob",
+    "offboard alice",
+    "offboard alice --transfer-to bob --dry-run",
     "disconnect mail",
     "disconnect mail --yes --timeout 1s",
+    "undo mail --timeout 1s",
 ];
 
 async fn commands_show_nothing_raw(it: &Scene) {

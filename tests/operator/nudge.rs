@@ -1,4 +1,4 @@
-//! Pods that mount a published Secret are told of a new token, where their namespace allows that.
+//! Pods that mount a published Secret are annotated for a new token, where their namespace allows that.
 //!
 //! There is no kubelet here: the annotation on exactly the right pods is what is tested.
 

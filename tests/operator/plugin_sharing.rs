@@ -75,6 +75,10 @@ async fn a_connection_is_shared_traced_taken_back_and_ended() {
     let (_, said, _) = bowline_as_is(&it, "bob", &why, "").await;
     assert!(said.contains("does not exist") && said.contains("kubectl bowline share mail"), "{said}");
 
+    it.until_status("mail", "that she took it back is on record", |status| {
+        status.terms.as_ref().is_some_and(|terms| terms.observed_generation == status.observed_generation)
+    })
+    .await;
     let (code, said, errors) = bowline(&it, ADMIN, &["share", "mail"], "").await;
     assert!(code == 1 && said.contains("OwnerApprovalNeeded"), "{said}{errors}");
     assert!(said.contains("kubectl bowline approve mail"), "{said}");

@@ -256,7 +256,7 @@ async fn a_namespace_that_joins_waits_and_the_others_keep_the_token() {
     assert!(it.it.secret_now(&two, &it.id).await.is_none());
     assert!(it.it.secret_now(&it.one, &it.id).await.is_some(), "it stays where it was agreed to");
 
-    // Her own edit of something else does not bring it there.
+    // Her own edit of something else does not let it go there.
     it.it.change("mail", json!({"spec": {"scopes": ["read"]}})).await;
     it.it
         .until_status("mail", "her scopes", |status| {

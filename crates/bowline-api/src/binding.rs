@@ -176,7 +176,7 @@ impl ConnectionBinding {
         chosen.unwrap_or_else(|| self.name_any())
     }
 
-    /// Whether pods that mount its Secret are told of each change.
+    /// Whether pods that mount its Secret learn of each change at once.
     pub fn nudges(&self) -> bool {
         self.spec.secret.as_ref().and_then(|secret| secret.nudge).unwrap_or_default()
     }

@@ -13,6 +13,8 @@ pub enum ConditionType {
     Shared,
     /// What the workload of a binding reported last. Absent until it reports something; Ready does not depend on it.
     Delivered,
+    /// The rights of the members. Absent where there are none.
+    Members,
     /// Nothing changes until a person acts (kstatus). Absent otherwise.
     Stalled,
 }
@@ -26,6 +28,7 @@ impl ConditionType {
             Self::SecretPublished => "SecretPublished",
             Self::Shared => "Shared",
             Self::Delivered => "Delivered",
+            Self::Members => "Members",
             Self::Stalled => "Stalled",
         }
     }

@@ -18,6 +18,7 @@ pub use self::status::{
     LastAttempt, Phase, ReminderStatus, RevocationStatus, RulingStatus, ScopesStatus, SecretStatus,
     SharingStatus, TokenStatus,
 };
+use super::member::ConnectionMember;
 use super::open::Open;
 use super::{ConsumerConfig, SecretRef};
 
@@ -181,6 +182,13 @@ pub struct IntegrationConnectionSpec {
 
     /// The Secret that is published in this namespace. Absent means a Secret with the connection's name and the keys of format Raw.
     pub secret: Option<PublishedSecret>,
+
+    /// Who else may do what with the connection, up to 50. They may do nothing before its owner has allowed access, and after a
+    /// transfer before the new owner has. Absent means nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
+    pub members: Vec<ConnectionMember>,
 
     /// Refuse to delete the connection while bindings hold its token (`status.dependents`), unless its owner confirms that in the
     /// annotation `bowline.dev/confirm-delete`, with the connection's UID as value. `disconnect` is never refused. Absent means true.

@@ -15,6 +15,8 @@ pub mod connection;
 pub mod delivery;
 pub mod duration;
 pub mod issued_key;
+#[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
+pub mod member;
 pub mod names;
 pub mod opaque;
 pub mod open;

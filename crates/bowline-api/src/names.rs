@@ -56,6 +56,9 @@ pub const ANNOTATION_TERMS_BY: &str = "bowline.dev/terms-by";
 pub const ANNOTATION_APPROVE_TERMS: &str = "bowline.dev/approve-terms";
 /// Annotation on a binding: what its workload reports of the last thing it did with the token ([`crate::delivery`]).
 pub const ANNOTATION_DELIVERY: &str = "bowline.dev/delivery";
+/// Annotation on a disconnected connection: its UID, by which its owner has the grant revoked without the pause in which the
+/// disconnection could be undone.
+pub const ANNOTATION_REVOKE_NOW: &str = "bowline.dev/revoke-now";
 /// Value of [`ANNOTATION_ACCEPT_ACCOUNT`] for an account that the provider does not name.
 pub const UNNAMED_ACCOUNT: &str = "unnamed";
 /// Annotation on a connection that the portal writes: the user for whom it acts in the same request.

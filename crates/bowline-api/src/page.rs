@@ -43,6 +43,11 @@ const SECTIONS: &[(ReasonPlace, &str, &str)] = &[
         "IntegrationConnection: Shared",
         "Absent unless sharing is requested. It never changes Ready.",
     ),
+    (
+        ReasonPlace::Connection(ConditionType::Members),
+        "IntegrationConnection: Members",
+        "The rights of the members. Absent where there are none. It never changes Ready.",
+    ),
     (ReasonPlace::Provider, "IntegrationProvider: Ready", "Whether connections can use it."),
     (ReasonPlace::Workspace, "Workspace: Ready", "Whether all its namespaces can be shared into."),
     (ReasonPlace::Share, "ConnectionShare: Ready", "The Secret in the share's namespace."),

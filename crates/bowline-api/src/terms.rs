@@ -69,7 +69,7 @@ impl ConnectionTerms {
         Self { namespaces, ..self }
     }
 
-    /// Whether sharing under these terms brings the token where `agreed` does not, or prepares that by another workspace.
+    /// Whether sharing under these terms lets the token go where `agreed` does not, or prepares that by another workspace.
     pub fn shares_more_than(&self, agreed: &Self) -> bool {
         let other_workspace = self.workspace.is_some() && self.workspace != agreed.workspace;
         other_workspace || self.shared && (!agreed.shared || !self.added_namespaces(agreed).is_empty())

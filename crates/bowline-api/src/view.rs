@@ -10,6 +10,7 @@ use super::connection::{
     RevocationStatus, ScopesStatus, TokenStatus,
 };
 use super::delivery::LastDelivery;
+use super::member::{ConnectionMember, MemberRole};
 use super::open::Open;
 use super::reason::{Effect, Fixer, MessageFacts, Reason, Remedy};
 
@@ -76,7 +77,7 @@ impl IntegrationConnection {
         chosen.unwrap_or_else(|| self.name_any())
     }
 
-    /// Whether pods that mount its Secret are told of each change.
+    /// Whether pods that mount its Secret learn of each change at once.
     pub fn nudges(&self) -> bool {
         self.spec.secret.as_ref().and_then(|secret| secret.nudge).unwrap_or_default()
     }
@@ -141,6 +142,24 @@ impl IntegrationConnection {
     /// What became at the provider of the grant that ended here last.
     pub fn revocation(&self) -> Option<&RevocationStatus> {
         self.status.as_ref()?.revocation.as_ref()
+    }
+
+    /// Whether its members may do anything: the present owner has allowed access. Admission asks the same.
+    pub fn has_members_in_force(&self) -> bool {
+        let connected_by = self.status.as_ref().and_then(|status| status.connected_by.as_deref());
+        connected_by == Some(self.spec.owner.as_str())
+    }
+
+    /// Whether a member with role Admin is this user, or one of their groups.
+    pub fn is_administered_by(&self, user: &str, groups: &[String]) -> bool {
+        let is_admin = |it: &ConnectionMember| it.role.is(MemberRole::Admin) && it.is(user, groups);
+        self.has_members_in_force() && self.spec.members.iter().any(is_admin)
+    }
+
+    /// When its grant is revoked, while the disconnection can be undone.
+    pub fn revokes_at(&self) -> Option<Timestamp> {
+        let at = self.status.as_ref()?.revokes_at.as_ref().map(|at| at.0);
+        at.filter(|_| self.is_disconnected())
     }
 
     pub fn account(&self) -> Option<&AccountStatus> {

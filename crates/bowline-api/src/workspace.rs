@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
+use crate::member::MemberRole;
 use crate::open::Open;
 use crate::owner::SubjectKind;
 
@@ -130,6 +131,16 @@ pub struct WorkspaceMember {
     /// `system:serviceaccount:NAMESPACE:NAME`. Required.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
+    /// Admin: may also change the workspace. Once there is an Admin, one stays. Absent means Member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<MemberRole>")]
+    pub role: Option<Open<MemberRole>>,
+}
+
+impl WorkspaceMember {
+    pub fn is_admin(&self) -> bool {
+        self.role.as_ref().is_some_and(|role| role.is(MemberRole::Admin))
+    }
 }
 
 fn user() -> Open<SubjectKind> {

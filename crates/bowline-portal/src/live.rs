@@ -23,9 +23,8 @@ use crate::Portal;
 use crate::access::Permission;
 use crate::cluster::Cluster;
 use crate::error::PageError;
-use crate::pages::bindings::readable;
 use crate::subject::is_label;
-use crate::visit::session_of;
+use crate::visit::{bindings_readable, session_of};
 
 /// Browsers reconnect by themselves, and their session and rights are checked again.
 const LASTS: Duration = Duration::from_mins(2);
@@ -58,7 +57,7 @@ pub(crate) async fn live(
     let until = Instant::now() + LASTS;
     // Where bindings come into question later is asked when the stream is opened again.
     let bindings = match app.cluster.connection(&namespace, &name) {
-        Some(connection) => readable(&app, &session, &connection).await?,
+        Some(connection) => bindings_readable(&app, &session, &connection).await?,
         None => BTreeSet::new(),
     };
     let cluster = Arc::clone(&app.cluster);

@@ -77,6 +77,7 @@ fn action(method: &Method, route: &str, actor: Option<&Requester>) -> Option<&'s
         "confirm" => "confirm account",
         "agree" => "agree to scopes",
         "credential" => "provide key",
+        "approve" => "approve terms",
         "keys" => "create key",
         "revoke" => "revoke key",
         "edit" => "edit",

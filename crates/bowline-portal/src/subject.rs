@@ -28,26 +28,36 @@ pub(crate) struct Subject {
     pub(crate) may: May,
 }
 
-/// What a visitor may do: whether they own the connection, and the API server's answer for each verb.
+/// What a visitor may do: whether they own the connection or are a member with role Admin, and the API server's answer for each
+/// verb.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is the answer to one question")]
 pub(crate) struct May {
     pub(crate) owns: bool,
+    /// By their own name: admission believes the portal who somebody is, and not which groups they are in.
+    pub(crate) administers: bool,
     pub(crate) patch: bool,
     pub(crate) delete: bool,
     pub(crate) connect: bool,
     pub(crate) share: bool,
+    /// Bind it.
+    pub(crate) bind: bool,
 }
 
 impl May {
-    /// Change its spec: only the owner. Pipelines with `assign-owner` do not use the portal.
+    /// Change its spec: the owner and Admin members. Pipelines with `assign-owner` do not use the portal.
     pub(crate) fn edit(self) -> bool {
+        self.patch && (self.owns || self.administers)
+    }
+
+    /// Agree to something in the owner's name, such as an account: only they do.
+    pub(crate) fn agree(self) -> bool {
         self.patch && self.owns
     }
 
-    /// Delete it, which ends its owner's grant: only the owner, as with the spec.
+    /// Delete it, which ends its owner's grant: the same as with the spec.
     pub(crate) fn end(self) -> bool {
-        self.delete && self.owns
+        self.delete && (self.owns || self.administers)
     }
 
     /// Request a refresh: it may end the token that pods hold.
@@ -91,9 +101,11 @@ impl Subject {
             return Err(PageError::not_found());
         }
         let connection = visit.read(&namespace, &name).await?;
-        let (patch, delete, connect, share) =
-            tokio::try_join!(ask("patch"), ask("delete"), ask("connect"), ask("share"))?;
-        let may = May { owns: connection.spec.owner == visit.session.user(), patch, delete, connect, share };
+        let (patch, delete, connect, share, bind) =
+            tokio::try_join!(ask("patch"), ask("delete"), ask("connect"), ask("share"), ask("use"))?;
+        let user = visit.session.user();
+        let (owns, administers) = (connection.spec.owner == user, connection.is_administered_by(user, &[]));
+        let may = May { owns, administers, patch, delete, connect, share, bind };
         let card = visit.card(&connection.spec.provider);
         Ok(Self { visit, connection, namespace, name, card, may })
     }

@@ -1,14 +1,16 @@
 //! What handlers take as arguments: a visit of a signed-in user, and a form that they sent from one of our pages.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use bowline_api::IntegrationConnection;
 use futures::{StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
 use crate::Portal;
 use crate::access::Permission;
@@ -61,7 +63,7 @@ impl Visit {
 }
 
 /// Those of `items` for which the user of this session has the permission, in the same order.
-pub(crate) async fn filter<T>(
+async fn filter<T>(
     app: &Portal,
     session: &Session,
     items: impl IntoIterator<Item = T>,
@@ -73,6 +75,21 @@ pub(crate) async fn filter<T>(
         Ok::<_, PageError>(allowed.then_some(item))
     });
     answers.buffered(REVIEWS_AT_ONCE).try_filter_map(future::ok).try_collect().await
+}
+
+/// The namespaces in which the connection can be bound, or is, and whose bindings the user may list.
+pub(crate) async fn bindings_readable(
+    app: &Portal,
+    session: &Session,
+    connection: &IntegrationConnection,
+) -> Result<BTreeSet<String>, PageError> {
+    let shares = app.cluster.shares_of(connection);
+    let bindings = app.cluster.bindings_of(&connection.id());
+    let mut namespaces: BTreeSet<String> = shares.iter().filter_map(|share| share.namespace()).collect();
+    namespaces.extend(bindings.iter().filter_map(|binding| binding.namespace()));
+    namespaces.extend(connection.namespace());
+    let allowed = filter(app, session, namespaces, |namespace| Permission::bindings(namespace)).await?;
+    Ok(allowed.into_iter().collect())
 }
 
 impl FromRequestParts<Portal> for Visit {

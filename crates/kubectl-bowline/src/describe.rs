@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::age::{relative, since};
 use crate::binding::{self, BindingsSeen, bindings_of};
+use crate::members;
 use crate::next;
 use crate::reading::Readable;
 use crate::related::{ProviderFacts, listed, provider_of, shares_of, whereabouts};
@@ -78,6 +79,7 @@ impl DescribePage {
             status.scopes.as_ref().map(scopes).unwrap_or_default(),
             lines([
                 ("Ruling", status.ruling.as_ref().map(|ruling| self.ruling(ruling))),
+                ("Revoked", self.at(self.connection.revokes_at().map(Time).as_ref())),
                 ("Revocation", status.revocation.as_ref().map(|it| self.revocation(it))),
                 ("Last attempt", status.last_attempt.as_ref().map(|last| self.attempt(last))),
             ]),
@@ -119,6 +121,7 @@ impl DescribePage {
             ("Account", status.account.as_ref().map(|account| account.word().to_owned())),
             ("Owner", Some(spec.owner.clone())),
             ("Workspace", spec.workspace.clone()),
+            ("Members", Some(members::told(&spec.members)).filter(|told| !told.is_empty())),
             ("Used by", self.connection.dependents().map(|used| listed(&used.names, used.more()))),
         ]);
         what + &line("Status", &state) + &lines([("Connected", self.at(status.connected_at.as_ref()))])

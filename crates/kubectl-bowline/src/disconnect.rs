@@ -1,10 +1,12 @@
 //! `disconnect`: end a connection for everybody, after listing what is affected (R16, R20).
 
-use anyhow::bail;
-use serde_json::json;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
-use crate::exit::Usage;
-use crate::impact::{Impact, gather};
+use crate::age::relative;
+use crate::change::{ConnectionChange, confirm};
+use crate::impact::gather;
 use crate::wait::{WaitArgs, is_current};
 use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
@@ -13,13 +15,16 @@ use bowline_api::connection::Phase;
 const EXAMPLES: &str = "Examples:
   kubectl bowline disconnect github-work        list what is affected, confirm
   kubectl bowline disconnect github-work --yes  do not ask for confirmation
+  kubectl bowline disconnect github-work --now  a token has leaked
 
 Lists what is affected and asks for confirmation unless you pass --yes. Then
-sets spec.disconnect: the Secrets are removed everywhere, and the grant is
-revoked at the provider. The connection itself stays, with its name and
-settings; to use it again, set disconnect to false and connect. Only its owner
-may do this (or whoever has the verb assign-owner). Workloads are found with
-your own rights, by the Secrets they name in env, envFrom and volumes.";
+sets spec.disconnect: the Secrets are removed everywhere, and after a pause,
+30 seconds as a rule, the grant is revoked at the provider. Until then
+kubectl bowline undo restores it; --now leaves the pause out. The connection
+itself stays, with its name and settings, and can be connected again. Only its
+owner or an Admin may do this (or whoever has the verb assign-owner); --now is
+the owner's. Workloads are found with your own rights, by the Secrets they name
+in env, envFrom and volumes.";
 
 /// End a connection everywhere and revoke it at the provider
 #[derive(clap::Args, Debug)]
@@ -30,53 +35,47 @@ pub(crate) struct DisconnectArgs {
     /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
+    /// Revoke the grant at once: then nothing can be undone
+    #[arg(long)]
+    now: bool,
     #[command(flatten)]
     wait: WaitArgs,
 }
 
 impl DisconnectArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
-        let Self { name, yes, wait } = self;
+        let Self { name, yes, now, wait } = self;
         let before = session.connection(&name).await?;
-        if is_over(&before) {
+        if is_over(&before) && !(now && before.revokes_at().is_some()) {
             screen.progress(&format!("{name} is disconnected already."));
             return Ok(());
         }
         let impact = gather(session, &before, true).await?;
         screen.progress(impact.render(&before, session.clock.now()).trim_end());
         if !yes {
-            confirm(&name, &impact, screen)?;
+            confirm("disconnect", &name, impact.reaches_others(), screen)?;
         }
-        // A disconnected connection cannot be suspended as well.
-        session.patch(&before, json!({"spec": {"disconnect": true, "suspend": null}})).await?;
+        let change = if now { ConnectionChange::Revoke } else { ConnectionChange::Disconnect };
+        change.carry_out(session, &before, false).await?;
         if !wait.begin(&format!("Disconnecting {name}"), screen) {
             return Ok(());
         }
         let so_far = |_: &IntegrationConnection| {
             format!("{name} is to be disconnected, and the operator has not done it yet")
         };
-        wait.until(session, &name, is_over, so_far).await?;
-        Ok(screen.result(&format!("{name} is disconnected.\n"))?)
+        let is_done = |seen: &IntegrationConnection| is_over(seen) && !(now && seen.revokes_at().is_some());
+        let after = wait.until(session, &name, is_done, so_far).await?;
+        Ok(screen.result(&done(&after, session.clock.now()))?)
     }
 }
 
-fn confirm(name: &str, impact: &Impact, screen: &mut Screen) -> anyhow::Result<()> {
-    let others = impact.reaches_others();
-    let question = if others {
-        format!("Others lose it too. Type the name {name} to disconnect it: ")
-    } else {
-        format!("Disconnect {name}? [y/N] ")
-    };
-    match screen.ask(&question)? {
-        None => Err(Usage("no answer: pass --yes").into()),
-        Some(answer) if agrees(&answer, name, others) => Ok(()),
-        Some(_) => bail!("nothing was changed"),
-    }
-}
-
-/// Whether this answer is a yes; if others are affected, one letter is not enough.
-fn agrees(answer: &str, name: &str, others: bool) -> bool {
-    if others { answer == name } else { ["y", "Y", "yes"].contains(&answer) || answer == name }
+fn done(connection: &IntegrationConnection, now: Timestamp) -> String {
+    let name = connection.name_any();
+    let undo = connection.revokes_at().map(|at| {
+        let when = relative(&Time(at), now);
+        format!("Its grant is revoked {when}; until then kubectl bowline undo {name} restores it.\n")
+    });
+    format!("{name} is disconnected.\n{}", undo.unwrap_or_default())
 }
 
 /// Whether the operator has withdrawn everything.
@@ -90,21 +89,9 @@ fn is_over(connection: &IntegrationConnection) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::*;
+    use serde_json::json;
 
-    #[test]
-    fn where_others_are_affected_only_the_name_is_a_yes() {
-        for (answer, alone, others) in [
-            ("y", true, false),
-            ("yes", true, false),
-            ("github", true, true),
-            ("", false, false),
-            ("n", false, false),
-        ] {
-            assert_eq!(agrees(answer, "github", false), alone, "{answer:?}");
-            assert_eq!(agrees(answer, "github", true), others, "{answer:?}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn it_is_done_when_the_operator_says_so_of_this_very_spec() {

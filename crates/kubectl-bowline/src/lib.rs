@@ -11,6 +11,7 @@ mod age;
 mod approve;
 mod attempt;
 mod binding;
+mod change;
 mod completion;
 mod connect;
 mod describe;
@@ -22,7 +23,9 @@ mod import;
 mod intake;
 mod keys;
 mod list;
+mod members;
 mod next;
+mod offboard;
 mod output;
 mod portal;
 mod providers;
@@ -37,6 +40,8 @@ mod share;
 mod skew_tests;
 mod table;
 mod token;
+mod transfer;
+mod undo;
 mod wait;
 mod why;
 
@@ -70,8 +75,12 @@ enum Command {
     Revoke(keys::RevokeArgs),
     Connect(connect::ConnectArgs),
     Disconnect(disconnect::DisconnectArgs),
+    Undo(undo::UndoArgs),
     Impact(impact::ImpactArgs),
     Replace(replace::ReplaceArgs),
+    Members(members::MembersArgs),
+    Transfer(transfer::TransferArgs),
+    Offboard(offboard::OffboardArgs),
     Share(share::ShareArgs),
     Approve(approve::ApproveArgs),
     Unshare(share::UnshareArgs),
@@ -106,9 +115,13 @@ async fn run_in(session: &UserSession, command: Command, screen: &mut Screen) ->
         Command::Revoke(args) => args.run(session, screen).await,
         Command::Connect(args) => Box::pin(args.run(session, screen)).await,
         Command::Disconnect(args) => args.run(session, screen).await,
+        Command::Undo(args) => args.run(session, screen).await,
         Command::Impact(args) => args.run(session, screen).await,
         Command::Replace(args) => args.run(session, screen).await,
         Command::Approve(args) => args.run(session, screen).await,
+        Command::Members(args) => args.run(session, screen).await,
+        Command::Transfer(args) => args.run(session, screen).await,
+        Command::Offboard(args) => args.run(session, screen).await,
         Command::Share(args) => args.run(session, screen).await,
         Command::Unshare(args) => args.run(session, screen).await,
         Command::Providers(args) => args.run(session, screen).await,

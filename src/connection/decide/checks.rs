@@ -8,7 +8,7 @@ use bowline_api::owner::{may_own, service_account};
 use bowline_api::reason::{Effect, MessageFacts, Reason};
 use kube::ResourceExt;
 
-use super::ended::revocation;
+use super::ended::{self, revocation};
 use super::input::Input;
 use super::lifespan::{self, Reminder};
 use super::verdict::ConditionVerdict;
@@ -25,6 +25,7 @@ type Check = fn(&Input) -> Option<ConditionVerdict>;
 /// waits for. What its owner has not agreed to must not be published because something else is shown.
 const CHECKS: &[Check] = &[
     owner_unverified,
+    transferred,
     disconnected,
     reserved_namespace,
     not_allowed,
@@ -67,11 +68,25 @@ fn owner_unverified(input: &Input) -> Option<ConditionVerdict> {
     })
 }
 
-fn disconnected(input: &Input) -> Option<ConditionVerdict> {
-    input.connection.is_disconnected().then(|| input.verdict(Reason::Disconnected, how_far(input)))
+/// What the former owner allowed does not pass to another one. Once nothing of it is left, the new owner may connect.
+fn transferred(input: &Input) -> Option<ConditionVerdict> {
+    let former = ended::former_owner(input)?;
+    let facts = MessageFacts { list: Some(former), detail: how_far(input).into(), ..input.facts() };
+    Some(ConditionVerdict::of(Reason::OwnerChanged, &facts))
 }
 
-/// How far the end of a disconnected grant is. Nothing is called done before it is.
+fn disconnected(input: &Input) -> Option<ConditionVerdict> {
+    let so_far = || match ended::revokes_at(input) {
+        Some(at) => format!(
+            "Its Secrets are withdrawn. Its grant is revoked at {at}; kubectl bowline undo {} restores it until then, without another consent.",
+            input.connection.name_any()
+        ),
+        None => how_far(input),
+    };
+    input.connection.is_disconnected().then(|| input.verdict(Reason::Disconnected, so_far()))
+}
+
+/// How far the end of the grant is. Nothing is called done before it is.
 fn how_far(input: &Input) -> String {
     let observed = input.observed;
     let told = match (&observed.record, revocation(input)) {

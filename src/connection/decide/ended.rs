@@ -1,9 +1,12 @@
 //! What became of grants that ended, and whether the one in use has.
 
 use bowline_api::connection::RevocationStatus;
+use bowline_api::names::ANNOTATION_REVOKE_NOW;
 use bowline_api::reason::{MessageFacts, Reason};
+use bowline_runtime::clock::later;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
 use super::input::Input;
 use super::probe;
@@ -25,6 +28,32 @@ pub(super) fn revocation(input: &Input) -> Option<RevocationStatus> {
         before.filter(|before| before.reason.is(reason)).map_or(Time(input.now), |before| before.since);
     let message = reason.message(&MessageFacts { detail: detail.into(), ..input.facts() });
     Some(RevocationStatus { reason: reason.into(), since, message })
+}
+
+/// When the grant of a disconnected connection is revoked, while that can still be undone. The owner may have it revoked at
+/// once, by naming this very grant.
+pub(super) fn revokes_at(input: &Input) -> Option<Timestamp> {
+    let present = input.observed.record.present()?;
+    let named = input.connection.annotations().get(ANNOTATION_REVOKE_NOW);
+    if named.is_some_and(|named| present.version.is_some_and(|version| version.id.to_string() == *named)) {
+        return None;
+    }
+    let at = later(disconnected_since(input)?, input.observed.disconnect_pause);
+    (at > input.now).then_some(at)
+}
+
+/// Since when it is disconnected: as is on record, or from now on.
+pub(super) fn disconnected_since(input: &Input) -> Option<Timestamp> {
+    let present = input.observed.record.present().filter(|_| input.connection.is_disconnected())?;
+    Some(present.disconnected_at.unwrap_or(input.now))
+}
+
+/// Who owned the connection when it was connected, if that is somebody else than now. What is on record decides; if that cannot
+/// be read, or is gone, what status says.
+pub(super) fn former_owner<'a>(input: &Input<'a>) -> Option<&'a str> {
+    let on_record = input.observed.record.owner();
+    let told = || input.connection.status.as_ref()?.connected_by.as_deref();
+    on_record.or_else(told).filter(|former| *former != input.connection.spec.owner)
 }
 
 /// Whether nothing of the grant in use works any more. What would be ended with it need not be kept for it.

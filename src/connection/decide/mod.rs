@@ -55,6 +55,10 @@ pub(crate) struct ConnectionPlan {
     pub(crate) take_back_shares: bool,
     /// Whether the grant is to be moved from the record into an ending.
     pub(crate) end: bool,
+    /// When the grant is to be moved there, while a disconnection can be undone.
+    pub(crate) revokes_at: Option<Timestamp>,
+    /// Since when it can be undone.
+    pub(crate) disconnected_since: Option<Timestamp>,
     /// What became of the grant that ended last.
     pub(crate) revocation: Option<RevocationStatus>,
     pub(crate) next_attempt: Option<Timestamp>,
@@ -72,6 +76,7 @@ pub(crate) struct ConnectionPlan {
     pub(crate) consent_at: Option<Timestamp>,
 }
 
+// long: one line for each part of the plan.
 pub(crate) fn decide(
     connection: &IntegrationConnection,
     observed: &ObservedConnection,
@@ -87,6 +92,7 @@ pub(crate) fn decide(
     let (next_attempt, probe_at) = (next_attempt(&input, &authorized), probe::next(&input, &authorized));
     let task = target.and_then(|_| task::task(&input, &authorized, next_attempt, probe_at));
     let waiting = input.pending_refresh().filter(|_| matches!(task, None | Some(Task::Probe)));
+    let revokes_at = ended::revokes_at(&input).filter(|_| authorized.reason == Reason::Disconnected);
     let (unaskable, answerable) = (consent::unaskable(&input, &authorized), answerable(&input, &authorized));
     ConnectionPlan {
         shared: shared::shared(&input),
@@ -94,7 +100,9 @@ pub(crate) fn decide(
         shares_to_write: shares_to_write(observed, &authorized),
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         secret: secret_plan(&input, &authorized),
-        end: ends(observed, &authorized),
+        end: ends(observed, &authorized) && revokes_at.is_none(),
+        revokes_at,
+        disconnected_since: revokes_at.and(ended::disconnected_since(&input)),
         revocation: ended::revocation(&input),
         fresh: fresh::fresh(&input, next_attempt),
         task,

@@ -19,6 +19,7 @@ mod issued;
 mod keys;
 mod link;
 mod menu;
+mod owners;
 mod pace;
 mod proxy;
 mod returning;

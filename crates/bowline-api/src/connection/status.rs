@@ -46,6 +46,9 @@ pub struct IntegrationConnectionStatus {
     /// What became at the provider of the grant that ended here last: by a disconnect, or because another one replaced it.
     /// Absent before one has ended, and while the first request to revoke it is under way.
     pub revocation: Option<RevocationStatus>,
+    /// When the grant of a disconnected connection is revoked at the provider. Until then, setting `spec.disconnect` to false
+    /// restores it. Absent if there is nothing to restore.
+    pub revokes_at: Option<Time>,
     /// The last attempt to connect, whatever became of it.
     pub last_attempt: Option<LastAttempt>,
     /// What happened to it, the newest first: each change that is worth a look, up to ten. Unlike Events, which anybody in

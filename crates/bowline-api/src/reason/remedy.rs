@@ -152,6 +152,10 @@ remedies! {
         "kubectl get rolebindings -n {here}";
     GrantNudge: "apply the Role of examples/nudge in namespace {here}, or take spec.secret.nudge away",
         "kubectl get rolebindings -n {here}";
+    FreeRole: "delete it, or have it renamed; then it continues by itself",
+        "kubectl get roles,rolebindings -n {namespace}";
+    GrantRoles: "give the operator its rights as shipped (deploy/rbac); then it continues by itself",
+        "kubectl describe clusterrole bowline-operator";
     CreateWorkspace: "create the Workspace {workspace}; then it is shared by itself",
         "kubectl get workspaces.bowline.dev";
     AddMember: "make {owner} a member; then it is shared by itself", EDIT_WORKSPACE;

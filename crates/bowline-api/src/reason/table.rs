@@ -6,7 +6,7 @@ use super::EventType::{Normal, Warning};
 use super::Fixer::{Author, Nobody, Owner, PlatformTeam, ProviderAdministrator, WorkspaceKeeper};
 use super::ReasonPlace::{Binding, Connection, Delivery, Event, Provider, Share, Workspace};
 use super::{Effect, ReasonPlace, Remedy, Row};
-use crate::condition_type::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
+use crate::condition_type::ConditionType::{Authorized, Members, Ready, SecretPublished, Shared, TokenFresh};
 use crate::condition_type::Truth::{False, True, Unknown};
 
 /// `Name: places, status, effect, fixer, remedy, stalled | moving, event | silent, sentence`
@@ -58,6 +58,7 @@ const AUTHORIZED: ReasonPlace = Connection(Authorized);
 const FRESH: ReasonPlace = Connection(TokenFresh);
 const PUBLISHED: ReasonPlace = Connection(SecretPublished);
 const SHARED: ReasonPlace = Connection(Shared);
+const MEMBERS: ReasonPlace = Connection(Members);
 
 rows! {
     Connected: [Connection(Ready)], True, Serve, Nobody, None, moving, silent,
@@ -114,6 +115,8 @@ rows! {
         "The provider has answered, and since {at} the API server has not accepted the answer. It is kept, and written again.";
     Disconnected: [AUTHORIZED], False, End, Nobody, Enable, moving, normal,
         "Disconnected, as spec.disconnect requests.";
+    OwnerChanged: [AUTHORIZED], False, End, Nobody, Wait, moving, normal,
+        "It was transferred from {list} to {owner}. What {list} allowed ends with that, and nothing of it is published any more.";
     RecordMissing: [AUTHORIZED], False, Serve, Owner, Reconnect, stalled, warning,
         "The sealed record of the grant is gone. If there is a backup, the platform team can restore it.";
     RecordTampered: [AUTHORIZED], False, Coast, PlatformTeam, InspectRecord, stalled, warning,
@@ -214,6 +217,16 @@ rows! {
         "It is shared as {owner} agreed, and no further before {owner} approves: {list}.";
     SharingNotAllowed: [SHARED], False, Serve, WorkspaceKeeper, ChangeLimits, moving, silent,
         "Workspace {workspace} does not take it (spec.limits), so it is not shared there.";
+
+    // Members: their rights.
+    MembersInForce: [MEMBERS], True, Serve, Nobody, None, moving, silent,
+        "The members may do what their roles say.";
+    MembersWait: [MEMBERS], False, Serve, Owner, Connect, moving, silent,
+        "The members may do nothing before {owner} has allowed access.";
+    RoleTaken: [MEMBERS, Event], False, Serve, Author, FreeRole, moving, warning,
+        "{list} exists and is not Bowline's. It was not touched, and the members do not get their rights.";
+    MembersNotWritten: [MEMBERS], False, Serve, PlatformTeam, GrantRoles, moving, warning,
+        "The rights of the members could not be written, or not taken away.";
 
     ConnectionReplaced: [SHARED], False, Serve, WorkspaceKeeper, AcceptOwner, moving, warning,
         "{list} shared another connection as {namespace}.{name} before. Nobody gets the account of {owner} under that id until the workspace agrees.";

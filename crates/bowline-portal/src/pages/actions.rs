@@ -61,7 +61,7 @@ pub(crate) async fn device(form: SubjectForm) -> Reply {
 
 /// `POST …/confirm`: the owner confirms the account that the page showed.
 pub(crate) async fn confirm(form: SubjectForm) -> Reply {
-    need(form.subject.may.edit(), "Only its owner can confirm the account.")?;
+    need(form.subject.may.agree(), "Only its owner can confirm the account.")?;
     let account = form.subject.connection.status.as_ref().and_then(|status| status.account.as_ref());
     let account = account.map_or(names::UNNAMED_ACCOUNT, |account| &account.id).to_owned();
     if form.fields.text("account") != account {

@@ -1,24 +1,19 @@
 //! Who uses a connection: its bindings, as far as the reader may list them, and what to copy to add one.
 
-use std::collections::BTreeSet;
-
+use bowline_api::ConnectionBinding;
 use bowline_api::binding::BindingPhase;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::names::connection_id;
 use bowline_api::open::Open;
 use bowline_api::reason::{Fixer, Reason, Remedy};
-use bowline_api::{ConnectionBinding, IntegrationConnection};
 use kube::ResourceExt;
 
-use crate::Portal;
-use crate::access::Permission;
 use crate::error::PageError;
-use crate::session::Session;
 use crate::subject::Subject;
 use crate::view::foreign;
 use crate::view::status::{Chip, chip};
 use crate::view::words::{Moment, Reader};
-use crate::visit::filter;
+use crate::visit::bindings_readable;
 
 /// More than a person reads. `kubectl get cb` has them all.
 const SHOWN: usize = 100;
@@ -52,7 +47,7 @@ pub(crate) struct BindingRow {
 pub(super) async fn of(subject: &Subject) -> Result<BindingList, PageError> {
     let visit = &subject.visit;
     let mut all = visit.app.cluster.bindings_of(&connection_id(&subject.namespace, &subject.name));
-    let readable = readable(&visit.app, &visit.session, &subject.connection).await?;
+    let readable = bindings_readable(&visit.app, &visit.session, &subject.connection).await?;
     let count = all.len();
     all.retain(|binding| binding.namespace().is_some_and(|namespace| readable.contains(&namespace)));
     let are_hidden = all.len() < count;
@@ -63,21 +58,6 @@ pub(super) async fn of(subject: &Subject) -> Result<BindingList, PageError> {
         more: all.len().saturating_sub(SHOWN),
         are_hidden,
     })
-}
-
-/// The namespaces in which the connection can be bound, or is, and whose bindings the user may list.
-pub(crate) async fn readable(
-    app: &Portal,
-    session: &Session,
-    connection: &IntegrationConnection,
-) -> Result<BTreeSet<String>, PageError> {
-    let shares = app.cluster.shares_of(connection);
-    let bindings = app.cluster.bindings_of(&connection.id());
-    let mut namespaces: BTreeSet<String> = shares.iter().filter_map(|share| share.namespace()).collect();
-    namespaces.extend(bindings.iter().filter_map(|binding| binding.namespace()));
-    namespaces.extend(connection.namespace());
-    let allowed = filter(app, session, namespaces, |namespace| Permission::bindings(namespace)).await?;
-    Ok(allowed.into_iter().collect())
 }
 
 fn row(binding: &ConnectionBinding, owner: &str, reader: Reader<'_>) -> BindingRow {

@@ -3,6 +3,7 @@
 use askama::Template;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::{AccountStatus, AuthorizationStatus, IssuedKeyStatus, TokenStatus};
+use bowline_api::member::{ConnectionMember, MemberKind};
 use bowline_api::reason::{Reason, Remedy};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -24,6 +25,7 @@ use crate::view::managed::{Doer, Stopped, stopped};
 use crate::view::scopes::{ScopeLine, became};
 use crate::view::status::{Standing, standing, who_fixes};
 use crate::view::words::Moment;
+use crate::visit::bindings_readable;
 
 /// Seconds after which a page without a script reloads while something is in progress.
 const AGAIN_SECONDS: u32 = 4;
@@ -40,12 +42,15 @@ struct ConnectionPage {
     account: Option<AccountStatus>,
     token: TokenStatus,
     stopped: Option<Stopped>,
+    /// When the grant of a disconnected connection is revoked, while that can be undone.
+    revoked: Option<Moment>,
     scopes: Vec<ScopeLine>,
     extra: Option<Extra>,
     device: Option<DevicePrompt>,
     keys: Option<KeysPanel>,
     admin_consent: Option<String>,
     sharing: Sharing,
+    members: Vec<MemberLine>,
     bindings: BindingList,
     /// What to copy to use it in its own namespace.
     three_lines: String,
@@ -116,6 +121,13 @@ struct KeyLine {
     expires: Option<Moment>,
 }
 
+/// One member, and what they may do.
+struct MemberLine {
+    name: String,
+    is_group: bool,
+    role: String,
+}
+
 struct DevicePrompt {
     code: String,
     address: Option<String>,
@@ -140,6 +152,7 @@ pub(crate) async fn page(subject: Subject) -> Reply {
         account: status.account.clone().map(readable),
         token: status.token.clone().unwrap_or_default(),
         stopped: stopped(connection, reader.now),
+        revoked: connection.revokes_at().filter(|at| *at > reader.now).map(|at| Moment::new(at, reader.now)),
         scopes: became(known(&subject).as_ref(), &status.scopes.clone().unwrap_or_default()),
         extra: extra(&subject),
         device: device(&authorization, reader.now),
@@ -148,6 +161,7 @@ pub(crate) async fn page(subject: Subject) -> Reply {
         managed: managed.iter().filter_map(|(name, field)| Some((*name, subject.keeper(field)?))).collect(),
         parameters: parameters::settled(subject.provider().as_deref(), connection),
         sharing,
+        members: connection.spec.members.iter().map(member).collect(),
         bindings,
         three_lines: bindings::three_lines(&connection.id(), &subject.namespace),
         standing,
@@ -172,7 +186,7 @@ fn said_once(mut standing: Standing, progress: Option<AttemptNote>) -> (Standing
 /// The frame of a page that follows its connection, with or without a script.
 async fn frame(subject: &Subject, waits: bool) -> Result<Frame, PageError> {
     let visit = &subject.visit;
-    let namespaces = bindings::readable(&visit.app, &visit.session, &subject.connection).await?;
+    let namespaces = bindings_readable(&visit.app, &visit.session, &subject.connection).await?;
     let seen = version(&visit.app.cluster, &subject.connection, &namespaces);
     Ok(Frame {
         live: Some(format!("{}/live?seen={seen}", subject.page())),
@@ -240,6 +254,14 @@ fn keys_panel(subject: &Subject, now: Timestamp) -> Option<KeysPanel> {
         newest: newest(connection).to_owned(),
         may: subject.need_to_issue().is_ok(),
     })
+}
+
+fn member(member: &ConnectionMember) -> MemberLine {
+    MemberLine {
+        name: foreign(&member.name),
+        is_group: member.kind.is(MemberKind::Group),
+        role: foreign(&member.role.to_string()),
+    }
 }
 
 fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<DevicePrompt> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::response::{IntoResponse, Redirect};
 use bowline_api::ConnectionShare;
-use bowline_api::names::{ANNOTATION_DISCONNECTED_BY, ANNOTATION_SUSPENDED_BY};
+use bowline_api::names::{ANNOTATION_DISCONNECTED_BY, ANNOTATION_REVOKE_NOW, ANNOTATION_SUSPENDED_BY};
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ use crate::write::ConnectionPatch;
 struct EndingPage {
     frame: Frame,
     subject: Subject,
-    ending: Ending,
+    ending: EndingKind,
     /// The bindings in other namespaces that lose the token, as far as the reader may list them.
     elsewhere: BindingList,
     /// Their Secrets, in other namespaces, are removed as well.
@@ -35,20 +35,24 @@ struct EndingPage {
 
 /// What is about to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+enum EndingKind {
     Disconnect,
     Delete,
     /// It can be shared again at any time.
     Unshare,
 }
 
-impl Ending {
+impl EndingKind {
     const fn verb(self) -> &'static str {
         match self {
             Self::Disconnect => "Disconnect",
             Self::Delete => "Delete",
             Self::Unshare => "Stop sharing",
         }
+    }
+
+    fn disconnects(self) -> bool {
+        self == Self::Disconnect
     }
 
     fn deletes(self) -> bool {
@@ -68,14 +72,14 @@ fn secret_of(share: &ConnectionShare) -> String {
 /// `GET …/disconnect`
 pub(crate) async fn before_disconnect(subject: Subject) -> Reply {
     may_disconnect(&subject)?;
-    page(subject, Ending::Disconnect, false).await
+    page(subject, EndingKind::Disconnect, false).await
 }
 
 /// `POST …/disconnect`
 pub(crate) async fn disconnect(form: SubjectForm) -> Reply {
     may_disconnect(&form.subject)?;
     if !is_confirmed(&form) {
-        return page(form.subject, Ending::Disconnect, true).await;
+        return page(form.subject, EndingKind::Disconnect, true).await;
     }
     let note = managed::note(&form.subject.visit.reader());
     let mut change =
@@ -83,20 +87,25 @@ pub(crate) async fn disconnect(form: SubjectForm) -> Reply {
     if form.subject.connection.is_paused() {
         change = change.field("suspend", Value::Null).annotation(ANNOTATION_SUSPENDED_BY, Value::Null);
     }
+    if let Some(grant) =
+        form.subject.connection.grant().filter(|_| form.fields.ticked("now") && form.subject.may.owns)
+    {
+        change = change.annotation(ANNOTATION_REVOKE_NOW, grant.id.clone());
+    }
     form.write(change).await
 }
 
 /// `GET …/delete`
 pub(crate) async fn before_delete(subject: Subject) -> Reply {
     may_delete(&subject)?;
-    page(subject, Ending::Delete, false).await
+    page(subject, EndingKind::Delete, false).await
 }
 
 /// `POST …/delete`
 pub(crate) async fn delete(form: SubjectForm) -> Reply {
     may_delete(&form.subject)?;
     if !is_confirmed(&form) {
-        return page(form.subject, Ending::Delete, true).await;
+        return page(form.subject, EndingKind::Delete, true).await;
     }
     form.subject.visit.delete(&form.subject.connection).await?;
     Ok(Redirect::to("/connections").into_response())
@@ -105,7 +114,7 @@ pub(crate) async fn delete(form: SubjectForm) -> Reply {
 /// `GET …/unshare`
 pub(crate) async fn before_unshare(subject: Subject) -> Reply {
     may_unshare(&subject)?;
-    page(subject, Ending::Unshare, false).await
+    page(subject, EndingKind::Unshare, false).await
 }
 
 /// `POST …/unshare`: the owner keeps the connection.
@@ -139,7 +148,7 @@ fn affects_others(subject: &Subject) -> bool {
     !subject.shares().is_empty() || subject.connection.dependents().is_some()
 }
 
-async fn page(subject: Subject, ending: Ending, wrong: bool) -> Reply {
+async fn page(subject: Subject, ending: EndingKind, wrong: bool) -> Reply {
     let title = format!("{} {}", ending.verb(), subject.title());
     let frame = Frame::of(&subject.visit, &title, "connections").await;
     let by_name = !ending.unshares() && affects_others(&subject);

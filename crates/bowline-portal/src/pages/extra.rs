@@ -6,7 +6,7 @@ use bowline_api::reason::Reason;
 use bowline_oauth::catalog::protocol::ScopeRules;
 
 use crate::error::{PageError, Reply};
-use crate::subject::{Subject, SubjectForm};
+use crate::subject::{Subject, SubjectForm, need};
 use crate::view::provider::description;
 use crate::view::scopes::{ScopeWords, described};
 use crate::write::ConnectionPatch;
@@ -47,7 +47,7 @@ pub(crate) fn extra(subject: &Subject) -> Option<Extra> {
     Some(Extra {
         scopes: names.iter().map(|name| described(&known, name)).collect(),
         shown: names.join(" "),
-        may: subject.may.edit() && keeper.is_none() && !subject.is_being_deleted(),
+        may: subject.may.agree() && keeper.is_none() && !subject.is_being_deleted(),
         keeper,
     })
 }
@@ -64,6 +64,7 @@ fn agreed(connection: &IntegrationConnection, scopes: &ScopeRules, extra: &[Stri
 /// `POST …/agree`: the owner agrees to the scopes that the page showed.
 pub(crate) async fn agree(form: SubjectForm) -> Reply {
     let subject = &form.subject;
+    need(subject.may.agree(), "Only its owner can agree to more access.")?;
     subject.need_to_edit(&["scopes"], "Only its owner can agree to more access.")?;
     let names = beyond(&subject.connection);
     if names.is_empty() || form.fields.text("scopes") != names.join(" ") {

@@ -146,6 +146,7 @@ fn spec(typed: &Fields, provider: &IntegrationProvider, owner: &str) -> Integrat
         config: ConsumerConfig::new(),
         account: None,
         secret: None,
+        members: Vec::new(),
         deletion_protection: None,
     }
 }

@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(offered("disc"), ["disconnect"]);
         let all = offered("");
         assert!(all.contains(&"connect".to_owned()) && !all.contains(&"__complete".to_owned()), "{all:?}");
-        assert_eq!(offered("-n team-a un"), ["unshare"]);
+        assert_eq!(offered("-n team-a un"), ["undo", "unshare"]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ const POLICIES: &[&str] = &[
     "bowline-operator-exchanges-tokens",
     "bowline-operator-finalizers",
     "bowline-operator-records",
+    "bowline-operator-roles",
     "bowline-operator-secret-labels",
     "bowline-operator-shares",
     "bowline-operator-status",
@@ -35,6 +36,7 @@ const POLICIES: &[&str] = &[
     "bowline-sharing-needs-share",
     "bowline-spec-is-the-owners",
     "bowline-terms-by-is-the-caller",
+    "bowline-workspace-keeps-an-admin",
     "bowline-workspace-limits",
     "bowline-workspace-namespaces",
 ];

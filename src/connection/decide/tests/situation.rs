@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_api::attempt::secret::to_secret;
 use bowline_api::attempt::{Attempt, ConnectionRef, DeviceCode, Step};
@@ -104,6 +105,7 @@ pub(super) fn connection() -> Situation {
     }))
     .unwrap();
     let observed = ObservedConnection {
+        disconnect_pause: Duration::from_secs(30),
         reached_limit: None,
         workspace_contact: None,
         provider: Ok(target("sandbox")),
@@ -185,8 +187,10 @@ impl Situation {
             grant: Some(Arc::new(grant())),
             version: Some(version(3)),
             pause: None,
+            disconnected_at: None,
             is_dead: false,
             has_candidate: false,
+            candidate_owner: None,
             consented_at: None,
             doubted_since: None,
             unknown_since: None,

@@ -1,4 +1,4 @@
-//! Terms, as sentences: what goes on record, and what is told of what waits.
+//! Terms, as sentences: what goes on record, and what is said about what waits.
 
 use bowline_api::reason::Reason;
 use bowline_api::terms::ConnectionTerms;
@@ -47,5 +47,5 @@ fn what_waits_is_told_and_nothing_stops_working() {
     );
     assert!(plan.shared.is_none(), "nothing about sharing waits");
     let plan = under(good(), &agreed, &json!({"workspace": "w", "scopes": ["a"]}), None).decided();
-    assert!(plan.shared.is_none(), "a workspace alone brings the token nowhere");
+    assert!(plan.shared.is_none(), "with a workspace alone the token goes nowhere");
 }

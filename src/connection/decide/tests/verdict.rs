@@ -186,12 +186,6 @@ fn terms_that_changed_stop_what_is_newer_and_a_disconnection_withdraws() {
     });
     let disconnected = good().spec(json!({"disconnect": true}));
     are_decided(vec![
-        (
-            "another owner than who consented",
-            good().spec(json!({"owner": "bob"})),
-            outdated,
-            SecretPlan::Keep,
-        ),
         ("another issuer than consented to", elsewhere, outdated, SecretPlan::Keep),
         ("another address than consented to", told_elsewhere, outdated, SecretPlan::Keep),
         ("disconnected", disconnected, (False, Reason::Disconnected), SecretPlan::Withdraw),
@@ -242,10 +236,10 @@ fn a_grant_that_was_withdrawn_stays_so_while_its_provider_is_away() {
 
 #[test]
 fn nothing_new_is_published_under_terms_that_nobody_consented_to() {
-    let bobs = || good().spec(json!({"owner": "bob"}));
-    assert_eq!(bobs().refreshed().decided().secret, SecretPlan::Withhold);
-    assert_eq!(bobs().spec(json!({"secret": {"name": "d"}})).decided().secret, SecretPlan::Withhold);
-    assert_eq!(bobs().edited().decided().secret, SecretPlan::Withhold);
+    let elsewhere = || good().grant(|grant| grant.bound_to.authority = "https://old.example".into());
+    assert_eq!(elsewhere().refreshed().decided().secret, SecretPlan::Withhold);
+    assert_eq!(elsewhere().spec(json!({"secret": {"name": "d"}})).decided().secret, SecretPlan::Withhold);
+    assert_eq!(elsewhere().edited().decided().secret, SecretPlan::Withhold);
 }
 
 #[test]
@@ -281,7 +275,9 @@ fn what_somebody_owns_who_may_not_is_withdrawn() {
         (json!({"owner": robot, "credentials": {"secretName": "key"}}), false),
     ];
     for (spec, refused) in rows {
-        let plan = good().spec(spec.clone()).decided();
+        let owner = spec["owner"].as_str().unwrap().to_owned();
+        let own = good().grant(|grant| grant.bound_to.owner = owner);
+        let plan = own.spec(spec.clone()).decided();
         assert_eq!(plan.authorized.reason == Reason::OwnerUnverified, refused, "{spec}");
         assert_eq!(plan.secret == SecretPlan::Withdraw, refused, "{spec}");
     }

@@ -142,7 +142,8 @@ async fn replica(cluster: &Cluster, binaries: &Binaries, flags: &[&str]) -> Resu
     let listen = format!("127.0.0.1:{}", free_port()?);
     // The sandbox serves http on this machine.
     let reach = ["--allow-http-providers", "--provider-networks", "127.0.0.0/8"];
-    let own = ["operator", "--namespace", NAMESPACE, "--listen", &listen];
+    // A disconnection is not undone here, so nobody waits for its revocation.
+    let own = ["operator", "--namespace", NAMESPACE, "--listen", &listen, "--disconnect-pause", "0s"];
     let arguments = [&own, &reach[..], flags].concat();
     let operator = Operator {
         program: &binaries.operator,

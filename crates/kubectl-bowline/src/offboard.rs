@@ -1,0 +1,269 @@
+//! `offboard`: what a person owns and who depends on it, and what is to become of it.
+
+use std::fmt::Write as _;
+
+use anyhow::bail;
+use clap::ArgGroup;
+use kube::ResourceExt;
+use kube::api::ListParams;
+
+use crate::binding::{BindingsSeen, bindings_of};
+use crate::change::{ConnectionChange, confirm};
+use crate::exit::Usage;
+use crate::impact::{Impact, gather};
+use crate::screen::Paint;
+use crate::table::{Cell, Table, account_in_full, printable};
+use crate::{Screen, UserSession};
+use bowline_api::{IntegrationConnection, Workspace};
+
+const EXAMPLES: &str = "Examples:
+  kubectl bowline offboard alice                     list what alice owns
+  kubectl bowline offboard alice --transfer-to bob --dry-run
+  kubectl bowline offboard alice --disconnect --yes
+
+Lists the connections of a user in all namespaces, or in those that you may
+list, with their Secrets, who uses them, and the workspaces of the user. With
+an option it then changes each connection, one after the other, and lists what
+became of each. One that fails does not stop the others; the exit code is 1
+then. You need the verb assign-owner on connections that are not yours.
+Members of workspaces and of others' connections are listed, not changed.";
+
+const HEADING: &[&str] = &["NAMESPACE", "CONNECTION", "RESULT", "WHY"];
+
+/// List what a user owns; then transfer, unshare, disconnect or delete it
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("change").multiple(false))]
+#[allow(clippy::struct_excessive_bools, reason = "each is one option")]
+pub(crate) struct OffboardArgs {
+    /// The user, as this cluster spells the name
+    user: String,
+    /// Transfer each connection to this user, who has to connect it again
+    #[arg(long, value_name = "USER", group = "change")]
+    transfer_to: Option<String>,
+    /// Withdraw each connection from its workspace
+    #[arg(long, group = "change")]
+    unshare: bool,
+    /// Withdraw each connection everywhere and revoke its grant; the object stays
+    #[arg(long, group = "change")]
+    disconnect: bool,
+    /// Delete each connection, which revokes its grant
+    #[arg(long, group = "change")]
+    delete: bool,
+    /// Do not ask for confirmation
+    #[arg(short, long, requires = "change")]
+    yes: bool,
+    /// Change nothing; have the API server judge each change
+    #[arg(long, requires = "change")]
+    dry_run: bool,
+}
+
+/// A connection of the user, and who depends on it.
+struct Owned {
+    connection: IntegrationConnection,
+    impact: Impact,
+    bindings: BindingsSeen,
+}
+
+/// What became of one connection.
+struct Handled {
+    namespace: String,
+    name: String,
+    result: Result<Handling, String>,
+}
+
+enum Handling {
+    Done,
+    /// It was so before.
+    Unchanged,
+}
+
+impl OffboardArgs {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+        let change = self.change();
+        if matches!(&change, Some(ConnectionChange::Transfer(to)) if *to == self.user) {
+            return Err(Usage("that user owns them already").into());
+        }
+        let (owned, mut remarks) = owned(session, &self.user).await?;
+        let memberships = memberships(session, &self.user, &mut remarks).await?;
+        screen.result(&(inventory(&self.user, &owned, session) + &memberships))?;
+        for remark in remarks {
+            screen.progress(&printable(remark));
+        }
+        let Some(change) = change.filter(|_| !owned.is_empty()) else { return Ok(()) };
+        if !self.dry_run && !self.yes {
+            let others = owned.iter().any(|it| it.impact.reaches_others());
+            confirm(verb(&change), &self.user, others, screen)?;
+        }
+        let mut handled = Vec::new();
+        for it in &owned {
+            handled.push(handle(session, &change, &it.connection, self.dry_run).await);
+        }
+        screen.result(&Table::fit(HEADING, &rows(&handled, &change, self.dry_run), screen.colours()).1)?;
+        if self.dry_run {
+            screen.progress("Nothing was changed.");
+        }
+        match handled.iter().filter(|it| it.result.is_err()).count() {
+            0 => Ok(()),
+            failed => bail!("{failed} of {} connections are as they were", handled.len()),
+        }
+    }
+
+    fn change(&self) -> Option<ConnectionChange> {
+        let Self { transfer_to, unshare, disconnect, delete, .. } = self;
+        match (transfer_to, unshare, disconnect, delete) {
+            (Some(to), ..) => Some(ConnectionChange::Transfer(to.clone())),
+            (_, true, ..) => Some(ConnectionChange::Unshare),
+            (_, _, true, _) => Some(ConnectionChange::Disconnect),
+            (.., true) => Some(ConnectionChange::Delete),
+            _ => None,
+        }
+    }
+}
+
+const fn verb(change: &ConnectionChange) -> &'static str {
+    match change {
+        ConnectionChange::Transfer(_) => "transfer everything of",
+        ConnectionChange::Unshare => "unshare everything of",
+        ConnectionChange::Disconnect | ConnectionChange::Revoke => "disconnect everything of",
+        ConnectionChange::Delete => "delete everything of",
+    }
+}
+
+/// The connections of a user in all namespaces, or in the session's if the caller may not list more; and what was left out.
+async fn owned(session: &UserSession, user: &str) -> anyhow::Result<(Vec<Owned>, Vec<String>)> {
+    let of_user = ListParams::default().fields(&format!("spec.owner={}", escaped(user)));
+    let mut remarks = Vec::new();
+    let connections: Vec<IntegrationConnection> = if let Ok(all) = session.all(&of_user).await? {
+        all
+    } else {
+        let here = &session.namespace;
+        remarks.push(format!("You may not list connections in all namespaces: only {here} was looked at."));
+        let mut there: Vec<IntegrationConnection> = session.within(here).await??;
+        there.retain(|connection| connection.spec.owner == user);
+        there
+    };
+    let mut owned = Vec::new();
+    for connection in connections {
+        let impact = gather(session, &connection, true).await?;
+        let bindings = bindings_of(session, &connection).await?;
+        owned.push(Owned { connection, impact, bindings });
+    }
+    Ok((owned, remarks))
+}
+
+/// A value of a field selector.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")
+}
+
+/// The workspaces, and the connections, that name the user as a member, a line each.
+async fn memberships(session: &UserSession, user: &str, remarks: &mut Vec<String>) -> anyhow::Result<String> {
+    let mut text = String::new();
+    match session.all::<Workspace>(&ListParams::default()).await? {
+        Ok(workspaces) => {
+            for workspace in workspaces.iter().filter(|workspace| workspace.spec.has_member(user)) {
+                let is_admin = workspace.spec.members.iter().any(|it| it.name == user && it.is_admin());
+                let role = if is_admin { "Admin" } else { "Member" };
+                text += &(printable(format!("Workspace {}: {role}", workspace.name_any())) + "\n");
+            }
+        }
+        Err(_) => remarks.push("You may not list workspaces: the user may be a member of some.".to_owned()),
+    }
+    // That the caller may not list them everywhere is said already.
+    let connections: Vec<IntegrationConnection> = match session.all(&ListParams::default()).await? {
+        Ok(all) => all,
+        Err(_) => session.within(&session.namespace).await?.unwrap_or_default(),
+    };
+    for connection in connections {
+        if let Some(member) = connection.spec.members.iter().find(|it| it.is(user, &[])) {
+            let place = format!("{}/{}", connection.namespace().unwrap_or_default(), connection.name_any());
+            let line = format!("Connection {place} of {}: {}", connection.spec.owner, member.role);
+            text += &(printable(line) + "\n");
+        }
+    }
+    Ok(text)
+}
+
+fn inventory(user: &str, owned: &[Owned], session: &UserSession) -> String {
+    let mut text = String::new();
+    if owned.is_empty() {
+        text += &(printable(format!("{user} owns no connection that you may see.")) + "\n");
+    }
+    for Owned { connection, impact, bindings } in owned {
+        let account = connection.account().map_or_else(|| "no account".to_owned(), account_in_full);
+        let head = format!("{}/{}", connection.namespace().unwrap_or_default(), connection.name_any());
+        let about = format!("{} ({}, {})", connection.spec.provider, account, connection.phase_text());
+        let _ = writeln!(text, "{}", printable(format!("{head}: {about}")));
+        for line in impact.render(connection, session.clock.now()).lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+        let bound = bindings.render(session.clock.now());
+        if !bound.is_empty() {
+            let _ = write!(
+                text,
+                "  Bindings:\n{}",
+                bound.lines().fold(String::new(), |all, line| all + "  " + line + "\n")
+            );
+        }
+    }
+    text
+}
+
+async fn handle(
+    session: &UserSession,
+    change: &ConnectionChange,
+    connection: &IntegrationConnection,
+    dry_run: bool,
+) -> Handled {
+    let result = if change.applies_to(connection) {
+        let carried_out = change.carry_out(session, connection, dry_run).await;
+        carried_out.map(|()| Handling::Done).map_err(|error| error.to_string())
+    } else {
+        Ok(Handling::Unchanged)
+    };
+    Handled { namespace: connection.namespace().unwrap_or_default(), name: connection.name_any(), result }
+}
+
+fn rows(handled: &[Handled], change: &ConnectionChange, dry_run: bool) -> Vec<Vec<Cell>> {
+    let row = |Handled { namespace, name, result }: &Handled| {
+        let (said, paint) = match result {
+            Ok(Handling::Done) if dry_run => (format!("would be {}", change.done()), Paint::Good),
+            Ok(Handling::Done) => (change.done(), Paint::Good),
+            Ok(Handling::Unchanged) => ("nothing to change".to_owned(), Paint::Calm),
+            Err(_) => ("refused".to_owned(), Paint::Bad),
+        };
+        let why = Cell::some(result.as_ref().err());
+        vec![Cell::new(namespace), Cell::new(name), Cell::new(said).painted(Some(paint)), why]
+    };
+    handled.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_connection_is_listed_with_what_became_of_it() {
+        let of =
+            |name: &str, result| Handled { namespace: "team-a".to_owned(), name: name.to_owned(), result };
+        let handled = [
+            of("mail", Ok(Handling::Done)),
+            of("chat", Err("not yours".to_owned())),
+            of("code", Ok(Handling::Unchanged)),
+        ];
+        let change = ConnectionChange::Transfer("bob".to_owned());
+        let text = Table::fit(HEADING, &rows(&handled, &change, false), false).1;
+        let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["team-a", "mail", "transferred", "to", "bob", "<none>"]);
+        assert_eq!(lines[2], ["team-a", "chat", "refused", "not", "yours"]);
+        assert_eq!(lines[3], ["team-a", "code", "nothing", "to", "change", "<none>"]);
+        assert!(
+            Table::fit(HEADING, &rows(&handled, &change, true), false).1.contains("would be transferred")
+        );
+    }
+
+    #[test]
+    fn a_name_with_a_comma_selects_nobody_else() {
+        assert_eq!(escaped("a,b=c\\d"), "a\\,b\\=c\\\\d");
+    }
+}
