@@ -19,6 +19,7 @@ use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};
 use crate::subject::{Subject, SubjectForm};
 use crate::view::provider;
+use crate::visit::Fields;
 
 /// The names under which an intake Secret has them.
 const API_KEY: &str = "api_key";
@@ -68,32 +69,36 @@ impl ValueField {
 /// `GET …/credential`
 pub(crate) async fn page(subject: Subject) -> Reply {
     subject.need_to_provide()?;
-    form(subject, None).await
+    Box::pin(form(subject, None)).await
 }
 
 /// `POST …/credential`
-pub(crate) async fn provide(form_sent: SubjectForm) -> Reply {
-    form_sent.subject.need_to_provide()?;
-    let shown = shown_terms(&form_sent)?;
-    let SubjectForm { subject, fields } = form_sent;
-    let mut values = BTreeMap::new();
-    for field in self::fields(&subject)? {
-        match fields.filled(&format!("{FIELD}{}", field.name)) {
-            Some(value) => drop(values.insert(field.name, SecretString::from(value))),
-            None if field.required => {
-                return form(subject, Some(format!("{} is missing.", field.label))).await;
-            }
-            None => {}
-        }
-    }
-    match expiry(fields.text(EXPIRES_AT)) {
-        Ok(expiry) => values.extend(expiry.map(|at| (EXPIRES_AT.to_owned(), at))),
-        Err(wrong) => return form(subject, Some(wrong)).await,
-    }
+pub(crate) async fn provide(sent: SubjectForm) -> Reply {
+    sent.subject.need_to_provide()?;
+    let shown = shown_terms(&sent)?;
+    let SubjectForm { subject, fields } = sent;
+    let values = match typed(&self::fields(&subject)?, &fields) {
+        Ok(values) => values,
+        Err(wrong) => return Box::pin(form(subject, Some(wrong))).await,
+    };
     let state = subject.visit.app.keys.marked()?;
     let attempt = begin(&subject, &state, Step::Provided { values }, shown).await?;
     tracing::info!(attempt, "a key or password is passed on");
     Ok(Redirect::to(&subject.page()).into_response())
+}
+
+/// What was typed, by the names under which an intake Secret has it. The error says what is wrong.
+fn typed(asked: &[ValueField], sent: &Fields) -> Result<BTreeMap<String, SecretString>, String> {
+    let mut values = BTreeMap::new();
+    for field in asked {
+        match sent.filled(&format!("{FIELD}{}", field.name)) {
+            Some(value) => drop(values.insert(field.name.clone(), SecretString::from(value))),
+            None if field.required => return Err(format!("{} is missing.", field.label)),
+            None => {}
+        }
+    }
+    values.extend(expiry(sent.text(EXPIRES_AT))?.map(|at| (EXPIRES_AT.to_owned(), at)));
+    Ok(values)
 }
 
 async fn form(subject: Subject, wrong: Option<String>) -> Reply {
