@@ -31,7 +31,7 @@ const EXAMPLES: &str = "Examples:
   kubectl bowline list --usable -n marketing  what pods there may use, and the
                                               Secret to mount
   kubectl bowline list --bindings -A          which workloads use them
-  kubectl bowline list --unused 90d -A        for audits: what no workload reports
+  kubectl bowline list --unused 90d -A        what no workload reports
                                               to have used for so long
   kubectl bowline list --watch                and every change, until you stop
   kubectl bowline list -o name                for scripts";

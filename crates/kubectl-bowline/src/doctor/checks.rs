@@ -22,6 +22,7 @@ const POLICIES: &[&str] = &[
     "bowline-intake-is-sealed",
     "bowline-metadata-is-small",
     "bowline-named-secrets-are-readable",
+    "bowline-operator-annotates-pods",
     "bowline-operator-exchanges-tokens",
     "bowline-operator-finalizers",
     "bowline-operator-records",

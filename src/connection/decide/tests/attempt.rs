@@ -59,6 +59,7 @@ fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record(
         connection().authorized().grant(|grant| {
             grant.obtained_at = at(second);
             grant.consent.grant_type = crate::vault::GrantType::AuthorizationCode;
+            grant.consent.given_at = Some(at(second));
         })
     };
     assert_eq!(left(ours(10)), interrupted, "it came of an earlier attempt");
