@@ -131,7 +131,7 @@ fn portals() -> Vec<Attempt> {
             make("bob"),
             "but you are 'bob'",
         ),
-        attempt("made by the portal for who may assign owners", PORTAL, make("gitops"), NOT_YOU),
+        attempt("made by the portal for a holder of assign-owner", PORTAL, make("gitops"), NOT_YOU),
         attempt("made by the portal for nobody", PORTAL, owned("alice"), NOT_YOU),
         attempt(
             "changed by a stranger who claims to act for the owner",
