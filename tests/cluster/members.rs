@@ -46,7 +46,19 @@ async fn an_admin_changes_what_is_not_the_owners_alone() {
     let listed = |members: Value| json!({"spec": {"members": members}});
     let rows: Vec<(&str, Value, Verdict)> = vec![
         ("bob", titled(), Accepted),
-        ("bob", json!({"spec": {"scopes": ["read"], "suspend": true}}), Accepted),
+        ("bob", json!({"spec": {"suspend": true}}), Accepted),
+        // What it asks for waits for alice, so it must be said who asks.
+        (
+            "bob",
+            json!({"spec": {"scopes": ["read"]}}),
+            Refused("set the annotation bowline.dev/terms-by to 'bob'"),
+        ),
+        (
+            "bob",
+            merged(json!({"spec": {"scopes": ["read"]}}), &annotated("bowline.dev/terms-by", "bob")),
+            Accepted,
+        ),
+        ("bob", annotated("bowline.dev/approve-terms", "d"), Refused(NOT_YOURS)),
         ("bob", json!({"spec": {"disconnect": true}}), Accepted),
         (
             "bob",
@@ -66,7 +78,14 @@ async fn an_admin_changes_what_is_not_the_owners_alone() {
         ("bob", annotated("bowline.dev/revoke-now", "g"), Refused(NOT_YOURS)),
         ("bob", annotated("bowline.dev/made-by", "bob"), Refused(NOT_YOURS)),
         // Without the verb `share`.
-        ("bob", json!({"spec": {"workspace": "w", "shared": true}}), Refused("needs the verb share")),
+        (
+            "bob",
+            merged(
+                json!({"spec": {"workspace": "w", "shared": true}}),
+                &annotated("bowline.dev/terms-by", "bob"),
+            ),
+            Refused("needs the verb share"),
+        ),
         // Others make themselves nothing.
         ("mallory", titled(), Refused(NOT_YOURS)),
         ("mallory", listed(json!([{"name": "mallory", "role": "Admin"}])), Refused(NOT_YOURS)),

@@ -34,8 +34,10 @@ fn transition(
     Rule { words, object, before: Some(before), accepted: vec![accepted], rejected }
 }
 
+/// By an administrator for alice, so it says who sets its terms.
 fn a_connection() -> Value {
-    connection(&random_name("c"), "alice")
+    let by = json!({"metadata": {"annotations": {"bowline.dev/terms-by": ADMIN}}});
+    merged(connection(&random_name("c"), "alice"), &by)
 }
 
 fn a_provider() -> Value {
@@ -393,6 +395,12 @@ fn cluster_wide_rules() -> Vec<Rule> {
             a_workspace,
             vec![members(json!([{"name": "alice"}, {"name": "bob"}]))],
             vec![members(json!([{"name": "alice"}, {"kind": "User", "name": "alice"}]))],
+        ),
+        rule(
+            "a member is a person, a pipeline or a group",
+            a_connection,
+            vec![members(json!([{"name": "bob"}])), member("Group", "staff")],
+            vec![member("User", "system:admin"), member("Group", "system:masters"), member("User", robot)],
         ),
         rule("supported values: \"User\"", a_workspace, vec![], vec![member("Group", "staff")]),
         rule(

@@ -226,7 +226,7 @@ async fn who_transfers_a_connection_has_set_its_terms() {
         "gitops",
         &path,
         &moved,
-        Refused("take the annotation bowline.dev/approve-terms off"),
+        Refused("gives bowline.dev/approve-terms: take that annotation off"),
     )
     .await;
     let dropped = json!({"spec": {"owner": "bob"}, "metadata": {"annotations": {"bowline.dev/approve-terms": null, BY: "gitops"}}});

@@ -49,12 +49,13 @@ impl ConnectionPatch {
         self
     }
 
-    /// Says that the owner sets the terms, where somebody else has set them before and nothing of that waits. Otherwise the change is
-    /// part of what waits.
+    /// Says who sets the terms: a member always, and the owner where somebody else has set them before and nothing of that waits.
+    /// Otherwise the owner's change is part of what waits.
     #[must_use]
-    pub(crate) fn by_its_owner(self, connection: &IntegrationConnection) -> Self {
-        if connection.terms_by_another().is_some() && connection.may_take_over_terms() {
-            return self.annotation(ANNOTATION_TERMS_BY, connection.spec.owner.as_str());
+    pub(crate) fn terms_by(self, user: &str, connection: &IntegrationConnection) -> Self {
+        let takes_over = connection.terms_by_another().is_some() && connection.may_take_over_terms();
+        if user != connection.spec.owner || takes_over {
+            return self.annotation(ANNOTATION_TERMS_BY, user);
         }
         self
     }

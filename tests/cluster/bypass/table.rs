@@ -46,6 +46,11 @@ fn acting(user: &str, change: &Value) -> Value {
     merged(mark("bowline.dev/acting-user", user), change)
 }
 
+/// Said to be set by the pipeline.
+fn by_gitops(change: &Value) -> Value {
+    merged(mark("bowline.dev/terms-by", "gitops"), change)
+}
+
 fn owned(owner: &str) -> Deed {
     Create(Connection, connection("x", owner))
 }
@@ -211,7 +216,7 @@ fn transfers() -> Vec<Attempt> {
             Change(Hers, merged(to("bob"), &mark("bowline.dev/confirm-delete", "1"))),
             "confirm",
         ),
-        attempt("transferred while it is shared", "gitops", Change(Shared, to("bob")), NO_SHARE),
+        attempt("transferred while it is shared", "gitops", Change(Shared, by_gitops(&to("bob"))), NO_SHARE),
         attempt(
             "transferred to the cluster's administrators",
             "gitops",
@@ -373,14 +378,14 @@ fn sharing() -> Vec<Attempt> {
         attempt(
             "shared by a pipeline without the right to share",
             "gitops",
-            Change(Hers, shared.clone()),
+            Change(Hers, by_gitops(&shared)),
             NO_SHARE,
         ),
         attempt("made shared without the right to share", "bob", made("bob", &shared), NO_SHARE),
         attempt(
             "made shared for another without the right to share",
             "gitops",
-            made("alice", &shared),
+            made("alice", &by_gitops(&shared)),
             NO_SHARE,
         ),
         attempt(
@@ -392,7 +397,7 @@ fn sharing() -> Vec<Attempt> {
         attempt(
             "moved to another workspace by a pipeline",
             "gitops",
-            Change(Shared, spec(json!({"workspace": "theirs"}))),
+            Change(Shared, by_gitops(&spec(json!({"workspace": "theirs"})))),
             NO_SHARE,
         ),
         attempt(

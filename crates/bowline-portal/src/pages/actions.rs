@@ -35,7 +35,7 @@ pub(crate) async fn share(form: SubjectForm) -> Reply {
     let workspace =
         chosen.filter(|name| is_name(name)).ok_or_else(|| PageError::bad_request("Name a workspace."))?;
     let change = ConnectionPatch::default().field("workspace", workspace).field("shared", true);
-    let change = change.by_its_owner(&form.subject.connection);
+    let change = change.terms_by(form.subject.visit.session.user(), &form.subject.connection);
     form.write(change).await
 }
 

@@ -120,7 +120,9 @@ pub(crate) async fn before_unshare(subject: Subject) -> Reply {
 /// `POST …/unshare`: the owner keeps the connection.
 pub(crate) async fn unshare(form: SubjectForm) -> Reply {
     may_unshare(&form.subject)?;
-    form.write(ConnectionPatch::default().field("shared", false)).await
+    let Subject { visit, connection, .. } = &form.subject;
+    let change = ConnectionPatch::default().field("shared", false).terms_by(visit.session.user(), connection);
+    form.write(change).await
 }
 
 fn may_unshare(subject: &Subject) -> Result<(), PageError> {

@@ -81,7 +81,7 @@ pub(crate) async fn agree(form: SubjectForm) -> Reply {
     })?;
     let all = agreed(&subject.connection, &known, &names);
     let change = ConnectionPatch::default().field("scopes", all).on_version_of(&subject.connection);
-    let change = change.by_its_owner(&subject.connection);
+    let change = change.terms_by(subject.visit.session.user(), &subject.connection);
     form.write(change).await
 }
 
