@@ -276,10 +276,10 @@ impl Act<'_> {
         }
     }
 
-    /// The approval on the object, once nothing is left to be done for it.
+    /// The approval on the object, once nothing is left to be done for it. Where there is no grant it approves nothing.
     fn handled_approval(&self) -> Option<String> {
-        let terms = self.observed.terms.agreed()?;
-        let is_due = terms.to_seal.is_some() || !self.observed.missing_policies.is_empty();
+        let seals = self.observed.terms.agreed().is_some_and(|terms| terms.to_seal.is_some());
+        let is_due = seals || !self.observed.missing_policies.is_empty();
         self.connection.annotations().get(ANNOTATION_APPROVE_TERMS).filter(|_| !is_due).cloned()
     }
 

@@ -2,19 +2,19 @@
 //!
 //! tests/cluster shows who may do it. Only here is there something to withdraw and to revoke.
 
-use bowline_api::IntegrationConnection;
+use bowline_api::terms::ConnectionTerms;
 use bowline_testbed::access::ADMIN;
 use bowline_testbed::audit::Mark;
 use bowline_testbed::sandbox::{Action, Endpoint, Fault, Rotation};
-use kube::Api;
-use kube::api::{Patch, PatchParams};
+use bowline_testbed::scratch::Scratch;
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use serde_json::{Value, json};
 
 use crate::binding::{Bound, id, shared};
 use crate::carrier::allowed;
 use crate::looking::{grant_id, holds, is, until, until_within, words};
 use crate::plugin::bowline;
-use crate::scene::{Scene, scene};
+use crate::scene::{Scene, parsed, scene};
 use crate::stage::Stage;
 
 /// What only the API server's own account of the operator shows.
@@ -40,8 +40,11 @@ fn published_since(it: &Scene, mark: Mark, namespaces: &[&str]) -> usize {
     written.count()
 }
 
+/// On the page of the portal, which shows what the owner agrees to.
 async fn consents_as(it: &Scene, user: &str, account: &str) {
-    let attempt = it.attempt_as(user, "mail").await;
+    let workspace = it.workspaces().get_opt(&it.name).await.expect("the API server answers");
+    let shown = ConnectionTerms::of(&it.get("mail").await.spec, workspace.as_ref()).digest();
+    let attempt = it.attempt_shown(user, None, "mail", Some(shown)).await;
     attempt.returned(&allowed(&attempt.sent().await, account).await).await;
     let ending = attempt.ended().await;
     assert!(ending.is_connected(), "{ending:?}");
@@ -131,14 +134,25 @@ async fn a_transfer_waits_for_no_provider_and_the_former_grant_is_still_revoked(
     assert!(holds(&status, "Ready") && is(&status, "Authorized", "Authorized"), "bob's is another grant");
 }
 
-/// A connection of somebody who leaves, made by an administrator.
+/// A connection of somebody who leaves, made by themselves.
 async fn owned_by(it: &Scene, user: &str, name: &str, spec: Value) {
     let mut object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
         "metadata": {"name": name, "namespace": it.namespace}, "spec": {"provider": it.name, "owner": user}});
     crate::drafts::merge(&mut object["spec"], spec);
-    let api: Api<IntegrationConnection> = Api::namespaced(it.admin.clone(), &it.namespace);
-    let applied = PatchParams::apply("files").force();
-    api.patch(name, &applied, &Patch::Apply(&object)).await.expect("a connection");
+    let files = Scratch::create().expect("a folder");
+    let file = files.path().join("connection.json");
+    std::fs::write(&file, object.to_string()).expect("a file");
+    let file = file.to_str().expect("a path");
+    until("their own connection", async || {
+        let apply = ["apply", "--as", user, "--as-group", "system:authenticated", "-f", file];
+        let output = it.stage.access.kubectl_as(ADMIN, &apply).await.map_err(|error| error.to_string())?;
+        output
+            .status
+            .success()
+            .then_some(())
+            .ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    })
+    .await;
 }
 
 fn has_row(text: &str, words: &[&str]) -> bool {
@@ -153,6 +167,10 @@ async fn a_person_who_leaves_is_listed_with_all_they_own_and_each_result_is_told
     let leaver = "lena@offboard.example";
     it.workspace(&[leaver, "bob"], &[&jobs]).apply().await;
     it.provider(Rotation::SingleUse).apply().await;
+    let edits: RoleBinding = parsed(json!({"metadata": {"name": "lena"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": leaver}]}));
+    it.create(&it.namespace, &edits).await;
     owned_by(&it, leaver, "mail", json!({"workspace": it.name, "shared": true})).await;
     owned_by(&it, leaver, "chat", json!({})).await;
     consents_as(&it, leaver, "alice").await;

@@ -475,6 +475,8 @@ async fn kubectl_get_shows_account_status_and_reason() {
         "WORKSPACE",
         "EXPIRES",
         "DEPENDENTS",
+        "LAST",
+        "USED",
     ];
     assert_eq!(lines[0], header, "{text}");
     let mail = lines.iter().find(|line| line[0] == "mail").unwrap();

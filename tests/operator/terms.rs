@@ -345,7 +345,7 @@ async fn a_transfer_drops_what_waits_and_its_approval() {
     it.changed_by_bob(json!({"spec": {"shared": true}})).await;
     let digest = it.until_waiting().await;
     it.changed_by_bob(json!({"spec": {"owner": "bob"}})).await;
-    it.it.until_reason("mail", "Authorized", "ConsentOutdated").await;
+    it.it.until_reason("mail", "Authorized", "AwaitingAuthorization").await;
     // The new owner approves the same: alice's grant is not his to give.
     let approval = json!({"metadata": {"annotations": {ANNOTATION_APPROVE_TERMS: digest}}});
     let connections: Api<IntegrationConnection> = Api::namespaced(it.it.bob.clone(), &it.it.namespace);
