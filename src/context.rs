@@ -31,7 +31,7 @@ use crate::kube_ext::events::Events;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
 use crate::publishing::metadata::AllowedMetadata;
-use crate::publishing::{self, Desired, Nudges, PublishError, PublishedVersion, Withdrawn};
+use crate::publishing::{self, Desired, Nudges, PublishError, PublishedVersion, Withdrawals, Withdrawn};
 use crate::secret_plan::GrantInUse;
 use crate::sharers::Sharer;
 use crate::sharing::terms::{TermsInForce, TermsOnRecord};
@@ -60,6 +60,8 @@ pub(crate) struct Context {
     pub(crate) deliveries_told: Memory<Timestamp>,
     /// When tokens expire, whatever happens to the wall clock.
     pub(crate) lifetimes: Lifetimes,
+    /// Withdrawals that follow each other.
+    pub(crate) withdrawals: Withdrawals,
     /// Tells pods of new tokens.
     pub(crate) nudges: Arc<Nudges>,
     pub(crate) settings: OperatorSettings,

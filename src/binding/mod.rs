@@ -14,6 +14,7 @@ mod report;
 use std::sync::Arc;
 
 use bowline_api::binding::PinnedConnection;
+use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::delivery::LastDelivery;
 use bowline_api::{ConnectionBinding, names};
 use bowline_runtime::clock::later;
@@ -23,10 +24,12 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
 use self::act::act;
-use self::decide::decide;
+use self::decide::{ObservedBinding, decide};
 use self::observe::observe;
 use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
 use crate::metrics::PassOutcome;
+use crate::publishing::PAUSE;
+use crate::secret_plan::SecretOutcome;
 
 impl Controlled for ConnectionBinding {
     const LABEL: &'static str = "binding";
@@ -68,6 +71,14 @@ fn concern(binding: &ConnectionBinding) -> Option<((&str, &PinnedConnection), Op
     Some((binding.depends_on()?, binding.last_delivery()))
 }
 
+/// Whether others are withdrawn before this one is reported.
+fn must_wait(ctx: &Context, binding: &ConnectionBinding, observed: &ObservedBinding) -> bool {
+    if observed.follower(binding).seen.is_some() {
+        ctx.withdrawals.note();
+    }
+    binding.is(ConditionType::Ready) && ctx.withdrawals.go_on()
+}
+
 async fn step(binding: &ConnectionBinding, ctx: &Context) -> Result<Action, ReconcileError> {
     let observed = observe(ctx, binding);
     if binding.metadata.deletion_timestamp.is_some() {
@@ -77,6 +88,9 @@ async fn step(binding: &ConnectionBinding, ctx: &Context) -> Result<Action, Reco
     }
     let plan = decide(binding, &observed);
     let outcome = act(ctx, binding, &observed, &plan).await;
+    if matches!(outcome.secret, SecretOutcome::Withdrawn) && must_wait(ctx, binding, &observed) {
+        return Ok(Action::requeue(PAUSE));
+    }
     let now = ctx.clock.now();
     let status = report::status(binding, &observed, &plan, &outcome, now);
     if ctx.write_status(binding, &status).await? {

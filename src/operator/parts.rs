@@ -25,7 +25,7 @@ use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
-use crate::publishing::Nudges;
+use crate::publishing::{Nudges, Withdrawals};
 use crate::vault::journal::Journal;
 use crate::vault::keyring::SharedKeyring;
 use crate::vault::keyring::secret::KEYRING_SECRET;
@@ -112,6 +112,7 @@ pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), O
         last_published: Memory::default(),
         dependents_told: Memory::default(),
         deliveries_told: Memory::default(),
+        withdrawals: Withdrawals::default(),
         lifetimes: Lifetimes::default(),
         settings,
     };

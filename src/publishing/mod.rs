@@ -15,6 +15,7 @@ mod syntax;
 pub(crate) mod template;
 mod tool_files;
 pub(crate) mod withdraw;
+mod withdrawals;
 
 pub(crate) use chosen::{ChosenSecretError, chosen};
 pub(crate) use config::config_fault;
@@ -28,3 +29,4 @@ pub use secret::Desired;
 pub(crate) use secret::PublishedVersion;
 pub(crate) use withdraw::delete_share;
 pub use withdraw::{Withdrawn, withdraw};
+pub(crate) use withdrawals::{PAUSE, Withdrawals};

@@ -67,11 +67,22 @@ fn made(owner: &str, change: &Value) -> Deed {
 /// All of them, for people of this namespace.
 pub fn attempts(namespace: &str) -> Vec<Attempt> {
     let here = |name: &str| format!("{namespace}.{name}");
-    [names(), portals(), transfers(), specs(), announcements(), sharing(), statuses(), shares_and_secrets()]
-        .into_iter()
-        .chain([bindings(here), deletions(), named_secrets(), workspaces(), malformed()])
-        .flatten()
-        .collect()
+    [
+        names(),
+        portals(),
+        transfers(),
+        terms(),
+        members(),
+        specs(),
+        announcements(),
+        sharing(),
+        statuses(),
+        shares_and_secrets(),
+    ]
+    .into_iter()
+    .chain([bindings(here), deletions(), named_secrets(), workspaces(), malformed()])
+    .flatten()
+    .collect()
 }
 
 /// To own a connection in somebody else's name.
@@ -407,6 +418,73 @@ fn sharing() -> Vec<Attempt> {
             NOT_YOURS,
         ),
         attempt("shared by the operator", OPERATOR, Change(Hers, shared), DENIED),
+    ]
+}
+
+/// To have an owner agree to what they have not seen.
+fn terms() -> Vec<Attempt> {
+    let unsaid = "set the annotation bowline.dev/terms-by to 'gitops'";
+    let shared = spec(json!({"workspace": "marketing", "shared": true}));
+    let by = |who: &str| mark("bowline.dev/terms-by", who);
+    let approved = || Change(Hers, mark("bowline.dev/approve-terms", "0"));
+    vec![
+        attempt(
+            "asked for more without saying who asks",
+            "gitops",
+            Change(Hers, spec(json!({"scopes": ["admin"]}))),
+            unsaid,
+        ),
+        attempt("made for another without saying who shares it", "gitops", made("alice", &shared), DENIED),
+        attempt(
+            "asked for more in the owner's name",
+            "gitops",
+            Change(Hers, merged(by("alice"), &spec(json!({"scopes": ["admin"]})))),
+            DENIED,
+        ),
+        attempt("named another as who set the terms", "gitops", Change(Hers, by("bob")), DENIED),
+        attempt("named oneself without the right to", "mallory", Change(Hers, by("mallory")), NOT_YOURS),
+        attempt("approved by a pipeline", "gitops", approved(), "approves where it is shared"),
+        attempt("approved by an administrator", ADMIN, approved(), "approves where it is shared"),
+        attempt("approved by a stranger", "mallory", approved(), NOT_YOURS),
+        attempt(
+            "approved by the portal for somebody else",
+            PORTAL,
+            Change(Hers, acting("bob", &mark("bowline.dev/approve-terms", "0"))),
+            NOT_YOURS,
+        ),
+        attempt(
+            "transferred with an approval",
+            "gitops",
+            Change(Hers, merged(spec(json!({"owner": "bob"})), &mark("bowline.dev/approve-terms", "0"))),
+            "approve-terms",
+        ),
+    ]
+}
+
+/// To make oneself a member, or to be more than one is.
+fn members() -> Vec<Attempt> {
+    let admin = |name: &str| spec(json!({"members": [{"kind": "User", "name": name, "role": "Admin"}]}));
+    vec![
+        attempt("made oneself an Admin", "mallory", Change(Hers, admin("mallory")), NOT_YOURS),
+        attempt(
+            "made a group of one's own Admin",
+            "mallory",
+            Change(Hers, spec(json!({"members": [{"kind": "Group", "name": "strangers", "role": "Admin"}]}))),
+            NOT_YOURS,
+        ),
+        attempt(
+            "made oneself an Admin through the portal",
+            PORTAL,
+            Change(Hers, acting("mallory", &admin("mallory"))),
+            NOT_YOURS,
+        ),
+        attempt("made a member by the operator", OPERATOR, Change(Hers, admin("mallory")), DENIED),
+        attempt(
+            "had a grant revoked at once by a stranger",
+            "mallory",
+            Change(Hers, mark("bowline.dev/revoke-now", "g")),
+            NOT_YOURS,
+        ),
     ]
 }
 
