@@ -140,10 +140,10 @@ async fn class_02_with_the_operators_token_nobody_changes_what_people_wrote() {
     let annotation = |key: &str, value: Value| json!({"metadata": {"annotations": {key: value}}});
     let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}]);
     let rows = [
-        // A new owner has agreed to no account; without this, the policy on that might be quoted instead.
+        // A new owner has agreed to nothing; without this, the policy on that might be quoted instead.
         (
-            json!({"spec": {"owner": "mallory"},
-                "metadata": {"annotations": {"bowline.dev/accept-account": null}}}),
+            json!({"spec": {"owner": "mallory"}, "metadata": {"annotations":
+                {"bowline.dev/accept-account": null, "bowline.dev/intake": null}}}),
             no_spec,
         ),
         // Nor is it who sets these terms: either policy may be quoted.
