@@ -79,9 +79,9 @@ fn seen(generation: i64, waits: bool) -> Value {
 #[ignore = "needs an API server: make test"]
 async fn who_makes_a_connection_for_somebody_else_says_who_set_its_terms() {
     let team = team().await;
-    let set =
-        [json!({"workspace": "w"}), json!({"workspace": "w", "shared": true}), json!({"scopes": ["read"]})];
-    for spec in &set {
+    let shared = json!({"workspace": "w", "shared": true});
+    let with_scopes = merged(shared.clone(), &json!({"scopes": ["read"]}));
+    for spec in &[shared, with_scopes] {
         let rows = [
             ("gitops", json!({}), Refused(SAY_SO)),
             ("gitops", by("alice"), Refused(SAY_SO)),
@@ -107,9 +107,22 @@ async fn who_makes_a_connection_for_somebody_else_says_who_set_its_terms() {
             judge_creation(&team, who, &team.connections(), &object, verdict).await;
         }
     }
-    judge_creation(&team, "gitops", &team.connections(), &connection("x", "alice"), Accepted).await;
-    let private = merged(connection("x", "alice"), &terms(&json!({"shared": false, "scopes": []})));
-    judge_creation(&team, "gitops", &team.connections(), &private, Accepted).await;
+    // What gives nobody anything before its owner has consented needs no word.
+    for spec in
+        [json!({}), json!({"workspace": "w"}), json!({"shared": false, "workspace": "w", "scopes": ["read"]})]
+    {
+        let private = merged(connection("x", "alice"), &terms(&spec));
+        judge_creation(&team, "gitops", &team.connections(), &private, Accepted).await;
+        let forged = merged(private, &by("mallory"));
+        judge_creation(
+            &team,
+            "gitops",
+            &team.connections(),
+            &forged,
+            Refused("neither remove it nor name somebody else"),
+        )
+        .await;
+    }
 }
 
 #[tokio::test]
