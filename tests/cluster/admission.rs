@@ -155,7 +155,12 @@ async fn a_spec_is_changed_by_its_owner_or_by_who_may_assign_owners() {
             ("mallory", set("method", json!("RefreshToken")), Refused(NOT_YOURS)),
             ("mallory", set("disconnect", json!(true)), Refused(NOT_YOURS)),
             ("mallory", set("secret", json!({"name": "elsewhere"})), Refused(NOT_YOURS)),
-            ("mallory", json!({"spec": {"workspace": "w", "shared": true}}), Refused(NOT_YOURS)),
+            // Nor has she said that it is her who sets these terms: either policy may be quoted.
+            (
+                "mallory",
+                json!({"spec": {"workspace": "w", "shared": true}}),
+                Refused("this connection belongs to 'alice'"),
+            ),
             (OPERATOR, set("suspend", json!(true)), Refused(DENIED)),
         ],
     )
