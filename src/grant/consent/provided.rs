@@ -43,10 +43,7 @@ async fn keep(engine: &Engine, job: &Job, kept: &StoredAttempt, data: &ProvidedD
         return Err(ConsentError::NotTheOwner { owner: job.owner.clone() }.into());
     }
     may_consent(engine, job, kept)?;
-    if ![Method::ApiKey, Method::BasicAuth]
-        .into_iter()
-        .any(|method| job.method == method && offers(job, method))
-    {
+    if !matches!(job.method, Method::ApiKey | Method::BasicAuth) || !offers(job, job.method) {
         return Err(not_offered(job).into());
     }
     let (person, given_at) = (person_behind(engine, job, kept), Some(engine.records.clock.now()));

@@ -17,6 +17,17 @@ use super::house::Portal;
 use crate::looking::until;
 use crate::scene::{Scene, parsed, scene};
 
+/// A provider, and a workspace of alice's with a namespace that she may look into and one that she may not.
+async fn furnished(it: &Scene) -> (String, String) {
+    let jobs = it.another_namespace("jobs").await;
+    let hidden = format!("{}-hidden", it.name);
+    let namespace: Namespace = parsed(json!({"metadata": {"name": hidden}}));
+    Api::all(it.admin.clone()).create(&PostParams::default(), &namespace).await.expect("a namespace");
+    it.workspace(&["alice"], &[&jobs, &hidden]).apply().await;
+    it.provider(Rotation::SingleUse).lifetime(3600).apply().await;
+    (jobs, hidden)
+}
+
 async fn bind(it: &Scene, namespace: &str, name: &str, spec: &Value) {
     let mut whole = json!({"connection": format!("{}.mail", it.namespace)});
     whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
@@ -28,12 +39,7 @@ async fn bind(it: &Scene, namespace: &str, name: &str, spec: &Value) {
 #[ignore = "needs an API server: make test"]
 async fn a_reader_sees_the_bindings_that_they_may_list_and_makes_one_from_three_lines() {
     let it = scene("portal-bindings").await;
-    let jobs = it.another_namespace("jobs").await;
-    let hidden = format!("{}-hidden", it.name);
-    let namespace: Namespace = parsed(json!({"metadata": {"name": hidden}}));
-    Api::all(it.admin.clone()).create(&PostParams::default(), &namespace).await.expect("a namespace");
-    it.workspace(&["alice"], &[&jobs, &hidden]).apply().await;
-    it.provider(Rotation::SingleUse).lifetime(3600).apply().await;
+    let (jobs, hidden) = furnished(&it).await;
     it.connection("mail").shared().apply().await;
     it.authorized("mail").await;
     it.secret_in(&hidden, &format!("{}.mail", it.namespace)).await;
@@ -99,12 +105,7 @@ async fn touch(it: &Scene, namespace: &str, name: &str) {
 #[ignore = "needs an API server: make test"]
 async fn an_open_page_follows_the_bindings_that_its_reader_may_list_and_unsharing_names_those_it_hits() {
     let it = scene("portal-follows").await;
-    let jobs = it.another_namespace("jobs").await;
-    let hidden = format!("{}-hidden", it.name);
-    let namespace: Namespace = parsed(json!({"metadata": {"name": hidden}}));
-    Api::all(it.admin.clone()).create(&PostParams::default(), &namespace).await.expect("a namespace");
-    it.workspace(&["alice"], &[&jobs, &hidden]).apply().await;
-    it.provider(Rotation::SingleUse).lifetime(3600).apply().await;
+    let (jobs, hidden) = furnished(&it).await;
     it.connection("mail").apply().await;
     it.authorized("mail").await;
     // In the portal: what another tool shares is taken back there.
