@@ -32,6 +32,17 @@ level() { # TITLE, then the command
 echo "== build"
 cargo build --locked --workspace --all-targets || exit 1
 
+# On a full disk etcd ends and tests wait for it in vain, until all of them have timed out.
+room() { # DIRECTORY: it must have 4 GiB left
+    local free
+    free=$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1024) }')
+    [ "$free" -ge 4096 ] && return
+    echo "$1 has $free MiB left; control planes of tests need up to 4096: remove other target directories" >&2
+    exit 1
+}
+room "${TMPDIR:-/tmp}"
+room "${CARGO_TARGET_DIR:-target}"
+
 # Test binaries beside `browser`, `cluster` and `operator` are plain: no API server.
 plain=()
 for file in tests/*.rs; do
