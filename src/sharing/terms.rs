@@ -1,12 +1,13 @@
 //! Which terms of a connection are in force: what its owner agreed to, as its grant keeps it, and never more. Pure.
 //!
 //! What somebody else widens waits. What anybody narrows holds at once, and widening it again is wider. Who changed the spec
-//! is known at admission alone, so while its policies are not in force nothing wider is agreed to by what the object says.
+//! is known at admission alone, so while its policies are not in force nothing wider is agreed to by what the object says, and
+//! what is seen to wait then waits for an approval.
 
 use bowline_api::IntegrationConnection;
 use bowline_api::names::ANNOTATION_APPROVE_TERMS;
 use bowline_api::owner::SubjectKind;
-use bowline_api::terms::ConnectionTerms;
+use bowline_api::terms::{ConnectionTerms, Proposer, TermsStatus};
 use kube::ResourceExt;
 
 use crate::vault::Grant;
@@ -154,7 +155,10 @@ fn agreed_now(
     if may_agree && proposed.is_wider_than(&narrowed) && approves() {
         return proposed.clone().as_shown();
     }
-    if !may_agree || connection.terms_by_another().is_some() {
+    // What waits was not the owner's when it was seen. It stays so when the policies are back, and whatever is edited besides.
+    let proposer = connection.terms().and_then(TermsStatus::proposer);
+    let waits = proposer.is_some_and(|by| by != Proposer::Workspace) && proposed.is_wider_than(&narrowed);
+    if !may_agree || waits || connection.terms_by_another().is_some() {
         return narrowed;
     }
     // The owner's own edit. What its workspace was given meanwhile is not their change.

@@ -91,6 +91,43 @@ async fn use_is_given_by_name_and_by_nothing_else() {
     }
 }
 
+/// What is bound stays bound, as a pod stays whose author may create no more. Its author can take nothing else with it.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn whoever_loses_use_may_end_what_they_bound_and_change_nothing_of_it() {
+    let team = Team::new().await;
+    let uses =
+        json!([{"apiGroups": ["bowline.dev"], "resources": ["integrationconnections"], "verbs": ["use"]}]);
+    let writes = json!([{"apiGroups": ["bowline.dev"], "resources": ["connectionbindings"],
+        "verbs": ["create", "get", "update", "patch", "delete"]}]);
+    let roles = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles", team.namespace);
+    for (name, rules) in [("erin-uses", uses), ("erin-writes", writes)] {
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": {"name": name}, "rules": rules});
+        team.person(ADMIN).must(&Ask::post(&roles, &role)).await;
+        team.bind(name, "Role", &["erin"]).await;
+    }
+    team.until_allowed("erin", "use", "bowline.dev", "integrationconnections").await;
+    team.until_allowed("erin", "delete", "bowline.dev", "connectionbindings").await;
+    let id = format!("{}.mine", team.namespace);
+    let bound = team.person("erin").must(&Ask::post(&team.bindings(), &binding("hers", &id))).await;
+    team.person(ADMIN).must(&Ask::delete(&format!("{roles}/erin-uses"))).await;
+    team.until_refused("erin", "use", "bowline.dev", "integrationconnections").await;
+
+    judge_creation(&team, "erin", &team.bindings(), &binding("another", &id), Refused(NO_USE)).await;
+    let path = format!("{}/hers", team.bindings());
+    for change in [
+        json!({"spec": {"connection": format!("{}.other", team.namespace)}}),
+        json!({"spec": {"config": {"channel": "#launch"}}}),
+        json!({"spec": {"secret": {"name": "elsewhere"}}}),
+    ] {
+        judge_change(&team, "erin", &path, &change, Refused(NO_USE)).await;
+    }
+    let kept = team.person(ADMIN).must(&Ask::get(&path)).await;
+    assert_eq!(kept["spec"], bound["spec"]);
+    team.person("erin").must(&Ask::delete(&path)).await;
+}
+
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn whoever_changes_a_binding_may_use_what_it_names() {

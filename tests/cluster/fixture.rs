@@ -116,9 +116,18 @@ impl Team {
 
     /// A new binding takes effect a moment after it is written.
     pub async fn until_allowed(&self, who: &str, verb: &str, group: &str, resource: &str) {
+        self.until_it_is(true, who, verb, group, resource).await;
+    }
+
+    /// So does one that is removed.
+    pub async fn until_refused(&self, who: &str, verb: &str, group: &str, resource: &str) {
+        self.until_it_is(false, who, verb, group, resource).await;
+    }
+
+    async fn until_it_is(&self, allowed: bool, who: &str, verb: &str, group: &str, resource: &str) {
         let attributes =
             json!({"verb": verb, "group": group, "resource": resource, "namespace": self.namespace});
-        let waiting = async { while !self.is_allowed(who, &attributes).await {} };
+        let waiting = async { while self.is_allowed(who, &attributes).await != allowed {} };
         tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("rights take effect");
     }
 

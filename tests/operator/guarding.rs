@@ -240,6 +240,7 @@ async fn class_09_a_requested_refresh_leaves_pods_the_token_they_hold() {
 
 const POLICY: &str = "bowline-owner-is-the-caller";
 
+/// Waits until the operator says whether all policies are in force.
 async fn until_metric(stage: &Stage, value: u8) {
     let line = format!("bowline_policy_present {value}");
     until(&line, async || {
@@ -247,6 +248,21 @@ async fn until_metric(stage: &Stage, value: u8) {
         text.lines().any(|found| found == line).then_some(())
     })
     .await;
+}
+
+/// Has a policy do this instead of refusing.
+pub async fn weaken(stage: &Stage, policy: &str, action: &str) {
+    let change = json!({"spec": {"validationActions": [action]}}).to_string();
+    let weaken = ["patch", "validatingadmissionpolicybinding", policy, "--type", "merge", "-p", &change];
+    assert!(stage.access.kubectl(&weaken).await.unwrap().status.success());
+    until_metric(stage, 0).await;
+}
+
+pub async fn apply_policies_again(stage: &Stage) {
+    let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+    let again = ["apply", "--server-side", "--force-conflicts", "-k", deploy];
+    assert!(stage.access.kubectl(&again).await.unwrap().status.success());
+    until_metric(stage, 1).await;
 }
 
 /// A binding without its policy enforces nothing: whoever names alice as owner then would be trusted for ever.
@@ -268,17 +284,11 @@ async fn class_11_no_grant_is_taken_in_while_a_policy_is_not_in_force() {
     assert!(it.secret_now(&it.namespace, "mail").await.is_none(), "a grant was taken in");
 
     // Whoever applies them again sees it at once, and what waited goes on by itself.
-    let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
-    let again = ["apply", "--server-side", "--force-conflicts", "-k", deploy];
-    assert!(stage.access.kubectl(&again).await.unwrap().status.success());
-    until_metric(&stage, 1).await;
+    apply_policies_again(&stage).await;
     it.until_phase("mail", "Active").await;
 
     // A binding that only warns stops nobody. What is connected keeps being refreshed.
-    let warns = json!({"spec": {"validationActions": ["Warn"]}}).to_string();
-    let weaken = ["patch", "validatingadmissionpolicybinding", POLICY, "--type", "merge", "-p", &warns];
-    assert!(stage.access.kubectl(&weaken).await.unwrap().status.success());
-    until_metric(&stage, 0).await;
+    weaken(&stage, POLICY, "Warn").await;
     it.ask_for_refresh("mail", "1").await;
     it.until_refreshed(&minted.grant_id, 1).await;
     it.connection("other").apply().await;

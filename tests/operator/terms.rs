@@ -18,9 +18,11 @@ use serde_json::{Value, json};
 
 use crate::carrier::allowed;
 use crate::drafts::merge;
+use crate::guarding::{apply_policies_again, weaken};
 use crate::looking::until;
 use crate::plugin::bowline;
 use crate::scene::{Scene, parsed, scene};
+use crate::stage::Stage;
 
 /// A scene whose workspace has a namespace besides its own.
 pub struct Agreed {
@@ -31,7 +33,10 @@ pub struct Agreed {
 
 impl Agreed {
     pub async fn new(name: &str) -> Self {
-        let it = scene(name).await;
+        Self::on(scene(name).await).await
+    }
+
+    async fn on(it: Scene) -> Self {
         let one = it.another_namespace("one").await;
         let agreed = Self { id: format!("{}.mail", it.namespace), one, it };
         agreed.workspace(&[&agreed.one]).await;
@@ -82,6 +87,11 @@ impl Agreed {
     /// Bob changes it, as soon as admission lets him: the operator must have seen what was there before.
     pub async fn changed_by_bob(&self, mut change: Value) {
         merge(&mut change, json!({"metadata": {"annotations": {ANNOTATION_TERMS_BY: "bob"}}}));
+        self.changed_by_somebody(change).await;
+    }
+
+    /// Like [`Agreed::changed_by_bob`], without a word on who did.
+    async fn changed_by_somebody(&self, change: Value) {
         let connections: Api<IntegrationConnection> =
             Api::namespaced(self.it.bob.clone(), &self.it.namespace);
         until("the pipeline's change", async || {
@@ -353,4 +363,34 @@ async fn a_transfer_drops_what_waits_and_its_approval() {
     approved.expect("he is the owner");
     it.until_handled().await;
     assert!(it.it.secret_now(&it.one, &it.id).await.is_none());
+}
+
+/// While a policy only audits, anybody may write as if they were the owner. What the operator sees then, it does not take for hers
+/// later.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn what_is_widened_while_a_policy_only_audits_waits_also_when_it_refuses_again() {
+    let stage = Stage::fresh(&[]).await;
+    let it = Agreed::on(stage.scene("terms-audit").await).await;
+    it.it.connection("mail").spec(json!({"workspace": it.it.name})).apply().await;
+    it.it.authorized("mail").await;
+    it.until_agreed().await;
+    weaken(&stage, "bowline-terms-by-is-the-caller", "Audit").await;
+    it.changed_by_somebody(json!({"spec": {"shared": true}})).await;
+    it.until_waiting().await;
+    apply_policies_again(&stage).await;
+    it.it.change("mail", json!({"spec": {"displayName": "Ours"}})).await;
+    let seen = until("her edit is seen", async || {
+        let connection = it.it.get("mail").await;
+        let told = connection.terms().and_then(|terms| terms.observed_generation);
+        (told == connection.metadata.generation).then_some(connection)
+    })
+    .await;
+    assert!(seen.waiting_terms().is_some(), "{:?}", seen.terms());
+    assert!(it.it.secret_now(&it.one, &it.id).await.is_none(), "nobody agreed to it");
+    let (_, said, _) = bowline(&it.it, "alice", &["describe", "mail"], "").await;
+    assert!(said.contains("somebody unknown asks for more than alice agreed to"), "{said}");
+    let (code, said, errors) = bowline(&it.it, "alice", &["approve", "mail", "--yes"], "").await;
+    assert!(code == 0 && said.contains("not known"), "{said}{errors}");
+    it.until_in(&it.one).await;
 }

@@ -40,10 +40,34 @@ pub struct TermsStatus {
     pub proposed: Option<ConnectionTerms>,
     /// The digest of `proposed`, with which the owner approves it.
     pub digest: Option<String>,
-    /// The user who changed the spec, if it was not the owner. Absent while only the workspace has changed.
+    /// The user who changed the spec, if it was not the owner. Absent while only the workspace has changed, and where it is not
+    /// known, because an admission policy was missing.
     pub by: Option<String>,
     /// The generation of the connection that `agreed` takes into account.
     pub observed_generation: Option<i64>,
+}
+
+/// Who asks for more than the owner agreed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proposer<'a> {
+    /// By name.
+    User(&'a str),
+    /// Somebody who changed the spec while an admission policy was missing, maybe the owner.
+    Unknown,
+    /// Nobody changed the spec: its workspace lists more namespaces.
+    Workspace,
+}
+
+impl TermsStatus {
+    /// Who asks for what waits; `None` if nothing does.
+    pub fn proposer(&self) -> Option<Proposer<'_>> {
+        let proposed = self.proposed.as_ref()?;
+        if let Some(by) = &self.by {
+            return Some(Proposer::User(by));
+        }
+        let by_spec = ConnectionTerms { namespaces: self.agreed.namespaces.clone(), ..proposed.clone() };
+        Some(if by_spec.is_wider_than(&self.agreed) { Proposer::Unknown } else { Proposer::Workspace })
+    }
 }
 
 impl ConnectionTerms {

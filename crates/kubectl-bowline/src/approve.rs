@@ -10,7 +10,7 @@ use crate::wait::WaitArgs;
 use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
 use bowline_api::names::ANNOTATION_APPROVE_TERMS;
-use bowline_api::terms::ConnectionTerms;
+use bowline_api::terms::{ConnectionTerms, Proposer, TermsStatus};
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline approve                        list what waits here
@@ -97,8 +97,11 @@ fn row(connection: &IntegrationConnection) -> Vec<Cell> {
 }
 
 fn changed_by(connection: &IntegrationConnection) -> &str {
-    let by = connection.terms().and_then(|terms| terms.by.as_deref());
-    by.unwrap_or("its workspace alone")
+    match connection.terms().and_then(TermsStatus::proposer) {
+        Some(Proposer::User(by)) => by,
+        Some(Proposer::Unknown) => "not known",
+        Some(Proposer::Workspace) | None => "its workspace alone",
+    }
 }
 
 fn confirm(name: &str, screen: &mut Screen) -> anyhow::Result<()> {

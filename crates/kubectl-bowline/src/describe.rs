@@ -20,6 +20,7 @@ use bowline_api::connection::{
     LastAttempt, RevocationStatus, RulingStatus, ScopesStatus, TokenStatus,
 };
 use bowline_api::delivery::LastDelivery;
+use bowline_api::terms::Proposer;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
 const EXAMPLES: &str = "Examples:
@@ -97,7 +98,11 @@ impl DescribePage {
     /// What waits for its owner's approval.
     fn waiting_terms(&self) -> Option<String> {
         self.connection.waiting_terms()?;
-        let by = self.connection.terms()?.by.as_deref().unwrap_or("its workspace");
+        let by = match self.connection.terms()?.proposer()? {
+            Proposer::User(by) => by,
+            Proposer::Unknown => "somebody unknown",
+            Proposer::Workspace => "its workspace",
+        };
         let (owner, name) = (&self.connection.spec.owner, self.connection.metadata.name.as_deref()?);
         Some(format!("{by} asks for more than {owner} agreed to: kubectl bowline approve {name} --dry-run"))
     }

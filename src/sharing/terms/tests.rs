@@ -125,6 +125,46 @@ fn the_owners_own_edit_is_agreed_to_and_what_somebody_else_widens_waits() {
     }
 }
 
+/// While a policy was missing somebody could write in the owner's name, and remove the name of who did.
+#[test]
+fn what_was_seen_to_wait_is_not_the_owners_edit_afterwards() {
+    let private = json!({"workspace": "w", "scopes": ["a"]});
+    let told = |by: Option<&str>, proposed: &Value| json!({"agreed": private, "proposed": proposed, "digest": terms(proposed).digest(), "by": by});
+    let full = asks(&json!({"workspace": "w", "shared": true, "scopes": ["a"]}), &["x"]);
+    let also_more = json!({"workspace": "w", "shared": true, "scopes": ["a", "b"]});
+    for (sentence, spec, by, in_force) in [
+        (
+            "nobody knows who shared it",
+            json!({"workspace": "w", "shared": true, "scopes": ["a"]}),
+            None,
+            &private,
+        ),
+        (
+            "bob's name was removed",
+            json!({"workspace": "w", "shared": true, "scopes": ["a"]}),
+            Some("bob"),
+            &private,
+        ),
+        ("another edit does not agree to it", also_more, None, &private),
+        ("she takes it back", private.clone(), None, &private),
+        ("what is narrower holds", json!({"scopes": ["a"]}), None, &json!({"scopes": ["a"]})),
+    ] {
+        let mut connection = connection(spec.clone(), None, None);
+        connection.status = serde_json::from_value(json!({"terms": told(by, &full)})).unwrap();
+        let on_record = TermsOnRecord::Agreed { terms: terms(&private), by_owner: true };
+        let settled = settle(&connection, terms(&asks(&spec, &["x"])), on_record, true);
+        assert_eq!(agreed(&settled).agreed, terms(in_force), "{sentence}");
+    }
+    let approved = connection(
+        json!({"workspace": "w", "shared": true, "scopes": ["a"]}),
+        None,
+        Some(&terms(&full).digest()),
+    );
+    let on_record = TermsOnRecord::Agreed { terms: terms(&private), by_owner: true };
+    let settled = settle(&approved, terms(&full), on_record, true);
+    assert_eq!(agreed(&settled).agreed, terms(&full), "she approves it");
+}
+
 #[test]
 fn a_namespace_that_joins_is_nobodys_own_edit() {
     let before = asks(&shared(), &["x"]);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use askama::Template;
 use bowline_api::IntegrationConnection;
 use bowline_api::names::ANNOTATION_APPROVE_TERMS;
-use bowline_api::terms::ConnectionTerms;
+use bowline_api::terms::{ConnectionTerms, Proposer, TermsStatus};
 
 use super::extra::known;
 use crate::error::{PageError, Reply};
@@ -106,6 +106,15 @@ fn scopes(subject: &Subject, terms: &ConnectionTerms, is_new: impl Fn(&str) -> b
     terms.scopes.iter().map(entry).collect()
 }
 
+/// Who changed the spec; `None` if only the workspace has changed.
+pub(super) fn proposed_by(connection: &IntegrationConnection) -> Option<String> {
+    match connection.terms().and_then(TermsStatus::proposer)? {
+        Proposer::User(by) => Some(foreign(by)),
+        Proposer::Unknown => Some("Somebody whose name is not known".to_owned()),
+        Proposer::Workspace => None,
+    }
+}
+
 /// `GET …/approve`
 pub(crate) async fn page(subject: Subject) -> Reply {
     need(subject.may.edit(), REFUSAL)?;
@@ -114,7 +123,7 @@ pub(crate) async fn page(subject: Subject) -> Reply {
     let waiting = subject.connection.waiting_terms();
     let rows = waiting.map(|(agreed, proposed, _)| rows(&subject, agreed, proposed)).unwrap_or_default();
     let digest = waiting.map(|(_, _, digest)| digest.to_owned()).unwrap_or_default();
-    let by = subject.connection.terms().and_then(|terms| terms.by.as_deref()).map(foreign);
+    let by = proposed_by(&subject.connection);
     Ok(html(&ApprovePage { frame, subject, rows, by, digest }))
 }
 

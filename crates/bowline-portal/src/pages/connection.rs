@@ -65,11 +65,6 @@ impl ConnectionPage {
         Moment::of(time, self.subject.visit.now())
     }
 
-    /// Who proposes what waits; `None` if only the workspace has changed.
-    fn proposed_by(&self) -> Option<String> {
-        self.subject.connection.terms()?.by.as_deref().map(foreign)
-    }
-
     fn may_edit(&self, field: &str) -> bool {
         self.subject.may.edit() && self.subject.keeper(field).is_none()
     }
