@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_APPROVE_TERMS, ANNOTATION_INTAKE};
+use bowline_api::names::{
+    ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_ADOPT, ANNOTATION_APPROVE_TERMS, ANNOTATION_INTAKE,
+};
 use bowline_api::reason::{Effect, MessageFacts, Reason};
 use bowline_api::{ConnectionShare, IntegrationConnection};
 use bowline_runtime::telemetry::chain;
@@ -47,6 +49,7 @@ pub(super) async fn act(
     let mut act = Act { ctx, connection, observed, plan, outcome: ConnectionOutcome::default() };
     act.kubernetes().await;
     act.members().await;
+    act.adopt().await;
     act.remember_death().await;
     act.remember_pause().await;
     act.remember_disconnection().await;
@@ -194,6 +197,13 @@ impl Act<'_> {
         }
     }
 
+    async fn adopt(&mut self) {
+        let Some(former) = &self.plan.adopt else { return };
+        let place = self.ctx.world.place(self.connection);
+        let is_adopted = self.ctx.grants.records().adopt(former, &place).await;
+        self.also(is_adopted);
+    }
+
     /// Puts a new pause on record, so that it survives a lost status and ends with the app registration it was imposed for.
     /// The record is left alone while the actor is at work. Only the next answer clears the pause.
     async fn remember_pause(&self) {
@@ -283,6 +293,12 @@ impl Act<'_> {
         self.connection.annotations().get(ANNOTATION_APPROVE_TERMS).filter(|_| !is_due).cloned()
     }
 
+    /// The agreement to an adoption, once the connection has a grant.
+    fn handled_adoption(&self) -> Option<String> {
+        let is_done = self.observed.record.grant().is_some() && self.observed.adoptable.is_none();
+        self.connection.annotations().get(ANNOTATION_ADOPT).filter(|_| is_done).cloned()
+    }
+
     /// What a grant that is taken in now is sealed with.
     fn agreeing(&self) -> AgreeingTerms {
         let proposed = self.ctx.world.proposed_terms(self.connection);
@@ -298,6 +314,7 @@ impl Act<'_> {
             (ANNOTATION_INTAKE, self.observed.actor.taken.clone()),
             (ANNOTATION_ACCEPT_ACCOUNT, agreed.map(|grant| account_id(grant))),
             (ANNOTATION_APPROVE_TERMS, self.handled_approval()),
+            (ANNOTATION_ADOPT, self.handled_adoption()),
         ];
         let namespace = self.connection.namespace().unwrap_or_default();
         let api: Api<IntegrationConnection> = Api::namespaced(self.ctx.client.clone(), &namespace);

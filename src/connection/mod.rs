@@ -1,6 +1,7 @@
 //! The controller of connections: read → decide → act → report.
 
 mod act;
+mod adoption;
 mod build;
 mod decide;
 mod depart;
@@ -196,6 +197,7 @@ fn next(
         plan.probe_at.filter(|_| idle),
         plan.lifespan.changes_at,
         plan.revokes_at,
+        rested(observed.adoptable.as_ref().and_then(|record| record.expires_at)),
         unannounced(observed, now),
         observed.dependents.rest_at,
         observed.delivery.rest_at,

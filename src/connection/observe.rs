@@ -9,6 +9,7 @@ use bowline_api::delivery::LastDelivery;
 use bowline_runtime::attempts::StoredAttempt;
 use kube::ResourceExt;
 
+use super::adoption::adoptable;
 use super::observed::{EndingView, ObservedConnection, Present, RecordState};
 use crate::context::Context;
 use crate::grant::budget::REQUESTED;
@@ -52,6 +53,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         workspace_contact: ctx.world.contact(spec.workspace.as_deref()),
         probe: probe(ctx, connection, target.as_deref(), &record, incident(Trouble::Tokens).is_some()),
         token_incident: incident(Trouble::Tokens),
+        adoptable: adoptable(ctx, connection, &record),
         record,
         newest_known: newest_known(ctx, connection),
         endings: endings(ctx, connection),

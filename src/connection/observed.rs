@@ -11,6 +11,7 @@ use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
+use crate::connection::adoption::Adoptable;
 use crate::grant::consent::Dismissal;
 use crate::grant::desk::WorkView;
 use crate::grant::incident::Incident;
@@ -46,6 +47,8 @@ pub(crate) struct ObservedConnection {
     /// What probes of the token in use have shown; `None` where there are none.
     pub(crate) probe: Option<ProbeView>,
     pub(crate) record: RecordState,
+    /// The record of a former object that can be adopted.
+    pub(crate) adoptable: Option<Adoptable>,
     /// The newest grant that was ever published, as far as status and Secret say.
     pub(crate) newest_known: Option<GrantVersion>,
     /// Its grants that are being ended.

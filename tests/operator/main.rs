@@ -40,6 +40,7 @@ mod machines;
 mod mcp;
 mod members;
 mod missing;
+mod moving;
 mod mutual_tls;
 mod narrow;
 mod nudge;

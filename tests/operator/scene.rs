@@ -48,11 +48,15 @@ impl Stage {
 
     /// Like [`Stage::scene`], with a name that nobody else on this stage has.
     pub async fn scene_named(self: &Arc<Self>, name: &str) -> Scene {
+        self.scene_at(name, sandbox().realm(name, RealmConfig::default())).await
+    }
+
+    async fn scene_at(self: &Arc<Self>, name: &str, realm: RealmHandle) -> Scene {
         let client = async |user| self.access.client_for(user).await.expect("a client");
         let scene = Scene {
             stage: Arc::clone(self),
             namespace: name.to_owned(),
-            realm: sandbox().realm(name, RealmConfig::default()),
+            realm,
             admin: client(ADMIN).await,
             alice: client("alice").await,
             bob: client("bob").await,
@@ -89,6 +93,11 @@ impl Scene {
                 .ok_or_else(|| "not yet".to_owned())
         })
         .await;
+    }
+
+    /// The same names on another stage, with the same provider behind them.
+    pub async fn moved_to(&self, stage: &Arc<Stage>) -> Self {
+        stage.scene_at(&self.name, self.realm.clone()).await
     }
 
     /// A second namespace, `<scene>-<suffix>`; returns its name.

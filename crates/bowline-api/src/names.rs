@@ -54,6 +54,13 @@ pub const ANNOTATION_CONFIRM_DELETE: &str = "bowline.dev/confirm-delete";
 pub const ANNOTATION_TERMS_BY: &str = "bowline.dev/terms-by";
 /// Annotation on a connection: the digest of proposed terms (`status.terms.digest`), by which its owner approves them.
 pub const ANNOTATION_APPROVE_TERMS: &str = "bowline.dev/approve-terms";
+/// Annotation on a connection: the record of the former object with its name is to be adopted ([`ADOPT_RECORD`] or
+/// [`ADOPT_EVEN_IF_SPENT`]), once there is one.
+pub const ANNOTATION_ADOPT: &str = "bowline.dev/adopt";
+/// Value of [`ANNOTATION_ADOPT`]: unless the record may be older than the last refresh.
+pub const ADOPT_RECORD: &str = "record";
+/// Value of [`ANNOTATION_ADOPT`]: also then.
+pub const ADOPT_EVEN_IF_SPENT: &str = "even-if-spent";
 /// Annotation on a binding: what its workload reports of the last thing it did with the token ([`crate::delivery`]).
 pub const ANNOTATION_DELIVERY: &str = "bowline.dev/delivery";
 /// Annotation on a disconnected connection: its UID, by which its owner has the grant revoked without the pause in which the

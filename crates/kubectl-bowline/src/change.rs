@@ -9,10 +9,12 @@ use crate::exit::Usage;
 use crate::session::plain;
 use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
+use bowline_api::condition::{ConditionType::Authorized, Conditioned};
 use bowline_api::names::{
-    ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_APPROVE_TERMS, ANNOTATION_CONFIRM_DELETE, ANNOTATION_INTAKE,
-    ANNOTATION_REVOKE_NOW, ANNOTATION_TERMS_BY,
+    ADOPT_EVEN_IF_SPENT, ADOPT_RECORD, ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_ADOPT, ANNOTATION_APPROVE_TERMS,
+    ANNOTATION_CONFIRM_DELETE, ANNOTATION_INTAKE, ANNOTATION_REVOKE_NOW, ANNOTATION_TERMS_BY,
 };
+use bowline_api::reason::Reason;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionChange {
@@ -24,6 +26,10 @@ pub(crate) enum ConnectionChange {
     /// Disconnects, and has the grant revoked at once.
     Revoke,
     Delete,
+    /// Has the record of a former object adopted; whether also one that may have been spent.
+    Adopt {
+        even_if_spent: bool,
+    },
 }
 
 impl ConnectionChange {
@@ -34,6 +40,7 @@ impl ConnectionChange {
             Self::Unshare => "unshared".to_owned(),
             Self::Disconnect | Self::Revoke => "disconnected".to_owned(),
             Self::Delete => "deleted".to_owned(),
+            Self::Adopt { .. } => "agreed to".to_owned(),
         }
     }
 
@@ -45,6 +52,11 @@ impl ConnectionChange {
             Self::Disconnect => !connection.is_disconnected(),
             Self::Revoke => !connection.is_disconnected() || connection.revokes_at().is_some(),
             Self::Delete => true,
+            Self::Adopt { even_if_spent } => match connection.reason_of(Authorized) {
+                Some(Reason::AdoptionOffered) => true,
+                Some(Reason::AdoptionHeld) => *even_if_spent,
+                _ => false,
+            },
         }
     }
 
@@ -52,7 +64,7 @@ impl ConnectionChange {
         match self {
             Self::Transfer(to) => Some(json!({
                 "metadata": {"annotations": {
-                    ANNOTATION_ACCEPT_ACCOUNT: null, ANNOTATION_APPROVE_TERMS: null,
+                    ANNOTATION_ACCEPT_ACCOUNT: null, ANNOTATION_APPROVE_TERMS: null, ANNOTATION_ADOPT: null,
                     ANNOTATION_CONFIRM_DELETE: null, ANNOTATION_INTAKE: null, ANNOTATION_REVOKE_NOW: null,
                 }},
                 "spec": {"owner": to, "account": null},
@@ -64,6 +76,10 @@ impl ConnectionChange {
                 "metadata": {"annotations": {ANNOTATION_REVOKE_NOW: grant}},
                 "spec": {"disconnect": true, "suspend": null},
             })),
+            Self::Adopt { even_if_spent } => {
+                let value = if *even_if_spent { ADOPT_EVEN_IF_SPENT } else { ADOPT_RECORD };
+                Some(json!({"metadata": {"annotations": {ANNOTATION_ADOPT: value}}}))
+            }
             Self::Delete => None,
         }
     }

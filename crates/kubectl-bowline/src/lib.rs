@@ -7,9 +7,11 @@
 // Only `screen` writes, which cleans what it writes.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod adopt;
 mod age;
 mod approve;
 mod attempt;
+mod backup;
 mod binding;
 mod change;
 mod completion;
@@ -17,6 +19,7 @@ mod connect;
 mod describe;
 mod disconnect;
 mod doctor;
+mod each;
 mod exit;
 mod impact;
 mod import;
@@ -83,6 +86,8 @@ enum Command {
     Offboard(offboard::OffboardArgs),
     Share(share::ShareArgs),
     Approve(approve::ApproveArgs),
+    Adopt(adopt::AdoptArgs),
+    Backup(backup::BackupArgs),
     Unshare(share::UnshareArgs),
     Providers(providers::ProvidersArgs),
     Token(token::TokenArgs),
@@ -119,6 +124,8 @@ async fn run_in(session: &UserSession, command: Command, screen: &mut Screen) ->
         Command::Impact(args) => args.run(session, screen).await,
         Command::Replace(args) => args.run(session, screen).await,
         Command::Approve(args) => args.run(session, screen).await,
+        Command::Adopt(args) => args.run(session, screen).await,
+        Command::Backup(args) => args.run(session, screen).await,
         Command::Members(args) => args.run(session, screen).await,
         Command::Transfer(args) => args.run(session, screen).await,
         Command::Offboard(args) => args.run(session, screen).await,

@@ -2,17 +2,16 @@
 
 use std::fmt::Write as _;
 
-use anyhow::bail;
 use clap::ArgGroup;
 use kube::ResourceExt;
 use kube::api::ListParams;
 
 use crate::binding::{BindingsSeen, bindings_of};
 use crate::change::{ConnectionChange, confirm};
+use crate::each::carry_out_each;
 use crate::exit::Usage;
 use crate::impact::{Impact, gather};
-use crate::screen::Paint;
-use crate::table::{Cell, Table, account_in_full, printable};
+use crate::table::{account_in_full, printable};
 use crate::{Screen, UserSession};
 use bowline_api::{IntegrationConnection, Workspace};
 
@@ -27,8 +26,6 @@ an option it then changes each connection, one after the other, and lists what
 became of each. One that fails does not stop the others; the exit code is 1
 then. You need the verb assign-owner on connections that are not yours.
 Members of workspaces and of others' connections are listed, not changed.";
-
-const HEADING: &[&str] = &["NAMESPACE", "CONNECTION", "RESULT", "WHY"];
 
 /// List what a user owns; then transfer, unshare, disconnect or delete it
 #[derive(clap::Args, Debug)]
@@ -64,19 +61,6 @@ struct Owned {
     bindings: BindingsSeen,
 }
 
-/// What became of one connection.
-struct Handled {
-    namespace: String,
-    name: String,
-    result: Result<Handling, String>,
-}
-
-enum Handling {
-    Done,
-    /// It was so before.
-    Unchanged,
-}
-
 impl OffboardArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let change = self.change();
@@ -94,18 +78,7 @@ impl OffboardArgs {
             let others = owned.iter().any(|it| it.impact.reaches_others());
             confirm(verb(&change), &self.user, others, screen)?;
         }
-        let mut handled = Vec::new();
-        for it in &owned {
-            handled.push(handle(session, &change, &it.connection, self.dry_run).await);
-        }
-        screen.result(&Table::fit(HEADING, &rows(&handled, &change, self.dry_run), screen.colours()).1)?;
-        if self.dry_run {
-            screen.progress("Nothing was changed.");
-        }
-        match handled.iter().filter(|it| it.result.is_err()).count() {
-            0 => Ok(()),
-            failed => bail!("{failed} of {} connections are as they were", handled.len()),
-        }
+        carry_out_each(session, screen, &change, owned.iter().map(|it| &it.connection), self.dry_run).await
     }
 
     fn change(&self) -> Option<ConnectionChange> {
@@ -126,6 +99,7 @@ const fn verb(change: &ConnectionChange) -> &'static str {
         ConnectionChange::Unshare => "unshare everything of",
         ConnectionChange::Disconnect | ConnectionChange::Revoke => "disconnect everything of",
         ConnectionChange::Delete => "delete everything of",
+        ConnectionChange::Adopt { .. } => "adopt everything of",
     }
 }
 
@@ -209,58 +183,9 @@ fn inventory(user: &str, owned: &[Owned], session: &UserSession) -> String {
     text
 }
 
-async fn handle(
-    session: &UserSession,
-    change: &ConnectionChange,
-    connection: &IntegrationConnection,
-    dry_run: bool,
-) -> Handled {
-    let result = if change.applies_to(connection) {
-        let carried_out = change.carry_out(session, connection, dry_run).await;
-        carried_out.map(|()| Handling::Done).map_err(|error| error.to_string())
-    } else {
-        Ok(Handling::Unchanged)
-    };
-    Handled { namespace: connection.namespace().unwrap_or_default(), name: connection.name_any(), result }
-}
-
-fn rows(handled: &[Handled], change: &ConnectionChange, dry_run: bool) -> Vec<Vec<Cell>> {
-    let row = |Handled { namespace, name, result }: &Handled| {
-        let (said, paint) = match result {
-            Ok(Handling::Done) if dry_run => (format!("would be {}", change.done()), Paint::Good),
-            Ok(Handling::Done) => (change.done(), Paint::Good),
-            Ok(Handling::Unchanged) => ("nothing to change".to_owned(), Paint::Calm),
-            Err(_) => ("refused".to_owned(), Paint::Bad),
-        };
-        let why = Cell::some(result.as_ref().err());
-        vec![Cell::new(namespace), Cell::new(name), Cell::new(said).painted(Some(paint)), why]
-    };
-    handled.iter().map(row).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_connection_is_listed_with_what_became_of_it() {
-        let of =
-            |name: &str, result| Handled { namespace: "team-a".to_owned(), name: name.to_owned(), result };
-        let handled = [
-            of("mail", Ok(Handling::Done)),
-            of("chat", Err("not yours".to_owned())),
-            of("code", Ok(Handling::Unchanged)),
-        ];
-        let change = ConnectionChange::Transfer("bob".to_owned());
-        let text = Table::fit(HEADING, &rows(&handled, &change, false), false).1;
-        let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["team-a", "mail", "transferred", "to", "bob", "<none>"]);
-        assert_eq!(lines[2], ["team-a", "chat", "refused", "not", "yours"]);
-        assert_eq!(lines[3], ["team-a", "code", "nothing", "to", "change", "<none>"]);
-        assert!(
-            Table::fit(HEADING, &rows(&handled, &change, true), false).1.contains("would be transferred")
-        );
-    }
 
     #[test]
     fn a_name_with_a_comma_selects_nobody_else() {

@@ -6,9 +6,9 @@ use bowline_api::open::Open;
 use bowline_api::reason::{Effect, MessageFacts, Reason};
 use kube::ResourceExt;
 
-use super::consent;
 use super::input::Input;
 use super::verdict::ConditionVerdict;
+use super::{adoption, consent};
 use crate::connection::observed::RecordState;
 use crate::grant::target::Target;
 use crate::vault::GrantId;
@@ -21,8 +21,10 @@ pub(super) fn awaiting(input: &Input) -> Option<ConditionVerdict> {
     if let Some(unprotected) = input.unprotected() {
         return Some(unprotected);
     }
-    in_progress(input).or_else(|| failed_attempt(input)).or_else(|| {
-        let target = input.observed.target()?;
+    let target = input.observed.target();
+    let adoption = || adoption::offered(input, target?);
+    in_progress(input).or_else(adoption).or_else(|| failed_attempt(input)).or_else(|| {
+        let target = target?;
         Some(on_record(input).unwrap_or_else(|| awaiting_first(input, target)))
     })
 }

@@ -1,5 +1,6 @@
 //! What to do about a connection: pure, from the object, what was observed, and the time.
 
+mod adoption;
 mod attempt;
 mod awaiting;
 mod checks;
@@ -72,6 +73,8 @@ pub(crate) struct ConnectionPlan {
     pub(crate) unanswerable: Option<String>,
     /// A request for a device flow that cannot be served; it is answered as well.
     pub(crate) unaskable: Option<String>,
+    /// The former object whose record is to be adopted.
+    pub(crate) adopt: Option<String>,
     /// When an attempt to connect changes by itself.
     pub(crate) consent_at: Option<Timestamp>,
 }
@@ -114,6 +117,7 @@ pub(crate) fn decide(
         unanswerable: waiting.filter(|_| !observed.actor.busy && !answerable),
         last_attempt: attempt::answered(&input, unaskable.as_deref(), &authorized),
         unaskable,
+        adopt: adoption::adopted(&input, &authorized),
         consent_at: consent::next_change(&input),
         authorized,
         history,

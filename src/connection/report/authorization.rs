@@ -47,10 +47,12 @@ pub(super) fn authorization(
 
 /// Whether somebody has something to do in the portal or at the provider.
 fn asks_somebody(reason: Reason) -> bool {
-    use Remedy::{AgreeToScopes, ApproveApp, ConfirmAccount, Connect, CreateKey, Reconnect};
+    use Remedy::{
+        Adopt, AdoptSpent, AgreeToScopes, ApproveApp, ConfirmAccount, Connect, CreateKey, Reconnect,
+    };
     let helps = matches!(
         reason.row().remedy,
-        Connect | Reconnect | ConfirmAccount | AgreeToScopes | ApproveApp | CreateKey
+        Connect | Reconnect | ConfirmAccount | AgreeToScopes | ApproveApp | CreateKey | Adopt | AdoptSpent
     );
     helps && reason.row().status != Truth::True || reason == Reason::AuthorizationInProgress
 }

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::{FIRST_PAUSE, LONGEST_PAUSE, Records, WRITES};
 use crate::vault::record::{Debt, EndTerms, Ending, SealedField, Withdrawal};
-use crate::vault::{Grant, LiveReadError, Loaded, Record, Slot, TransitionError, Version, WriteError};
+use crate::vault::{Grant, LiveReadError, Loaded, Place, Record, Slot, TransitionError, Version, WriteError};
 
 /// So many former grants of a connection wait to be revoked.
 const WAITING_KEPT: usize = 10;
@@ -63,6 +63,42 @@ impl Records {
             Err(WriteError::Conflict) => false,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "a record whose grant ends could not be erased now");
+                false
+            }
+        }
+    }
+
+    /// Moves the record of a former object to the connection at `place`, which took its place. The new one is written first: a crash
+    /// between the two leaves both, and the next call erases the former.
+    pub(crate) async fn adopt(&self, former: &str, place: &Place) -> bool {
+        let Some(Loaded { record, version }) = self.get(former) else { return true };
+        let is_moved = match self.store.get(&place.uid) {
+            Ok(None) => self.moved_to(&record, place).await,
+            Ok(Some(present)) => present.record.grant_version() == record.grant_version(),
+            Err(_) => false,
+        };
+        if is_moved {
+            self.erase(version).await;
+        }
+        is_moved
+    }
+
+    async fn moved_to(&self, record: &Record, place: &Place) -> bool {
+        let adopted = match record.clone().claimed().sealed_anew(&self.sealer, place.clone()) {
+            Ok(adopted) => adopted,
+            Err(error) => {
+                tracing::warn!(name = place.name, %error, "a record could not be adopted");
+                return false;
+            }
+        };
+        match self.store.create(adopted).await {
+            Ok(_) => {
+                let (namespace, name, former) = (&place.namespace, &place.name, record.uid());
+                tracing::info!(namespace, name, former, "the record of the former object was adopted");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(name = place.name, error = %chain(&error), "a record could not be adopted now");
                 false
             }
         }

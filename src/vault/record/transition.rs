@@ -34,6 +34,8 @@ pub(crate) enum TransitionError {
     Seal(#[from] SealError),
     #[error("the grant cannot be written as JSON")]
     NotSerializable,
+    #[error("what is sealed in the record cannot be opened")]
+    Unreadable,
 }
 
 impl GrantVersion {
@@ -217,6 +219,26 @@ impl Record {
     /// Erases a candidate that was judged and refused.
     pub(crate) fn candidate_refused(mut self) -> Result<Self, TransitionError> {
         self.candidate.take().map(|_| self).ok_or(TransitionError::Empty(Slot::Candidate))
+    }
+
+    /// Seals all it holds anew, with the primary key and for this place; revision + 1. Intents stay: what they say of the refresh
+    /// token is as true as before.
+    pub(crate) fn sealed_anew(mut self, sealer: &Sealer, place: Place) -> Result<Self, TransitionError> {
+        let opened = |slot| match self.open(sealer, slot) {
+            Ok(opened) => Ok(opened.map(|opened| opened.grant)),
+            Err(_) => Err(TransitionError::Unreadable),
+        };
+        let held = [(Slot::InUse, opened(Slot::InUse)?), (Slot::Candidate, opened(Slot::Candidate)?)];
+        let previous = self.open_previous(sealer).map_err(|_| TransitionError::Unreadable)?;
+        self.place = place;
+        self.revision = self.revision.checked_add(1).ok_or(TransitionError::RevisionExhausted)?;
+        for (slot, grant) in held {
+            if let Some(grant) = grant {
+                self.filled(slot)?.sealed = self.seal(sealer, slot.purpose(), &grant)?;
+            }
+        }
+        self.previous = previous.map(|grant| self.seal(sealer, SealPurpose::Previous, &grant)).transpose()?;
+        Ok(self)
     }
 
     /// Notes that no connection with this UID is known; an earlier note keeps its time.

@@ -7,6 +7,7 @@ use bowline_runtime::follow::LookupKey;
 
 use super::{Cached, Loaded, Store};
 use crate::vault::record::{Ending, Kept, Record, SiblingKey};
+use crate::vault::seal::Place;
 
 /// How many Secrets are in which state, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +21,12 @@ pub(crate) struct Counts {
 pub(super) fn keys<T: Kept>(cached: &Cached<T>) -> Vec<LookupKey> {
     let Ok((kept, _)) = cached else { return Vec::new() };
     let siblings = kept.sibling_key().map(siblings);
-    siblings.into_iter().chain([connection(&kept.place().uid)]).collect()
+    siblings.into_iter().chain([connection(&kept.place().uid), named(kept.place())]).collect()
+}
+
+/// Of all objects that ever had this name.
+fn named(Place { namespace, name, .. }: &Place) -> LookupKey {
+    ("named", format!("{namespace}/{name}"))
 }
 
 fn siblings(key: &SiblingKey) -> LookupKey {
@@ -75,6 +81,17 @@ impl Store {
         self.loaded_where(|record| !known.contains(record.uid()))
     }
 
+    /// The record of a former object with the name of this one, at the same provider: the connection was restored, or moved here
+    /// from another cluster. Of several the last one.
+    pub(crate) fn of_former(&self, place: &Place) -> Option<Loaded> {
+        let (records, key) = (self.read(), named(place));
+        let readable = records.having(&key).filter_map(|(key, held)| self.loaded(key, held).ok());
+        let is_former = |record: &Record| {
+            record.uid() != place.uid && record.place().provider == place.provider && record.grant().is_some()
+        };
+        readable.filter(|loaded| is_former(&loaded.record)).max_by_key(|loaded| loaded.record.revision())
+    }
+
     /// Whether the record's Secret with this UID exists, readable or not.
     pub(crate) fn has_object(&self, uid: &str, object: &str) -> bool {
         self.read().get(uid).is_some_and(|(_, held)| *held.object.uid == *object)
@@ -105,7 +122,7 @@ mod tests {
     use super::*;
     use crate::vault::keyring::fixtures::march;
     use crate::vault::record::Bookkeeping;
-    use crate::vault::record::fixtures::{authorized_as, binding, minutes, sealer};
+    use crate::vault::record::fixtures::{authorized_as, binding, minutes, place, sealer};
     use crate::vault::record::{EndTerms, RecordError};
     use crate::vault::signature::Proof;
 
@@ -159,6 +176,26 @@ mod tests {
         let store = holding([authorized_as("a"), authorized_as("b")]);
         let orphans = store.orphans(&HashSet::from(["a"]));
         assert_eq!(orphans.iter().map(|loaded| loaded.record.uid()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[tokio::test]
+    async fn a_former_object_has_the_name_and_the_provider_and_another_uid() {
+        let store = holding([authorized_as("a")]);
+        let found = |change: fn(&mut Place)| {
+            let mut place = Place { uid: "b".to_owned(), ..place() };
+            change(&mut place);
+            store.of_former(&place).map(|loaded| loaded.record.uid().to_owned())
+        };
+        assert_eq!(found(|_| {}).as_deref(), Some("a"));
+        assert_eq!(found(|place| place.cluster = "another".to_owned()).as_deref(), Some("a"));
+        for change in [
+            (|place| place.uid = "a".to_owned()) as fn(&mut Place),
+            |place| place.name.push('x'),
+            |place| place.namespace.push('x'),
+            |place| place.provider.push('x'),
+        ] {
+            assert_eq!(found(change), None);
+        }
     }
 
     #[tokio::test]

@@ -98,6 +98,8 @@ remedies! {
     Wait: "", "kubectl bowline list -n {namespace} --watch";
     Connect: "connect: {how}", CONNECT;
     Reconnect: "connect again", CONNECT;
+    Adopt: "agree to adopting it, or connect again", "kubectl bowline adopt {name} -n {namespace}";
+    AdoptSpent: "connect again; or, if nobody has refreshed it since the backup, adopt it with --even-if-spent", CONNECT;
     Import: "import a grant that can be used", IMPORT;
     CreateKey: "create a key", ISSUE;
     ConfirmAccount: "confirm the account {account}",

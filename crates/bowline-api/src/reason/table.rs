@@ -75,6 +75,10 @@ rows! {
         "The provider accepts the grant. Somebody else than {owner} asks for more scopes, which are not requested before {owner} approves: {list}.";
     AwaitingAuthorization: [AUTHORIZED], False, Serve, Owner, Connect, moving, silent,
         "Nobody has allowed access yet.";
+    AdoptionOffered: [AUTHORIZED], False, Serve, Owner, Adopt, moving, warning,
+        "There is a sealed record of a former object with this name, owner and provider, after a restore or a move. Nothing is sent with it before somebody agrees.";
+    AdoptionHeld: [AUTHORIZED], False, Serve, Owner, AdoptSpent, moving, warning,
+        "The sealed record of the former object may be older than the last refresh: its token expired at {at}. If its refresh token was replaced since, sending it can end the grant.";
     AuthorizationInProgress: [AUTHORIZED], False, Serve, Nobody, Wait, moving, silent,
         "An authorization is in progress.";
     AuthorizationFailed: [AUTHORIZED], False, Serve, Owner, Connect, moving, warning,

@@ -47,8 +47,8 @@ impl Standing {
 
     /// Whether somebody should allow access, for the first time or again.
     pub(crate) fn wants_access(&self) -> bool {
-        use Remedy::{AgreeToScopes, Connect, CreateKey, Import, Reconnect};
-        matches!(self.remedy, Connect | Import | Reconnect | AgreeToScopes | CreateKey)
+        use Remedy::{Adopt, AdoptSpent, AgreeToScopes, Connect, CreateKey, Import, Reconnect};
+        matches!(self.remedy, Connect | Import | Reconnect | AgreeToScopes | CreateKey | Adopt | AdoptSpent)
     }
 }
 
@@ -178,6 +178,9 @@ fn line_by_remedy(connection: &IntegrationConnection, provider: &str, reader: Re
     Some(match connection.remedy() {
         Remedy::Connect if !connection.last_attempt().is_some_and(LastAttempt::failed) => {
             format!("Waiting for {owner} to allow access.")
+        }
+        Remedy::Adopt | Remedy::AdoptSpent => {
+            "Its record was restored, and waits to be adopted (kubectl bowline adopt).".to_owned()
         }
         Remedy::ConfirmAccount => {
             let account = connection.account().map(|account| format!(" as {}", foreign(account.word())));

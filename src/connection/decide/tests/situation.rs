@@ -105,6 +105,7 @@ pub(super) fn connection() -> Situation {
     }))
     .unwrap();
     let observed = ObservedConnection {
+        adoptable: None,
         disconnect_pause: Duration::from_secs(30),
         reached_limit: None,
         workspace_contact: None,
