@@ -131,6 +131,11 @@ pub struct OperatorFlags {
     #[arg(long, env = "BOWLINE_KEY_MAX_AGE", value_name = "DURATION", default_value = "2160h")]
     key_max_age: Duration,
 
+    /// Add a key to the Secret bowline-keyring when the one that seals is older than this, and seal all records with it. Every
+    /// new key must be backed up, so without this flag nobody rotates but you (kubectl bowline keys rotate).
+    #[arg(long, env = "BOWLINE_KEY_ROTATE_AFTER", value_name = "DURATION", conflicts_with = "keyring_dir")]
+    key_rotate_after: Option<Duration>,
+
     /// How long records without a connection, and grants that could not be revoked, are kept before they are erased.
     /// The default is 30 days.
     #[arg(long, env = "BOWLINE_RECORD_RETENTION", value_name = "DURATION", default_value = "720h")]
@@ -187,6 +192,7 @@ impl OperatorFlags {
             journal_dir: self.journal_dir,
             keyring_dir: self.keyring_dir,
             key_max_age: self.key_max_age.get(),
+            key_rotate_after: self.key_rotate_after.map(Duration::get),
             record_retention: self.record_retention.get(),
             provider_bounds: NetworkBounds {
                 allow_http: self.allow_http_providers,

@@ -275,6 +275,8 @@ pub struct OperatorSettings {
     /// Where the keyring is, if not in its Secret.
     pub keyring_dir: Option<PathBuf>,
     pub key_max_age: Duration,
+    /// The age at which the operator makes another key; `None` if people do.
+    pub key_rotate_after: Option<Duration>,
     pub record_retention: Duration,
     pub provider_bounds: NetworkBounds,
     pub instance: String,

@@ -46,6 +46,7 @@ pub(crate) struct Metrics {
     connections: IntGaugeVec,
     grants_ending: IntGaugeVec,
     pub(crate) records: IntGauge,
+    pub(crate) records_under_former_keys: IntGauge,
     pub(crate) endings: IntGauge,
     /// Secrets of connections that are gone which could not be removed yet.
     pub(crate) withdrawal_debts: IntGauge,
@@ -83,6 +84,7 @@ impl Metrics {
             connections: gauges(&family::CONNECTIONS)?,
             grants_ending: gauges(&family::GRANTS_ENDING)?,
             records: gauge(&family::RECORDS)?,
+            records_under_former_keys: gauge(&family::RECORDS_UNDER_FORMER_KEYS)?,
             endings: gauge(&family::ENDINGS)?,
             withdrawal_debts: gauge(&family::WITHDRAWAL_DEBTS)?,
             shares: gauge(&family::SHARES)?,

@@ -1,6 +1,7 @@
 //! The records of all connections, as the engine reads and writes them.
 
 mod ended;
+mod reseal;
 
 use std::sync::Arc;
 use std::time::Duration;

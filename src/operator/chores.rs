@@ -19,13 +19,15 @@ use tokio_util::sync::CancellationToken;
 use crate::connection;
 use crate::context::Context;
 use crate::metrics::{EndsWithin, whole};
-use crate::vault::keyring::SharedKeyring;
+use crate::vault::keyring::{SharedKeyring, secret};
 
 /// How often expired attempts are removed.
 const ATTEMPTS_EVERY: Duration = Duration::from_mins(1);
 /// How long an expired attempt is kept, so that the page can still say that it expired.
 const ATTEMPTS_KEPT: Duration = Duration::from_mins(10);
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
+/// How many records are sealed anew each time: a rotation must not hold up refreshes.
+const SEALED_AT_ONCE: usize = 100;
 /// How long after the start a record may still lack its connection, which a restore has not created yet.
 const RESTORE_TAKES: Duration = Duration::from_mins(10);
 /// How often orphaned records and the age of the key are checked.
@@ -54,16 +56,30 @@ pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: Cancell
             _ = gauges.tick() => {
                 count_objects(&ctx);
                 let_go_unreadable(&ctx).await;
+                seal_anew(&ctx).await;
             }
             _ = old_attempts.tick() => sweep_attempts(&ctx).await,
             _ = hourly.tick() => {
-                judge_key(&ctx, &keyring);
+                judge_key(&ctx, &keyring).await;
                 // Right after the start a restored connection may not be listed yet.
                 if begun.elapsed() > RESTORE_TAKES {
                     sweep_orphans(&ctx).await;
                 }
             }
         }
+    }
+}
+
+/// Goes on with what a rotation of the keyring left to do.
+async fn seal_anew(ctx: &Context) {
+    let records = ctx.grants.records();
+    let before = ctx.metrics.records_under_former_keys.get();
+    let left = whole(records.under_former_keys());
+    ctx.metrics.records_under_former_keys.set(left);
+    if left > 0 {
+        records.seal_anew(SEALED_AT_ONCE, |uid| ctx.grants.view(uid).busy).await;
+    } else if before > 0 {
+        tracing::info!("everything is sealed with the primary key: the former ones can be removed");
     }
 }
 
@@ -142,8 +158,18 @@ fn key_age(ctx: &Context, keyring: &SharedKeyring) -> Duration {
     Duration::try_from(keyring.current().primary().age(ctx.clock.now())).unwrap_or_default()
 }
 
-fn judge_key(ctx: &Context, keyring: &SharedKeyring) {
+async fn judge_key(ctx: &Context, keyring: &SharedKeyring) {
     let age = key_age(ctx, keyring);
+    if ctx.settings.key_rotate_after.is_some_and(|after| age > after) {
+        let secrets = Api::namespaced(ctx.client.clone(), &ctx.settings.namespace);
+        match secret::rotate(&secrets, ctx.clock.now()).await {
+            Ok(id) => {
+                tracing::info!(key = %id, "the keyring has a new primary key (--key-rotate-after): back it up")
+            }
+            Err(error) => tracing::warn!(error = %chain(&error), "the keyring could not be rotated now"),
+        }
+        return;
+    }
     if age > ctx.settings.key_max_age {
         let days = age.as_secs() / 86_400;
         tracing::warn!(

@@ -156,8 +156,8 @@ fn agreed_now(
         return proposed.clone().as_shown();
     }
     // What waits was not the owner's when it was seen. It stays so when the policies are back, and whatever is edited besides.
-    let proposer = connection.terms().and_then(TermsStatus::proposer);
-    let waits = proposer.is_some_and(|by| by != Proposer::Workspace) && proposed.is_wider_than(&narrowed);
+    let asked_by = connection.terms().and_then(TermsStatus::proposer);
+    let waits = asked_by.is_some_and(|by| by != Proposer::Workspace) && proposed.is_wider_than(&narrowed);
     if !may_agree || waits || connection.terms_by_another().is_some() {
         return narrowed;
     }

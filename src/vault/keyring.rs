@@ -101,6 +101,13 @@ impl Keyring {
         Ok(Self { keys: BTreeMap::from([(key.id, Arc::clone(&key))]), primary: key })
     }
 
+    /// The same with one more key, made at `now`, which is primary.
+    pub(crate) fn rotated(mut self, now: Timestamp) -> Result<Self, NoRandomBytes> {
+        let Self { primary, keys } = Self::generate(now)?;
+        self.keys.extend(keys);
+        Ok(Self { primary, keys: self.keys })
+    }
+
     /// Reads a keyring from its entries (the module says which). Refuses the whole keyring for any fault in it.
     pub fn parse<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Self, KeyringError> {
         let mut primary = None;

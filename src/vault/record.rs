@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use bowline_api::envelope;
 use bowline_api::reason::Reason;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::id::{GrantId, IntentId};
+use super::id::{GrantId, IntentId, KeyId};
 use super::seal::{OpenError, Place, SealPurpose, Sealer};
 
 mod ending;
@@ -263,6 +264,12 @@ pub(crate) enum ReadError {
 }
 
 impl Record {
+    /// Whether this key has sealed all it holds.
+    pub(crate) fn is_sealed_with(&self, key: &KeyId) -> bool {
+        let fields = [self.grant(), self.candidate(), self.previous()];
+        fields.into_iter().flatten().all(|field| field.key() == Some(*key))
+    }
+
     /// Where the record says it belongs, and where its sealed fields open. Compare it with the connection before using it.
     pub(crate) const fn place(&self) -> &Place {
         &self.place
@@ -368,6 +375,10 @@ impl Slot {
 impl SealedField {
     pub(crate) const fn revision(&self) -> i64 {
         self.revision
+    }
+
+    fn key(&self) -> Option<KeyId> {
+        envelope::key_id(&self.bytes).map(KeyId::from_bytes)
     }
 
     /// Says which bytes they are: no two sealings of the same text are equal.

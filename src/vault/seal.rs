@@ -10,6 +10,7 @@
 
 use aes_gcm::aead::{Aead, Nonce, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
+use bowline_api::envelope::{MAGIC, VERSION};
 use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -18,8 +19,6 @@ use zeroize::Zeroizing;
 use super::id::{KeyId, NoRandomBytes, random_bytes};
 use super::keyring::{SealingKey, SharedKeyring};
 
-const MAGIC: [u8; 4] = *b"BWLN";
-const VERSION: u8 = 1;
 const SALT_LENGTH: usize = 32;
 const NONCE_LENGTH: usize = 12;
 const FORMAT_TAG: &[u8] = b"bowline.dev/record/v1";
@@ -99,6 +98,11 @@ impl Sealer {
     /// A sealer that always uses the keyring in use at the time of the call.
     pub fn new(keyring: SharedKeyring) -> Self {
         Self { keyring }
+    }
+
+    /// The key that seals.
+    pub(crate) fn primary(&self) -> KeyId {
+        *self.keyring.current().primary().id()
     }
 
     /// Seals `plaintext` for one purpose at one revision. Two calls never return the same bytes.

@@ -326,11 +326,10 @@ async fn records_are_written_and_deleted_by_the_operator_alone() {
         let path = path_of(&team.secrets(), &stored);
         let change = json!({"data": {"access_token": "bmV3"}});
         // Whoever has the verb `restore` brings back what a backup has, as it was; an ending is carried out once.
+        let another = secret(&random_name("record"), type_, &json!({}));
         let restored = if type_ == "bowline.dev/ending" { Refused(NO_RECORD) } else { Accepted };
-        let labelled =
-            secret(&random_name("record"), type_, &json!({"app.kubernetes.io/managed-by": "bowline"}));
         for (who, verdict) in [("mallory", Refused(NO_RECORD)), (ADMIN, restored)] {
-            judge_creation(&team, who, &team.secrets(), &labelled, verdict).await;
+            judge_creation(&team, who, &team.secrets(), &another, verdict).await;
             judge_change(&team, who, &path, &change, Refused(NO_RECORD)).await;
             for ask in [Ask::delete(&path), Ask::delete(&path).dry(), Ask::delete(&team.secrets())] {
                 judge(&format!("{who} {ask:?}"), &team.person(who).ask(&ask).await, Refused(NO_RECORD));
@@ -339,6 +338,37 @@ async fn records_are_written_and_deleted_by_the_operator_alone() {
         }
         judge_change(&team, OPERATOR, &path, &change, Accepted).await;
         team.person(OPERATOR).must(&Ask::delete(&path)).await;
+    }
+}
+
+/// In the operator's own namespace a backup is restored with its labels.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_backup_of_the_operators_namespace_is_restored_by_who_has_the_verb() {
+    let team = Team::new().await;
+    let path = "/api/v1/namespaces/bowline-system/secrets";
+    let writes = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "get", "delete"]}]);
+    let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/bowline-system/roles";
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/bowline-system/rolebindings";
+    let user = random_name("writer");
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": {"name": user}, "rules": writes});
+    team.person(ADMIN).must(&Ask::post(roles, &role)).await;
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": user},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]});
+    team.person(ADMIN).must(&Ask::post(bindings, &binding)).await;
+    let may = json!({"verb": "create", "resource": "secrets", "namespace": "bowline-system"});
+    let waiting = async { while !team.is_allowed(&user, &may).await {} };
+    tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await.expect("rights take effect");
+    let ours = json!({"app.kubernetes.io/managed-by": "bowline"});
+    for (type_, words) in [("bowline.dev/record", "denied request"), ("bowline.dev/keyring", NO_LABEL)] {
+        let restored = secret(&random_name("restored"), type_, &ours);
+        judge_creation(&team, ADMIN, path, &restored, Accepted).await;
+        judge_creation(&team, &user, path, &restored, Refused(words)).await;
+    }
+    for kind in [roles, bindings] {
+        team.person(ADMIN).must(&Ask::delete(&format!("{kind}/{user}"))).await;
     }
 }
 

@@ -245,6 +245,7 @@ const COMMANDS: &[&str] = &[
     "share mail --timeout 1s",
     "adopt",
     "backup --to /dev/null",
+    "keys",
     "adopt -A",
     "approve",
     "approve mail --dry-run",

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 use crate::duration::Duration;
-use crate::opaque::{Digest, NoRandomness};
+use crate::opaque::{Digest, NoRandomness, random_bytes};
 
 /// How many keys of one connection may be valid at once.
 pub const MAX_KEYS: usize = 5;
@@ -130,8 +130,7 @@ fn random_letters(count: usize) -> Result<String, NoRandomness> {
     const FAIR: u8 = 248;
     let mut letters = String::with_capacity(count);
     while letters.len() < count {
-        let mut bytes = [0; 64];
-        getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
+        let bytes = random_bytes::<64>()?;
         let fair = bytes.iter().filter(|byte| **byte < FAIR).take(count - letters.len());
         letters.extend(fair.map(|byte| letter(u32::from(*byte))));
     }

@@ -14,6 +14,7 @@ mod condition_type;
 pub mod connection;
 pub mod delivery;
 pub mod duration;
+pub mod envelope;
 pub mod issued_key;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod member;

@@ -14,9 +14,13 @@ pub struct NoRandomness;
 
 /// 256 random bits as 43 letters that need no escaping in an address.
 pub fn random_text() -> Result<SecretString, NoRandomness> {
-    let mut bytes = [0; 32];
+    Ok(SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>()?)))
+}
+
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
-    Ok(SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+    Ok(bytes)
 }
 
 /// SHA-256 of something, as 64 hexadecimal digits.

@@ -24,6 +24,7 @@ mod exit;
 mod impact;
 mod import;
 mod intake;
+mod keyring;
 mod keys;
 mod list;
 mod members;
@@ -88,6 +89,7 @@ enum Command {
     Approve(approve::ApproveArgs),
     Adopt(adopt::AdoptArgs),
     Backup(backup::BackupArgs),
+    Keys(keyring::KeysArgs),
     Unshare(share::UnshareArgs),
     Providers(providers::ProvidersArgs),
     Token(token::TokenArgs),
@@ -126,6 +128,7 @@ async fn run_in(session: &UserSession, command: Command, screen: &mut Screen) ->
         Command::Approve(args) => args.run(session, screen).await,
         Command::Adopt(args) => args.run(session, screen).await,
         Command::Backup(args) => args.run(session, screen).await,
+        Command::Keys(args) => args.run(session, screen).await,
         Command::Members(args) => args.run(session, screen).await,
         Command::Transfer(args) => args.run(session, screen).await,
         Command::Offboard(args) => args.run(session, screen).await,

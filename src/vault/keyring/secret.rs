@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Keyring, KeyringError, KeyringFault, SharedKeyring};
 use crate::vault::call::{CallError, bounded};
-use crate::vault::id::NoRandomBytes;
+use crate::vault::id::{KeyId, NoRandomBytes};
 use crate::vault::record::{ENDING_TYPE, RECORD_TYPE};
 
 pub(crate) const KEYRING_SECRET: &str = "bowline-keyring";
@@ -61,6 +61,16 @@ pub(crate) async fn load_or_create(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Adds a key that seals from now on. The former ones stay: they open what they have sealed.
+pub(crate) async fn rotate(secrets: &Api<Secret>, now: Timestamp) -> Result<KeyId, KeyringLoadError> {
+    let mut secret = bounded(secrets.get(KEYRING_SECRET)).await?;
+    let keyring = parse(&secret)?.rotated(now)?;
+    // With its resourceVersion: what somebody else changes meanwhile is not overwritten.
+    secret.data = to_secret(&keyring).data;
+    bounded(secrets.replace(KEYRING_SECRET, &PostParams::default(), &secret)).await?;
+    Ok(*keyring.primary().id())
 }
 
 /// Watches the Secret until `shutdown`, and offers each version. A deleted one is reported, not replaced.

@@ -1,0 +1,219 @@
+//! `keys`: the keys that seal records, how many records each has sealed, and their rotation.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::age::relative;
+use crate::exit::Usage;
+use crate::screen::Paint;
+use crate::session::plain;
+use crate::table::{Cell, Table, printable};
+use crate::{Screen, UserSession};
+use bowline_api::envelope::{self, KEY_ID_LENGTH};
+use bowline_api::names::{TYPE_ENDING, TYPE_RECORD};
+use bowline_api::opaque::random_bytes;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+const EXAMPLES: &str = "Examples:
+  kubectl bowline keys            list keys, and the records each has sealed
+  kubectl bowline keys rotate     add a key that seals from now on
+  kubectl bowline keys remove ID  remove one that nothing needs any more
+
+After a rotation the operator seals all records anew in the background: RECORDS
+of the former key falls to 0. Back the keyring up before you rely on the new
+key, and remove the former one once it has no records. After a leak rotation is
+not enough: revoke the grants. You need get and patch on the Secret
+bowline-keyring, and list on Secrets, in the operator's namespace.";
+
+const HEADING: &[&str] = &["KEY", "CREATED", "PRIMARY", "RECORDS"];
+const SECRET: &str = "bowline-keyring";
+const PRIMARY: &str = "primary";
+/// In a Secret of a record: what a key has sealed.
+const SEALED: &[&str] = &["grant", "candidate", "previous", "signature"];
+
+/// List and rotate the keys that seal records
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    action: Option<KeysAction>,
+    /// Namespace of the operator
+    #[arg(long, value_name = "NAME", default_value = "bowline-system", global = true)]
+    operator_namespace: String,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum KeysAction {
+    /// Add a key that seals from now on
+    Rotate,
+    /// Remove a key, if no record needs it
+    Remove {
+        /// The key
+        id: String,
+    },
+}
+
+/// The entries of the keyring, and what each key has sealed.
+struct Keys {
+    primary: String,
+    created: BTreeMap<String, Option<Timestamp>>,
+    sealed: BTreeMap<String, usize>,
+    resource_version: Option<String>,
+}
+
+impl KeysArgs {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+        let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &self.operator_namespace);
+        let keys = Keys::read(&secrets).await?;
+        match self.action {
+            None => {
+                let rows = keys.rows(session.clock.now());
+                Ok(screen.result(&Table::fit(HEADING, &rows, screen.colours()).1)?)
+            }
+            Some(KeysAction::Rotate) => {
+                let id = keys.rotate(&secrets, session.clock.now()).await?;
+                screen.progress("Back the keyring up: what is sealed from now on opens with this key alone.");
+                Ok(screen.result(&format!("{id} seals from now on.\n"))?)
+            }
+            Some(KeysAction::Remove { id }) => {
+                keys.remove(&secrets, &id).await?;
+                Ok(screen.result(&printable(format!("{id} is removed.\n")))?)
+            }
+        }
+    }
+}
+
+impl Keys {
+    async fn read(secrets: &Api<Secret>) -> anyhow::Result<Self> {
+        let keyring = secrets.get(SECRET).await.map_err(plain).context("the keyring cannot be read")?;
+        let data = keyring.data.unwrap_or_default();
+        let text = |name: &str| data.get(name).and_then(|value| String::from_utf8(value.0.clone()).ok());
+        let ids = data.keys().filter_map(|name| name.strip_suffix(".key"));
+        let created = ids.map(|id| {
+            let created = text(&format!("{id}.created")).and_then(|text| text.trim().parse().ok());
+            (id.to_owned(), created)
+        });
+        let mut sealed = BTreeMap::new();
+        for type_ in [TYPE_RECORD, TYPE_ENDING] {
+            let of_type = ListParams::default().fields(&format!("type={type_}"));
+            for secret in secrets.list(&of_type).await.map_err(plain)? {
+                for id in keys_of(&secret.data.unwrap_or_default()) {
+                    *sealed.entry(id).or_default() += 1;
+                }
+            }
+        }
+        Ok(Self {
+            primary: text(PRIMARY).unwrap_or_default().trim().to_owned(),
+            created: created.collect(),
+            sealed,
+            resource_version: keyring.metadata.resource_version,
+        })
+    }
+
+    fn rows(&self, now: Timestamp) -> Vec<Vec<Cell>> {
+        let listed = self.created.iter().map(|(id, created)| {
+            let created = created.map(|at| relative(&Time(at), now));
+            let primary = if *id == self.primary { "yes" } else { "no" };
+            let count = self.sealed.get(id).copied().unwrap_or_default();
+            vec![
+                Cell::new(id),
+                Cell::some(created.as_ref()),
+                Cell::new(primary),
+                Cell::new(count.to_string()),
+            ]
+        });
+        let lost = self.sealed.iter().filter(|(id, _)| !self.created.contains_key(*id));
+        let lost = lost.map(|(id, count)| {
+            let missing = Cell::new("missing").painted(Some(Paint::Bad));
+            vec![Cell::new(id), missing, Cell::new("no"), Cell::new(count.to_string())]
+        });
+        listed.chain(lost).collect()
+    }
+
+    async fn rotate(&self, secrets: &Api<Secret>, now: Timestamp) -> anyhow::Result<String> {
+        let (id, key) = (hexadecimal(&random_bytes::<KEY_ID_LENGTH>()?), random_bytes::<32>()?);
+        let entries = json!({
+            format!("{id}.key"): ByteString(key.to_vec()),
+            format!("{id}.created"): ByteString(now.to_string().into_bytes()),
+            PRIMARY: ByteString(id.clone().into_bytes()),
+        });
+        self.change(secrets, entries).await?;
+        Ok(id)
+    }
+
+    async fn remove(&self, secrets: &Api<Secret>, id: &str) -> anyhow::Result<()> {
+        if !self.created.contains_key(id) {
+            return Err(Usage("the keyring has no such key").into());
+        }
+        if id == self.primary {
+            bail!("it is the primary key: rotate first");
+        }
+        if let Some(count) = self.sealed.get(id) {
+            bail!(
+                "{count} records need it: wait until the operator has sealed them anew (kubectl bowline keys)"
+            );
+        }
+        self.change(secrets, json!({format!("{id}.key"): null, format!("{id}.created"): null})).await
+    }
+
+    /// Only the keyring that was read: what somebody else does meanwhile is not lost.
+    async fn change(&self, secrets: &Api<Secret>, data: Value) -> anyhow::Result<()> {
+        let patch = json!({"metadata": {"resourceVersion": self.resource_version}, "data": data});
+        secrets.patch(SECRET, &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(plain)?;
+        Ok(())
+    }
+}
+
+/// The keys that have sealed something in a record, each once.
+fn keys_of(data: &BTreeMap<String, ByteString>) -> Vec<String> {
+    let sealed = SEALED.iter().filter_map(|name| data.get(*name));
+    let ids = sealed.filter_map(|field| envelope::key_id(&field.0));
+    let mut ids: Vec<String> = ids.map(|id| hexadecimal(&id)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(key: u8) -> ByteString {
+        ByteString([&envelope::MAGIC[..], &[envelope::VERSION], &[key; KEY_ID_LENGTH], b"rest"].concat())
+    }
+
+    #[test]
+    fn a_record_counts_once_for_each_key_it_needs() {
+        let field = |name: &str, key| (name.to_owned(), sealed(key));
+        let data =
+            BTreeMap::from([field("grant", 1), field("previous", 2), field("signature", 1), field("x", 3)]);
+        assert_eq!(keys_of(&data), ["01".repeat(16), "02".repeat(16)]);
+    }
+
+    #[test]
+    fn a_key_that_records_need_and_the_keyring_has_not_is_listed() {
+        let keys = Keys {
+            primary: "a".to_owned(),
+            created: BTreeMap::from([("a".to_owned(), None)]),
+            sealed: BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]),
+            resource_version: None,
+        };
+        let text = Table::fit(HEADING, &keys.rows(Timestamp::UNIX_EPOCH), false).1;
+        let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            (&lines[1][..], &lines[2][..]),
+            (&["a", "<none>", "yes", "2"][..], &["b", "missing", "no", "1"][..])
+        );
+    }
+}
