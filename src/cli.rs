@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::catalog_command::CatalogCommand;
+use crate::gate::GateFlags;
 use crate::grant::schedule::RefreshBounds;
 use crate::operator::OperatorSettings;
 use crate::publishing::metadata::AllowedMetadata;
@@ -42,6 +43,8 @@ pub enum Command {
     Operator(Box<OperatorFlags>),
     /// Run the portal, in which people connect and look after their connections, until SIGTERM or SIGINT.
     Portal(Box<PortalFlags>),
+    /// Wait until the mounted files of a Secret hold a token that lasts, and end. For an init container. Needs no cluster.
+    Gate(GateFlags),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
     /// Look at the providers of the catalogue, and at provider objects before they are applied. Needs no cluster.

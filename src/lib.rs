@@ -14,7 +14,7 @@
 //! - [`following`]: the Secret of an object that follows a connection's grant.
 //! - [`discovered`]: what issuers said of their addresses.
 //! - [`connection`], [`provider`], [`workspace`], [`share`], [`binding`]: the controllers.
-//! - [`operator`], [`cli`], [`catalog_command`]: the process and its command line.
+//! - [`operator`], [`cli`], [`catalog_command`], [`gate`]: the process and its command line.
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
 //! - [`metrics`]: counters and gauges.
 //!
@@ -30,6 +30,7 @@ mod connection;
 mod context;
 mod discovered;
 mod following;
+pub mod gate;
 mod grant;
 mod kinds;
 mod kube_ext;

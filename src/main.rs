@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use bowline::catalog_command;
 use bowline::cli::{self, Command};
+use bowline::gate;
 use bowline::operator;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::telemetry;
@@ -42,6 +43,7 @@ async fn run(cli: cli::Cli) -> anyhow::Result<()> {
             telemetry::init(logs.format, &logs.filter)?;
             Ok(bowline_portal::run(settings).await?)
         }
+        Command::Gate(flags) => gate::run(flags, &Clock::System).await,
         Command::Crds => cli::print_definitions(&mut std::io::stdout()),
         Command::Catalog { command } => {
             catalog_command::run(&mut std::io::stdout(), &command, Clock::System.now()).await

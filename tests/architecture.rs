@@ -39,6 +39,7 @@ const ORDER: &[&str] = &[
     "binding",
     "operator",
     "catalog_command",
+    "gate",
     "cli",
 ];
 

@@ -66,3 +66,28 @@ fn a_plug_in_without_a_cluster_says_in_one_line_what_to_do() {
         }
     }
 }
+
+#[test]
+fn a_gate_waits_for_files_and_says_what_it_waits_for() {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("gate");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir(&directory).unwrap();
+    let gate =
+        |timeout: &str| run(OPERATOR, &["gate", directory.to_str().unwrap(), "--timeout", timeout], &[]);
+    let closed = gate("0s");
+    assert_eq!(closed.status.code(), Some(1));
+    assert!(text(&closed.stderr).contains("has no files yet"), "{}", text(&closed.stderr));
+    fs::write(directory.join("access_token"), "t").unwrap();
+    fs::write(directory.join("expires_at"), "2026-01-01T00:00:00Z").unwrap();
+    let over = gate("0s");
+    assert_eq!(over.status.code(), Some(1));
+    assert!(text(&over.stderr).contains("too soon: it must be valid for 1m"), "{}", text(&over.stderr));
+
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| gate("5m"));
+        fs::write(directory.join("expires_at"), "2999-01-01T00:00:00Z").unwrap();
+        waiting.join().unwrap()
+    });
+    assert!(waiting.status.success(), "{}", text(&waiting.stderr));
+    assert_eq!(text(&waiting.stdout), "");
+}

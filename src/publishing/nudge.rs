@@ -51,7 +51,7 @@ impl Nudges {
         Self { client, events, clock, places, waiting: Mutex::default(), told: Memory::default() }
     }
 
-    /// Tells the running pods that mount this Secret, soon. `publisher` is the object that publishes it.
+    /// Tells the pods that mount this Secret, soon. `publisher` is the object that publishes it.
     pub(crate) fn published(self: &Arc<Self>, publisher: ObjectReference, secret: &str) {
         let Some(namespace) = publisher.namespace.clone() else { return };
         let mut waiting = self.waiting();
@@ -86,7 +86,9 @@ impl Nudges {
 
     async fn nudge(&self, namespace: &str, secrets: &PublishedNow) -> Result<(), Error> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        let mut query = ListParams::default().fields("status.phase=Running").limit(PAGE);
+        // Also those that wait in an init container for the files to come.
+        let live = "status.phase!=Succeeded,status.phase!=Failed";
+        let mut query = ListParams::default().fields(live).limit(PAGE);
         let mut left = PODS;
         for _ in 0..PAGES {
             let page = pods.list(&query).await?;
@@ -130,11 +132,12 @@ impl Nudges {
 /// Whether a pod that stays reads one of these Secrets from files that follow it.
 fn reads(pod: &Pod, secrets: &PublishedNow) -> bool {
     let stays = pod.metadata.deletion_timestamp.is_none();
-    stays && pod.spec.as_ref().is_some_and(|spec| follows(spec, secrets))
+    let begins = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Pending");
+    stays && pod.spec.as_ref().is_some_and(|spec| follows(spec, secrets, begins))
 }
 
 /// Variables and files that are mounted by `subPath` keep what they had when the container started.
-fn follows(spec: &PodSpec, secrets: &PublishedNow) -> bool {
+fn follows(spec: &PodSpec, secrets: &PublishedNow, begins: bool) -> bool {
     let is_theirs = |volume: &&Volume| {
         let secret = volume.secret.iter().filter_map(|source| source.secret_name.as_deref());
         let projected = volume.projected.iter().flat_map(|source| source.sources.iter().flatten());
@@ -150,7 +153,8 @@ fn follows(spec: &PodSpec, secrets: &PublishedNow) -> bool {
     };
     // An init container is over in a running pod, unless it is a sidecar.
     let sidecars = spec.init_containers.iter().flatten();
-    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let sidecars =
+        sidecars.filter(|container| begins || container.restart_policy.as_deref() == Some("Always"));
     let containers = spec.containers.iter().chain(sidecars).map(|container| &container.volume_mounts);
     let others = spec.ephemeral_containers.iter().flatten().map(|container| &container.volume_mounts);
     containers.chain(others).flatten().flatten().any(is_whole)
@@ -217,5 +221,9 @@ mod tests {
             let going = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec});
             assert!(!reads(&serde_json::from_value(going).unwrap(), &publisher()), "{what}, going");
         }
+        let waits = json!({"volumes": [secret], "containers": none, "initContainers": whole});
+        let waits = serde_json::from_value(json!({"spec": waits, "status": {"phase": "Pending"}})).unwrap();
+        let publisher = PublishedNow::from([("mail".to_owned(), ObjectReference::default())]);
+        assert!(reads(&waits, &publisher), "an init container that waits for it");
     }
 }

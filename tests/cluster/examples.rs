@@ -16,6 +16,7 @@ use crate::fixture::Team;
 async fn the_api_server_takes_every_example() {
     let team = Team::new().await;
     define(&team, &bowline_testbed::argo::workflow_template().expect("Argo's definition")).await;
+    restrict(&team).await;
     let examples = examples(&root().join("examples"));
     assert!(examples.len() > 15, "found only {}", examples.len());
     take(&team, examples).await;
@@ -25,9 +26,18 @@ async fn the_api_server_takes_every_example() {
 #[ignore = "needs an API server: make test"]
 async fn the_api_server_takes_every_object_on_the_pages() {
     let team = Team::new().await;
+    restrict(&team).await;
     let objects = on_pages();
     assert!(objects.len() > 7, "found only {}", objects.len());
     take(&team, objects).await;
+}
+
+/// Pods run where PodSecurity is `restricted`, and templates of pods cause no warning there.
+async fn restrict(team: &Team) {
+    let level = |mode: &str| (format!("pod-security.kubernetes.io/{mode}"), json!("restricted"));
+    let labels: serde_json::Map<String, Value> = ["enforce", "warn"].map(level).into_iter().collect();
+    let path = format!("/api/v1/namespaces/{}", team.namespace);
+    team.person(ADMIN).must(&Ask::merge(&path, &json!({"metadata": {"labels": labels}}))).await;
 }
 
 /// A kind that an example uses, and that is not ours. It stays.

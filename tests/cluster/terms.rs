@@ -107,6 +107,17 @@ async fn who_makes_a_connection_for_somebody_else_says_who_set_its_terms() {
             judge_creation(&team, who, &team.connections(), &object, verdict).await;
         }
     }
+    // A backup is restored as it was, by who has the verb `restore`; the finalizer alone is worth nothing, nor is the verb.
+    let restored = json!({"metadata": {"finalizers": ["bowline.dev/grant"]}});
+    for (who, says, verdict) in [
+        (ADMIN, restored.clone(), Accepted),
+        (ADMIN, merged(restored.clone(), &by("gitops")), Accepted),
+        (ADMIN, json!({}), Refused(SAY_SO)),
+        ("gitops", restored, Refused(DENIED)),
+    ] {
+        let object = merged(connection("x", "alice"), &terms(&json!({"workspace": "w", "shared": true})));
+        judge_creation(&team, who, &team.connections(), &merged(object, &says), verdict).await;
+    }
     // What gives nobody anything before its owner has consented needs no word.
     for spec in
         [json!({}), json!({"workspace": "w"}), json!({"shared": false, "workspace": "w", "scopes": ["read"]})]

@@ -246,6 +246,7 @@ const COMMANDS: &[&str] = &[
     "adopt",
     "backup --to /dev/null",
     "keys",
+    "wait mail --timeout 1s",
     "adopt -A",
     "approve",
     "approve mail --dry-run",

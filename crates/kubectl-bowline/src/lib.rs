@@ -47,6 +47,7 @@ mod token;
 mod transfer;
 mod undo;
 mod wait;
+mod wait_command;
 mod why;
 
 use clap::{Parser, Subcommand};
@@ -94,6 +95,7 @@ enum Command {
     Providers(providers::ProvidersArgs),
     Token(token::TokenArgs),
     Why(why::WhyArgs),
+    Wait(wait_command::WaitForArgs),
     Doctor(doctor::DoctorArgs),
     Portal(portal::PortalArgs),
     Completion(completion::CompletionArgs),
@@ -137,6 +139,7 @@ async fn run_in(session: &UserSession, command: Command, screen: &mut Screen) ->
         Command::Providers(args) => args.run(session, screen).await,
         Command::Token(args) => args.run(session, screen).await,
         Command::Why(args) => args.run(session, screen).await,
+        Command::Wait(args) => args.run(session, screen).await,
         Command::Doctor(args) => args.run(session, screen).await,
         Command::Portal(args) => args.run(session, screen).await,
         Command::Completion(args) => args.run(screen),

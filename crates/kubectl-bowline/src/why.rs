@@ -221,8 +221,8 @@ impl PodPage<'_> {
             }
             _ => None,
         };
-        let stale = refreshed.map(|refreshed| self.stale(via, refreshed)).unwrap_or_default();
-        format!("\nSecret {}, by {via}\n{text}{stale}", printable(secret))
+        let kept = refreshed.map(|refreshed| self.kept(via, refreshed)).unwrap_or_default();
+        format!("\nSecret {}, by {via}\n{text}{kept}", printable(secret))
     }
 
     /// Nothing has that name; it may be the name of a connection in another namespace.
@@ -241,22 +241,26 @@ impl PodPage<'_> {
         text
     }
 
-    /// A variable keeps the value that it had when its container started.
-    fn stale(&self, via: &Via, refreshed: &Time) -> String {
+    /// A variable, and a file mounted by `subPath`, keep what they had when their container started.
+    fn kept(&self, via: &Via, refreshed: &Time) -> String {
         let mut text = String::new();
-        for name in via.variables() {
+        for name in via.fixed() {
             let started = self
                 .containers()
                 .filter(|container| container.name == name)
                 .find_map(|container| container.state.as_ref()?.running.as_ref()?.started_at.as_ref());
-            if let Some(started) = started.filter(|started| started.0 < refreshed.0) {
-                let _ = writeln!(
-                    text,
-                    "  container {name} still has the token from its start, {}; it was refreshed {}. Variables do not follow: mount the Secret as a volume, or restart the pod.",
+            let kept = match started {
+                Some(started) if started.0 < refreshed.0 => format!(
+                    "still has the token from its start, {}; it was refreshed {}",
                     relative(started, self.now),
                     relative(refreshed, self.now)
-                );
-            }
+                ),
+                _ => "gets no token but the one that is there when it starts".to_owned(),
+            };
+            let _ = writeln!(
+                text,
+                "  container {name} {kept}. Variables and subPath do not follow: mount the whole Secret as a volume, or restart the pod after each refresh."
+            );
         }
         text
     }

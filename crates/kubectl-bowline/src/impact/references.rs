@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{EnvVar, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{EnvVar, PodSpec, Volume, VolumeMount};
 use serde::{Serialize, Serializer};
 
 /// How a pod gets a Secret.
@@ -13,18 +13,24 @@ pub(crate) struct Via {
     pub(crate) env: BTreeSet<String>,
     /// Containers that read all of it into variables.
     pub(crate) env_from: BTreeSet<String>,
+    /// Containers that mount a part of it by `subPath`.
+    pub(crate) sub_path: BTreeSet<String>,
     pub(crate) volume: bool,
 }
 
 impl Via {
-    /// Containers that have it in variables, which are set once, when the container starts.
-    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
-        self.env.union(&self.env_from).map(String::as_str)
+    /// Containers that keep what they had when they started: variables and mounts by `subPath` never follow.
+    pub(crate) fn fixed(&self) -> BTreeSet<&str> {
+        [&self.env, &self.env_from, &self.sub_path].into_iter().flatten().map(String::as_str).collect()
     }
 
     fn ways(&self) -> Vec<&'static str> {
-        let ways =
-            [(!self.env.is_empty(), "env"), (!self.env_from.is_empty(), "envFrom"), (self.volume, "volume")];
+        let ways = [
+            (!self.env.is_empty(), "env"),
+            (!self.env_from.is_empty(), "envFrom"),
+            (!self.sub_path.is_empty(), "subPath"),
+            (self.volume, "volume"),
+        ];
         ways.into_iter().filter(|(is, _)| *is).map(|(_, way)| way).collect()
     }
 }
@@ -45,9 +51,10 @@ impl fmt::Display for Via {
 pub(crate) fn references(pod: &PodSpec) -> BTreeMap<String, Via> {
     let mut found: BTreeMap<String, Via> = BTreeMap::new();
     let usual = pod.containers.iter().chain(pod.init_containers.iter().flatten());
-    let usual = usual.map(|it| (&it.name, &it.env, &it.env_from));
-    let added = pod.ephemeral_containers.iter().flatten().map(|it| (&it.name, &it.env, &it.env_from));
-    for (container, env, env_from) in usual.chain(added) {
+    let usual = usual.map(|it| (&it.name, &it.env, &it.env_from, &it.volume_mounts));
+    let added = pod.ephemeral_containers.iter().flatten();
+    let added = added.map(|it| (&it.name, &it.env, &it.env_from, &it.volume_mounts));
+    for (container, env, env_from, mounts) in usual.chain(added) {
         let in_variable = |it: &EnvVar| Some(it.value_from.as_ref()?.secret_key_ref.as_ref()?.name.clone());
         for secret in env.iter().flatten().filter_map(in_variable) {
             found.entry(secret).or_default().env.insert(container.clone());
@@ -55,12 +62,22 @@ pub(crate) fn references(pod: &PodSpec) -> BTreeMap<String, Via> {
         for secret in env_from.iter().flatten().filter_map(|it| it.secret_ref.as_ref()) {
             found.entry(secret.name.clone()).or_default().env_from.insert(container.clone());
         }
+        for mount in mounts.iter().flatten().filter(|mount| is_part(mount)) {
+            let volumes = pod.volumes.iter().flatten().filter(|volume| volume.name == mount.name);
+            for secret in volumes.flat_map(in_volume) {
+                found.entry(secret).or_default().sub_path.insert(container.clone());
+            }
+        }
     }
     for secret in pod.volumes.iter().flatten().flat_map(in_volume) {
         found.entry(secret).or_default().volume = true;
     }
     found.remove("");
     found
+}
+
+fn is_part(mount: &VolumeMount) -> bool {
+    [&mount.sub_path, &mount.sub_path_expr].into_iter().flatten().any(|path| !path.is_empty())
 }
 
 fn in_volume(volume: &Volume) -> impl Iterator<Item = String> {
@@ -82,7 +99,9 @@ mod tests {
         let pod: PodSpec = serde_json::from_value(json!({
             "containers": [
                 {"name": "app", "env": key("a"), "envFrom": [{"secretRef": {"name": "b"}}, {"configMapRef": {"name": "no"}}]},
-                {"name": "side", "env": [{"name": "PLAIN", "value": "a"}]},
+                {"name": "side", "env": [{"name": "PLAIN", "value": "a"}], "volumeMounts": [
+                    {"name": "p", "mountPath": "/t", "subPath": "access_token"},
+                    {"name": "v", "mountPath": "/v", "subPath": ""}, {"name": "e", "mountPath": "/e", "subPath": "x"}]},
             ],
             "initContainers": [{"name": "init", "env": key("a")}],
             "ephemeralContainers": [{"name": "debug", "env": key("e")}],
@@ -94,7 +113,8 @@ mod tests {
         }))
         .unwrap();
         let told: Vec<_> = references(&pod).iter().map(|(name, via)| format!("{name}: {via}")).collect();
-        assert_eq!(told, ["a: env", "b: envFrom, volume", "c: volume", "e: env"]);
-        assert_eq!(references(&pod)["a"].variables().collect::<Vec<_>>(), ["app", "init"]);
+        assert_eq!(told, ["a: env", "b: envFrom, volume", "c: subPath, volume", "e: env"]);
+        assert_eq!(references(&pod)["a"].fixed(), ["app", "init"].into());
+        assert_eq!(references(&pod)["c"].fixed(), ["side"].into());
     }
 }
