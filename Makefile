@@ -38,4 +38,4 @@ crds: ## regenerate the definitions of the kinds
 
 docs: ## regenerate the generated pages
 	UPDATE_GOLDEN=1 cargo test --locked -p bowline-oauth --lib proof_tests
-	UPDATE_GOLDEN=1 cargo test --locked -p bowline -p bowline-api -p bowline-oauth -p bowline-portal --lib up_to_date
+	UPDATE_GOLDEN=1 cargo test --locked -p bowline -p bowline-api -p bowline-oauth -p bowline-portal --lib --test docs up_to_date

@@ -22,6 +22,7 @@ use crate::gate::GateFlags;
 use crate::grant::schedule::RefreshBounds;
 use crate::operator::OperatorSettings;
 use crate::publishing::metadata::AllowedMetadata;
+use crate::ready_command::ReadyFlags;
 
 const REACHES: &str = "It reaches the API server by $KUBECONFIG or ~/.kube/config, and inside a cluster
 as the ServiceAccount of its pod. deploy/ has the rights it needs.";
@@ -47,6 +48,8 @@ pub enum Command {
     Gate(GateFlags),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
+    /// Wait until operator and portal answer.
+    Ready(ReadyFlags),
     /// Look at the providers of the catalogue, and at provider objects before they are applied. Needs no cluster.
     Catalog {
         /// What to do.

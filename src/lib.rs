@@ -40,6 +40,7 @@ pub mod operator;
 mod policies;
 mod provider;
 mod publishing;
+pub mod ready_command;
 mod secret_plan;
 mod share;
 mod sharers;

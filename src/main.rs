@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use bowline::catalog_command;
 use bowline::cli::{self, Command};
-use bowline::gate;
-use bowline::operator;
+use bowline::{gate, operator, ready_command};
 use bowline_runtime::clock::Clock;
 use bowline_runtime::telemetry;
 use clap::Parser;
@@ -45,6 +44,7 @@ async fn run(cli: cli::Cli) -> anyhow::Result<()> {
         }
         Command::Gate(flags) => gate::run(flags, &Clock::System).await,
         Command::Crds => cli::print_definitions(&mut std::io::stdout()),
+        Command::Ready(flags) => ready_command::run(&mut std::io::stdout(), &flags).await,
         Command::Catalog { command } => {
             catalog_command::run(&mut std::io::stdout(), &command, Clock::System.now()).await
         }

@@ -40,6 +40,7 @@ const ORDER: &[&str] = &[
     "operator",
     "catalog_command",
     "gate",
+    "ready_command",
     "cli",
 ];
 

@@ -1,6 +1,9 @@
 //! What the pages for users say is true of the code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "docs/chart.rs"]
+mod chart;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,10 +22,11 @@ fn read(path: &str) -> String {
 
 /// Every page, by its path.
 fn pages() -> BTreeMap<String, String> {
-    let mut paths: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "examples/README.md"]
-        .iter()
-        .map(PathBuf::from)
-        .collect();
+    let mut paths: Vec<PathBuf> =
+        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "examples/README.md", "charts/bowline/README.md"]
+            .iter()
+            .map(PathBuf::from)
+            .collect();
     for folder in ["docs", "docs/providers"] {
         let files = fs::read_dir(root().join(folder)).unwrap();
         let paths_there = files.map(|file| Path::new(folder).join(file.unwrap().file_name()));

@@ -39,6 +39,7 @@ const READ: &[&str] = &[
     "CHANGELOG.md",
     "Makefile",
     "README.md",
+    "charts",
     "crates",
     "deploy",
     "docs",
@@ -50,7 +51,7 @@ const READ: &[&str] = &[
 const ENDINGS: &[&str] = &["css", "html", "js", "md", "rs", "sh", "txt", "yaml"];
 
 /// Pages for users: requirements have no numbers there, because their list is not in the repository.
-const PAGES: &[&str] = &["README.md", "docs", "examples", "deploy"];
+const PAGES: &[&str] = &["README.md", "docs", "examples", "deploy", "charts"];
 
 struct Word {
     line: usize,

@@ -10,6 +10,7 @@
 mod axe;
 mod chromium;
 mod consent;
+mod installed;
 mod keyboard;
 mod looks;
 mod moments;

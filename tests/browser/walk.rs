@@ -14,7 +14,7 @@ pub async fn agrees_as(person: &Person, account: &str) {
 }
 
 /// Searches for the scene's provider and creates a connection of this name; returns its page.
-async fn finds_and_names(person: &Person, it: &Scene, title: &str, page: &str) {
+pub async fn finds_and_names(person: &Person, it: &Scene, title: &str, page: &str) {
     person.clicks("#connect-another").await;
     person.types("input[name=q]", &it.name).await;
     person.presses("Search").await;

@@ -10,6 +10,7 @@ use bowline_testbed::access::{ADMIN, Access};
 use bowline_testbed::cluster::Cluster;
 use bowline_testbed::control_plane::Options;
 use bowline_testbed::operator_process::{Operator, OperatorProcess};
+use bowline_testbed::pod::Pod;
 use bowline_testbed::random;
 use bowline_testbed::sandbox::{self, Sandbox};
 use bowline_testbed::stage::{self, Binaries};
@@ -63,6 +64,8 @@ pub struct Stage {
     /// Where the operator reaches the API server, if not at its own address.
     server: Option<SocketAddr>,
     operator: Mutex<Option<OperatorProcess>>,
+    /// Keeps the volumes of its pod, if it has one.
+    _pod: Option<Pod>,
 }
 
 impl Stage {
@@ -136,6 +139,25 @@ impl Stage {
         Arc::new(stage)
     }
 
+    /// Where Bowline is installed already: the operator runs as the pod of its Deployment, with an address of its own. The stage
+    /// keeps the cluster, if it is given one.
+    #[allow(dead_code, reason = "tests/browser installs a release")]
+    pub fn of_pod(access: &Access, cluster: Option<Cluster>, pod: Pod) -> Arc<Self> {
+        let address = format!("127.0.0.1:{}", random::free_port().expect("a port"));
+        let mut arguments = pod.arguments.clone();
+        arguments.extend(["--listen".to_owned(), address.clone()]);
+        let access = access.clone();
+        Arc::new(Self {
+            access,
+            own: cluster,
+            address,
+            arguments,
+            server: None,
+            operator: Mutex::default(),
+            _pod: Some(pod),
+        })
+    }
+
     fn on(access: Access, cluster: Option<Cluster>, more: &[&str]) -> Self {
         let address = format!("127.0.0.1:{}", random::free_port().expect("a port"));
         let own = ["--listen", &address];
@@ -148,7 +170,15 @@ impl Stage {
         }
         let arguments = usual.iter().chain(&own).chain(more);
         let arguments = arguments.map(|argument| (*argument).to_owned()).collect();
-        Self { access, own: cluster, address, arguments, server: None, operator: Mutex::default() }
+        Self {
+            access,
+            own: cluster,
+            address,
+            arguments,
+            server: None,
+            operator: Mutex::default(),
+            _pod: None,
+        }
     }
 
     /// Starts the operator and waits until it is ready.

@@ -213,6 +213,8 @@ async fn a_connection_that_never_stood_sent_nothing() {
     for error in [refused, no_tls] {
         assert!(matches!(error, SendError::Connect { .. }), "{error:?}");
         assert_eq!(error.sent(), Sent::NotSent);
+        let said = Failure::from(error).summary;
+        assert!(said.contains("no connection to 127.0.0.1 (a NetworkPolicy,"), "{said}");
     }
     let lost: DnsLookup =
         Arc::new(|_| Box::pin(std::future::ready(Err(std::io::Error::other("no such name")))));

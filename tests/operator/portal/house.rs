@@ -7,6 +7,7 @@ use bowline_api::IntegrationConnection;
 use bowline_portal::testing::{KEY_SECRET, SessionKeys};
 use bowline_testbed::access::Access;
 use bowline_testbed::operator_process::{Operator, OperatorProcess};
+use bowline_testbed::pod::Pod;
 use bowline_testbed::random;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
@@ -27,6 +28,8 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 pub struct Portal {
     process: OperatorProcess,
     pub address: String,
+    /// Keeps the volumes of its pod, if it has one.
+    _pod: Option<Pod>,
 }
 
 impl Portal {
@@ -50,7 +53,25 @@ impl Portal {
         // The account's kubeconfig is one file, written again for each process.
         let _alone = ALONE.lock().await;
         let process = OperatorProcess::start(access, portal).await.expect("the portal is ready");
-        Self { process, address }
+        Self { process, address, _pod: None }
+    }
+
+    /// The pod of an installed Deployment, with an address of its own.
+    #[allow(dead_code, reason = "tests/browser installs a release")]
+    pub async fn of_pod(access: &Access, pod: Pod) -> Self {
+        let port = random::free_port().expect("a port");
+        let (listen, address) = (format!("--listen=127.0.0.1:{port}"), format!("http://127.0.0.1:{port}"));
+        let arguments: Vec<&str> =
+            pod.arguments.iter().map(String::as_str).chain([listen.as_str()]).collect();
+        let portal = Operator {
+            program: Path::new(env!("CARGO_BIN_EXE_bowline")),
+            service_account: (&pod.service_account.0, &pod.service_account.1),
+            arguments: &arguments,
+            environment: &[],
+            readiness: &format!("{address}/readyz"),
+        };
+        let process = OperatorProcess::start(access, portal).await.expect("the portal is ready");
+        Self { process, address, _pod: Some(pod) }
     }
 
     /// Everything it has logged.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 
-pub(crate) use build::{target_directory, workspace};
+pub(crate) use build::{Module, Program, target_directory, workspace};
 
 /// The programs of a control plane, and the client for it.
 #[derive(Debug, Clone)]

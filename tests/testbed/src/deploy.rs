@@ -31,6 +31,11 @@ pub async fn deploy(access: &Access, directory: &Path) -> Result<(), Error> {
     access.apply_kustomize(directory).await?;
     let client = access.client_for(ADMIN).await?;
     stamp(access, &client, directory).await?;
+    until_in_force(client).await
+}
+
+/// Waits until the kinds are served and a policy refuses what it should, however they were installed.
+pub async fn until_in_force(client: Client) -> Result<(), Error> {
     let namespace = format!("deployed-{}", random::hex(4)?);
     let object: Namespace = parsed(json!({"metadata": {"name": namespace}}))?;
     let namespaces: Api<Namespace> = Api::all(client.clone());

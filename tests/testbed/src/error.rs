@@ -16,14 +16,26 @@ pub enum Error {
     )]
     GoMissing,
     /// `go build` ran and failed; its output is on standard error.
-    #[error("go build of the control plane failed ({status})")]
+    #[error("go build of {names} failed ({status})")]
     GoBuild {
+        /// The programs that were built.
+        names: String,
         /// How it ended.
         status: ExitStatus,
     },
-    /// go.mod names no version of Kubernetes.
-    #[error("{} requires no k8s.io/kubernetes", path.display())]
+    /// Helm, or what renders manifests beside it, ended badly.
+    #[error("helm {arguments}: {stderr}")]
+    Helm {
+        /// What it was asked for.
+        arguments: String,
+        /// What it said.
+        stderr: String,
+    },
+    /// go.mod names no version of what is built.
+    #[error("{} requires no {required}", path.display())]
     VersionUnknown {
+        /// The module.
+        required: &'static str,
         /// The go.mod that was read.
         path: PathBuf,
     },

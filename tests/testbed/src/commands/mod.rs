@@ -5,6 +5,7 @@ mod build;
 mod demo;
 mod run;
 mod stop;
+mod tool;
 mod up;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -34,6 +35,8 @@ enum Command {
     Up(up::Arguments),
     /// Build the control plane, if it is not there yet
     Build(build::Arguments),
+    /// Build a program that tests use, such as helm, if it is not there yet, and print its path
+    Tool(tool::Arguments),
     /// Show the main job, live: from consent to a Secret that stays fresh, shared, taken back, revoked
     Demo,
     /// Measure refreshes, requests, memory and CPU of the operator as shipped
@@ -48,6 +51,7 @@ impl Arguments {
             // Boxed: these futures are large, and every caller would contain them.
             Command::Up(arguments) => Box::pin(arguments.run()).await,
             Command::Build(arguments) => arguments.run(),
+            Command::Tool(arguments) => arguments.run(),
             Command::Demo => Box::pin(demo::demo()).await,
             Command::Bench(arguments) => arguments.run().await,
         }

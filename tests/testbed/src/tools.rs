@@ -1,0 +1,71 @@
+//! Programs that tests need beside the control plane, each built from the Go module that `tools/NAME/go.mod` pins.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    assets::{Module, Program},
+    error::Error,
+};
+
+/// A program. To add one: a variant, its row in [`Tool::source`], and `tools/NAME` with go.mod and go.sum (`go mod init
+/// bowline.dev/testbed/tools/NAME && go get -tool PACKAGE@VERSION`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Tool {
+    /// Installs charts.
+    Helm,
+}
+
+/// Where a tool comes from.
+struct Source {
+    program: Program,
+    /// The module whose version is the tool's.
+    module: &'static str,
+    /// The variable that holds what the tool prints as its version.
+    version_in: &'static str,
+}
+
+impl Tool {
+    fn source(self) -> Source {
+        match self {
+            Self::Helm => Source {
+                program: Program { name: "helm", built_as: "helm", package: "helm.sh/helm/v4/cmd/helm" },
+                module: "helm.sh/helm/v4",
+                version_in: "helm.sh/helm/v4/internal/version.version",
+            },
+        }
+    }
+}
+
+/// The program's path. The first call builds it, which takes minutes, with progress on standard error; it is kept in the
+/// target's folder `controlplane/tools`.
+///
+/// Blocks; two processes that build at once take turns.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub fn path(tool: Tool) -> Result<PathBuf, Error> {
+    let Source { program, module, version_in } = tool.source();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(program.name);
+    let name = format!("tools/{}", program.name);
+    let directory = Module::read(sources, module)?.provide(&name, &[program], version_in)?;
+    Ok(directory.join(tool.source().program.name))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    #[test]
+    fn every_tool_is_pinned() {
+        for tool in Tool::value_variants() {
+            let Source { program, module, .. } = tool.source();
+            assert!(program.package.starts_with(module), "{tool:?}");
+            let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(program.name);
+            let version = Module::read(sources, module).unwrap().version;
+            assert!(version.starts_with('v'), "{tool:?} {version}");
+        }
+    }
+}
