@@ -1,18 +1,22 @@
-# The operator's image: docker build -t bowline:0.1.0 . (podman and buildah take it as well)
-FROM docker.io/library/rust:1.95.0-trixie AS build
+# The operator's image: docker build -t bowline . (podman and buildah take it as well). `make image` builds the same
+# without a container engine.
+FROM docker.io/library/rust:1.95.0-trixie@sha256:f49565f188ee00bc2a18dd418183f2c5f23ef7d6e691890517ed341a598f67c3 AS build
 # The toolchain of the image, not another download for the sake of rustfmt and clippy.
 ENV RUSTUP_TOOLCHAIN=1.95.0
+RUN cargo install --locked cargo-cyclonedx --version 0.5.9
 COPY . /src
-# Without debug information it is a fifth of the size; panics still say where.
-RUN cargo install --locked --path /src --root /out --bin bowline \
-    && strip --strip-debug /out/bin/bowline
+ARG TARGETARCH
+ARG SOURCE_DATE_EPOCH=0
+# Each architecture is built on its own kind of machine, or by emulation.
+RUN /src/packaging/rootfs.sh "$TARGETARCH" /out
 
-FROM docker.io/library/debian:trixie-slim
-# Providers are checked against the system's certificates.
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates \
-    && rm -rf /var/lib/apt/lists/*
-COPY --from=build /out/bin/bowline /usr/local/bin/bowline
+FROM scratch
+ARG VERSION=0.0.0
+LABEL org.opencontainers.image.title="bowline" \
+      org.opencontainers.image.source="https://github.com/bowline-dev/bowline" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION"
+COPY --from=build /out/ /
 # As in deploy/operator/deployment.yaml.
 USER 65532:65532
-ENTRYPOINT ["bowline"]
+ENTRYPOINT ["/usr/local/bin/bowline"]

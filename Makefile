@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build demo test matrix bench lint images crds docs
+.PHONY: help build demo test matrix bench lint image images crds docs site
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: ## check format, lints, licenses and sources of dependencies
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
 
+image: ## build the operator's image for amd64 and arm64, without a container engine
+	packaging/image.sh
+
 images: ## recreate the pictures of the portal in docs/images
 	@tests/prerequisites.sh cargo cc go npm chromium chromedriver pngquant
 	rm -f docs/images/*.png
@@ -39,3 +42,6 @@ crds: ## regenerate the definitions of the kinds
 docs: ## regenerate the generated pages
 	UPDATE_GOLDEN=1 cargo test --locked -p bowline-oauth --lib proof_tests
 	UPDATE_GOLDEN=1 cargo test --locked -p bowline -p bowline-api -p bowline-oauth -p bowline-portal --lib --test docs up_to_date
+
+site: ## build the pages as a site with search, in target/site
+	packaging/site.sh target/site

@@ -20,13 +20,21 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Pages outside of docs/.
+const PAGES: &[&str] = &[
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CODE_OF_CONDUCT.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "SECURITY.md",
+    "charts/bowline/README.md",
+    "examples/README.md",
+];
+
 /// Every page, by its path.
 fn pages() -> BTreeMap<String, String> {
-    let mut paths: Vec<PathBuf> =
-        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "examples/README.md", "charts/bowline/README.md"]
-            .iter()
-            .map(PathBuf::from)
-            .collect();
+    let mut paths: Vec<PathBuf> = PAGES.iter().map(PathBuf::from).collect();
     for folder in ["docs", "docs/providers"] {
         let files = fs::read_dir(root().join(folder)).unwrap();
         let paths_there = files.map(|file| Path::new(folder).join(file.unwrap().file_name()));
@@ -92,8 +100,25 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn every_page_is_in_the_summary_of_the_site_once() {
+    let summary = read("docs/SUMMARY.md");
+    let sections: Vec<_> = summary.lines().filter_map(|line| line.strip_prefix("# ")).collect();
+    assert_eq!(sections, ["Summary", "Tutorial", "How to", "Reference", "Explanation"]);
+    let mut listed: Vec<_> = summary
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .map(ToOwned::to_owned)
+        .collect();
+    listed.sort();
+    let pages = pages().into_keys().filter_map(|path| path.strip_prefix("docs/").map(ToOwned::to_owned));
+    let pages: Vec<_> = pages.filter(|path| path != "SUMMARY.md").collect();
+    assert_eq!(listed, pages, "docs/SUMMARY.md lists each page of docs/ once");
+}
+
+#[test]
 fn paths_that_are_named_exist() {
-    let folders = ["crates/", "crds/", "deploy/", "docs/", "examples/", "src/", "tests/"];
+    let folders = ["crates/", "crds/", "deploy/", "docs/", "examples/", "packaging/", "src/", "tests/"];
     let mut problems = Vec::new();
     // ARCHITECTURE.md has its own test; the changelog also names what was removed.
     let elsewhere = ["ARCHITECTURE.md", "CHANGELOG.md"];

@@ -35,23 +35,29 @@ const ATTEMPT: &str = "attempt, where an account is connected; elsewhere refresh
 
 /// What is read: files, and folders with everything in them.
 const READ: &[&str] = &[
+    ".github",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "CODE_OF_CONDUCT.md",
+    "CONTRIBUTING.md",
+    "Dockerfile",
     "Makefile",
     "README.md",
+    "SECURITY.md",
     "charts",
     "crates",
     "deploy",
     "docs",
     "examples",
+    "packaging",
     "src",
     "templates",
     "tests",
 ];
-const ENDINGS: &[&str] = &["css", "html", "js", "md", "rs", "sh", "txt", "yaml"];
+const ENDINGS: &[&str] = &["css", "html", "js", "md", "rs", "sh", "txt", "yaml", "yml"];
 
 /// Pages for users: requirements have no numbers there, because their list is not in the repository.
-const PAGES: &[&str] = &["README.md", "docs", "examples", "deploy", "charts"];
+const PAGES: &[&str] = &["README.md", "SECURITY.md", "docs", "examples", "deploy", "charts"];
 
 struct Word {
     line: usize,
@@ -65,7 +71,7 @@ fn root() -> &'static Path {
 
 fn files(path: &Path, found: &mut Vec<PathBuf>) {
     let name = path.file_name().unwrap().to_str().unwrap();
-    if path.is_dir() && !name.starts_with('.') && name != "node_modules" {
+    if path.is_dir() && (!name.starts_with('.') || name == ".github") && name != "node_modules" {
         for entry in fs::read_dir(path).unwrap() {
             files(&entry.unwrap().path(), found);
         }

@@ -19,6 +19,7 @@ mod members;
 mod metadata;
 mod operator_only;
 mod overlay;
+mod pods;
 mod publishing;
 mod release;
 mod rights;

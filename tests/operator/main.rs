@@ -61,6 +61,7 @@ mod sharing;
 mod stage;
 mod terminal;
 mod terms;
+mod tutorial;
 mod unreadable;
 mod waiting;
 mod weight;

@@ -15,6 +15,8 @@ pub mod clock;
 mod deadline;
 pub mod follow;
 pub mod kubeconfig;
+// Servers run on Unix; the plug-in, which needs none of it, also elsewhere.
+#[cfg(unix)]
 pub mod startup;
 pub mod steps;
 pub mod tasks;

@@ -11,6 +11,8 @@ use crate::{
 /// bowline.dev/testbed/tools/NAME && go get -tool PACKAGE@VERSION`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tool {
+    /// Checks workflows.
+    Actionlint,
     /// Installs charts.
     Helm,
 }
@@ -27,6 +29,15 @@ struct Source {
 impl Tool {
     fn source(self) -> Source {
         match self {
+            Self::Actionlint => Source {
+                program: Program {
+                    name: "actionlint",
+                    built_as: "actionlint",
+                    package: "github.com/rhysd/actionlint/cmd/actionlint",
+                },
+                module: "github.com/rhysd/actionlint",
+                version_in: "github.com/rhysd/actionlint.version",
+            },
             Self::Helm => Source {
                 program: Program { name: "helm", built_as: "helm", package: "helm.sh/helm/v4/cmd/helm" },
                 module: "helm.sh/helm/v4",
