@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use bowline_api::duration::Duration;
 use bowline_oauth::network::NetworkBounds;
 use bowline_portal::PortalFlags;
-use bowline_runtime::telemetry::{LogFormat, Logs};
+use bowline_runtime::telemetry::{AuditLog, LogFormat, Logs};
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 use url::Url;
@@ -20,6 +20,7 @@ use url::Url;
 use crate::catalog_command::CatalogCommand;
 use crate::gate::GateFlags;
 use crate::grant::schedule::RefreshBounds;
+use crate::notify::{NotifySettings, SecretUrl};
 use crate::operator::OperatorSettings;
 use crate::publishing::metadata::AllowedMetadata;
 use crate::ready_command::ReadyFlags;
@@ -69,6 +70,12 @@ pub struct OperatorFlags {
     /// Address for /livez, /readyz and /metrics.
     #[arg(long, env = "BOWLINE_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+
+    /// Serve series of single connections, by namespace and name, of at most this many (the first by namespace and name):
+    /// bowline_connection_info, _ready and when token and grant expire. The number of those without is
+    /// bowline_connection_series_omitted. 0: no such series. Whoever reads the metrics then reads the names, too.
+    #[arg(long, env = "BOWLINE_PER_CONNECTION_METRICS", value_name = "NUMBER", default_value_t = 0)]
+    per_connection_metrics: usize,
 
     /// Namespaces in which the operator may read and write Secrets, comma separated; it needs a RoleBinding in each.
     /// Empty: all namespaces, by a ClusterRoleBinding.
@@ -161,6 +168,23 @@ pub struct OperatorFlags {
     #[arg(long, env = "BOWLINE_ALLOW_HTTP_PROVIDERS")]
     allow_http_providers: bool,
 
+    /// Send notifications to this address, as CloudEvents: somebody is needed, a grant expires soon, a connection recovered.
+    /// Private addresses may be used; metadata addresses of clouds may not.
+    #[arg(long, env = "BOWLINE_NOTIFY_URL", value_name = "URL", value_parser = receiver)]
+    notify_url: Option<SecretUrl>,
+
+    /// File with the secret that signs each notification with HMAC-SHA256 (Standard Webhooks). It may be replaced at any time.
+    #[arg(long, env = "BOWLINE_NOTIFY_SECRET_FILE", value_name = "FILE", requires = "notify_url")]
+    notify_secret_file: Option<PathBuf>,
+
+    /// PEM file with certificate authorities to trust for the receiver of notifications, besides those of the system.
+    #[arg(long, env = "BOWLINE_NOTIFY_CA_FILE", value_name = "FILE", requires = "notify_url")]
+    notify_ca_file: Option<PathBuf>,
+
+    /// Let --notify-url begin with http://, for a receiver in the cluster: names of connections are then readable on the way.
+    #[arg(long, env = "BOWLINE_NOTIFY_ALLOW_HTTP", requires = "notify_url")]
+    notify_allow_http: bool,
+
     /// How logs are written, to stderr.
     #[arg(long, env = "BOWLINE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
@@ -168,6 +192,11 @@ pub struct OperatorFlags {
     /// What is logged: a level, or directives such as info,bowline=debug.
     #[arg(long, env = "BOWLINE_LOG_FILTER", value_name = "FILTER", default_value = "info")]
     log_filter: String,
+
+    /// Where lines go that say who did what: log (among the others), stdout, or a file, to which they are appended; there they
+    /// are one JSON object per line. docs/audit.md has their fields. --log-filter leaves none of them out.
+    #[arg(long, env = "BOWLINE_AUDIT_LOG", value_name = "log|stdout|FILE", value_parser = AuditLog::parse, default_value = "log")]
+    audit_log: AuditLog,
 
     /// Name of this replica in Events, intents and the Lease; the pod's name, as a rule. Each replica needs a name of its own.
     #[arg(long, env = "HOSTNAME", value_name = "NAME")]
@@ -181,6 +210,7 @@ impl OperatorFlags {
         let settings = OperatorSettings {
             namespace: self.namespace,
             listen: self.listen,
+            own_series: self.per_connection_metrics,
             secret_namespaces: named.collect(),
             portal: self.portal_url,
             attempts_namespace: self.attempts_namespace,
@@ -205,9 +235,15 @@ impl OperatorFlags {
                 cidrs: self.provider_networks,
                 proxies: self.provider_proxy,
             },
+            notify: self.notify_url.map(|url| NotifySettings {
+                url,
+                secret_file: self.notify_secret_file,
+                ca_file: self.notify_ca_file,
+                allow_http: self.notify_allow_http,
+            }),
             instance: self.instance,
         };
-        (settings, Logs { format: self.log_format, filter: self.log_filter })
+        (settings, Logs { format: self.log_format, filter: self.log_filter, audit: self.audit_log })
     }
 }
 
@@ -221,6 +257,17 @@ fn proxy(text: &str) -> Result<Url, String> {
     }
     Err("a proxy is written like http://proxy.example.com:3128, without user name, password and path"
         .to_owned())
+}
+
+/// The address of a receiver, whose path and query may be a secret.
+fn receiver(text: &str) -> Result<SecretUrl, String> {
+    let wanted = || {
+        "a receiver is written like https://hooks.example.com/bowline, without user name and password"
+            .to_owned()
+    };
+    let url = Url::parse(text).map_err(|_| wanted())?;
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.has_host();
+    if matches!(url.scheme(), "http" | "https") && is_plain { Ok(SecretUrl(url)) } else { Err(wanted()) }
 }
 
 /// Times are whole seconds: an interval below that would let one due moment serve twice.

@@ -30,6 +30,7 @@ use crate::kube_ext::apply::{apply, apply_status};
 use crate::kube_ext::events::Events;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
+use crate::notify::{Notifications, NotifySettings};
 use crate::publishing::metadata::AllowedMetadata;
 use crate::publishing::{self, Desired, Nudges, PublishError, PublishedVersion, Withdrawals, Withdrawn};
 use crate::secret_plan::GrantInUse;
@@ -50,6 +51,7 @@ pub(crate) struct Context {
     /// Requests to providers.
     pub(crate) clients: Clients,
     pub(crate) events: Arc<Events>,
+    pub(crate) notifications: Notifications,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
     /// The Secret that this process published last, by UID of the connection, share or binding.
@@ -259,6 +261,8 @@ pub struct OperatorSettings {
     /// Namespace of the operator: records, keyring, app registrations.
     pub namespace: String,
     pub listen: SocketAddr,
+    /// How many connections have series of their own.
+    pub own_series: usize,
     /// The namespaces in which Secrets may be read and written; empty means all.
     pub secret_namespaces: BTreeSet<String>,
     pub portal: Option<Url>,
@@ -279,6 +283,8 @@ pub struct OperatorSettings {
     pub key_rotate_after: Option<Duration>,
     pub record_retention: Duration,
     pub provider_bounds: NetworkBounds,
+    /// Where notifications go, if anywhere.
+    pub notify: Option<NotifySettings>,
     pub instance: String,
 }
 

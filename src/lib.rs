@@ -36,6 +36,7 @@ mod kinds;
 mod kube_ext;
 mod members;
 mod metrics;
+mod notify;
 pub mod operator;
 mod policies;
 mod provider;

@@ -1,31 +1,30 @@
 //! What the operator counts, under names `bowline_*`, in a registry of its own.
 //!
 //! Label values come from the enums of this module and from catalogue types, so the number of series is bounded however many
-//! connections there are: never a namespace, an object's name, a user or an account.
+//! connections there are: never a user or an account, and a namespace or an object's name only in the series of single
+//! connections, whose number an administrator chooses ([`connections`]).
 
+mod connections;
 mod families;
 mod labels;
 mod timer;
 
-pub(crate) use labels::{EndsWithin, Operation, PassOutcome, PublishOutcome, RefreshOutcome};
+pub(crate) use connections::ConnectionSample;
+pub(crate) use labels::{
+    EndsWithin, Label, NotificationOutcome, NotificationType, Operation, PassOutcome, PublishOutcome,
+    RefreshOutcome,
+};
 pub(crate) use timer::OutcomeTimer;
 
 use std::time::Duration;
 
-use prometheus::core::Collector;
-use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
-
 use bowline_api::connection::Phase;
-use families::{self as family, Family};
-use labels::Label;
+use bowline_oauth::catalog::errors::Class;
+use bowline_runtime::metrics::{Family, MetricRegistry, MetricsError};
+use prometheus::{Gauge, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
-/// A metric could not be created or written: a bug of this program, never a fault of its input.
-#[derive(Debug, thiserror::Error)]
-#[error("metrics cannot be kept")]
-pub struct Error(#[from] prometheus::Error);
+use connections::ConnectionSeries;
+use families as family;
 
 /// How work on a grant is called where controllers are named.
 pub(crate) const GRANT_WORK: &str = "grant";
@@ -33,7 +32,7 @@ pub(crate) const GRANT_WORK: &str = "grant";
 /// Every metric of one operator. Clones share the same numbers.
 #[derive(Clone)]
 pub(crate) struct Metrics {
-    registry: Registry,
+    registry: MetricRegistry,
     passes: IntCounterVec,
     pass_duration: HistogramVec,
     refreshes: IntCounterVec,
@@ -42,6 +41,7 @@ pub(crate) struct Metrics {
     provider_requests: IntCounterVec,
     provider_request_duration: HistogramVec,
     publishes: IntCounterVec,
+    notifications: IntCounterVec,
     certificates_ending: IntGaugeVec,
     connections: IntGaugeVec,
     grants_ending: IntGaugeVec,
@@ -55,31 +55,33 @@ pub(crate) struct Metrics {
     pub(crate) leader: IntGauge,
     pub(crate) keyring_key_age: Gauge,
     pub(crate) store_ready: IntGauge,
-    pub(crate) policy_present: IntGauge,
+    /// Without a series until somebody has looked: 0 would be a false alarm.
+    policy_present: IntGaugeVec,
     unreadable: IntGaugeVec,
     panics: IntCounterVec,
     pub(crate) namespaces_unreadable: IntGauge,
+    /// Where single connections have series.
+    of_connections: Option<ConnectionSeries>,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Result<Self, Error> {
-        let registry = Registry::new();
-        let counters = |it: &Family| registered(&registry, IntCounterVec::new(options(it), it.labels));
-        let gauges = |it: &Family| registered(&registry, IntGaugeVec::new(options(it), it.labels));
-        let gauge = |it: &Family| registered(&registry, IntGauge::with_opts(options(it)));
-        let histograms = |it: &Family| registered(&registry, HistogramVec::new(buckets(it), it.labels));
+    /// `own_series`: how many connections have series of their own.
+    // long: one line for each metric.
+    pub(crate) fn new(own_series: usize) -> Result<Self, MetricsError> {
+        let registry = MetricRegistry::new()?;
+        let counters = |it: &Family| registry.counters(it);
+        let (gauges, gauge) = (|it: &Family| registry.gauges(it), |it: &Family| registry.gauge(it));
+        let of_connections = (own_series > 0).then(|| ConnectionSeries::new(own_series, &registry));
         let metrics = Self {
             passes: counters(&family::PASSES)?,
-            pass_duration: histograms(&family::PASS_DURATION)?,
+            pass_duration: registry.histograms(&family::PASS_DURATION)?,
             refreshes: counters(&family::REFRESHES)?,
-            refresh_lateness: registered(
-                &registry,
-                Histogram::with_opts(buckets(&family::REFRESH_LATENESS)),
-            )?,
+            refresh_lateness: registry.histogram(&family::REFRESH_LATENESS)?,
             provider_clock_ahead: gauges(&family::PROVIDER_CLOCK_AHEAD)?,
             provider_requests: counters(&family::PROVIDER_REQUESTS)?,
-            provider_request_duration: histograms(&family::PROVIDER_REQUEST_DURATION)?,
+            provider_request_duration: registry.histograms(&family::PROVIDER_REQUEST_DURATION)?,
             publishes: counters(&family::PUBLISHES)?,
+            notifications: counters(&family::NOTIFICATIONS)?,
             certificates_ending: gauges(&family::CERTIFICATES_ENDING)?,
             connections: gauges(&family::CONNECTIONS)?,
             grants_ending: gauges(&family::GRANTS_ENDING)?,
@@ -90,12 +92,13 @@ impl Metrics {
             shares: gauge(&family::SHARES)?,
             bindings: gauge(&family::BINDINGS)?,
             leader: gauge(&family::LEADER)?,
-            keyring_key_age: registered(&registry, Gauge::with_opts(options(&family::KEYRING_KEY_AGE)))?,
+            keyring_key_age: registry.fraction(&family::KEYRING_KEY_AGE)?,
             store_ready: gauge(&family::STORE_READY)?,
-            policy_present: gauge(&family::POLICY_PRESENT)?,
+            policy_present: gauges(&family::POLICY_PRESENT)?,
             unreadable: gauges(&family::UNREADABLE_OBJECTS)?,
             panics: counters(&family::PANICS)?,
             namespaces_unreadable: gauge(&family::NAMESPACES_UNREADABLE)?,
+            of_connections: of_connections.transpose()?,
             registry: registry.clone(),
         };
         gauges(&family::BUILD_INFO)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -112,6 +115,7 @@ impl Metrics {
         for outcome in PassOutcome::ALL.iter().map(|outcome| outcome.label()).chain([labels::ABANDONED]) {
             self.passes.with_label_values(&[controller, outcome]);
         }
+        self.pass_duration.with_label_values(&[controller]);
         self.panics.with_label_values(&[controller]);
     }
 
@@ -152,6 +156,10 @@ impl Metrics {
         self.publishes.with_label_values(&[outcome.label()]).inc();
     }
 
+    pub(crate) fn notified(&self, type_: NotificationType, outcome: NotificationOutcome) {
+        self.notifications.with_label_values(&[type_.label(), outcome.label()]).inc();
+    }
+
     pub(crate) fn set_connections(&self, phase: Phase, count: usize) {
         self.connections.with_label_values(&[phase.label()]).set(whole(count));
     }
@@ -168,12 +176,24 @@ impl Metrics {
         self.unreadable.with_label_values(&[kind]).set(whole(count));
     }
 
-    /// Everything in Prometheus' text format, version 0.0.4.
-    pub(crate) fn encode(&self) -> Result<String, Error> {
-        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    /// The admission policies were looked at.
+    pub(crate) fn set_policy_present(&self, present: bool) {
+        self.policy_present.with_label_values::<&str>(&[]).set(present.into());
     }
 
-    /// You cannot alert on a series that is absent until its first event.
+    /// Replaces what is served of single connections, if an administrator wants that.
+    pub(crate) fn set_samples(&self, samples: impl FnOnce() -> Vec<ConnectionSample>) {
+        if let Some(series) = &self.of_connections {
+            series.replace(samples());
+        }
+    }
+
+    /// Everything in Prometheus' text format.
+    pub(crate) fn encode(&self) -> Result<String, MetricsError> {
+        self.registry.encode()
+    }
+
+    /// You cannot alert on a series that is absent until its first event: `increase` sees no growth in one that begins with it.
     fn start_at_zero(&self) {
         for phase in Phase::ALL {
             self.set_connections(*phase, 0);
@@ -185,6 +205,18 @@ impl Metrics {
         for outcome in PublishOutcome::ALL {
             self.publishes.with_label_values(&[outcome.label()]);
         }
+        for type_ in NotificationType::ALL {
+            for outcome in NotificationOutcome::ALL {
+                self.notifications.with_label_values(&[type_.label(), outcome.label()]);
+            }
+        }
+        for operation in Operation::ALL.iter().map(|operation| operation.label()) {
+            let failures = Class::ALL.iter().map(|class| Some(*class).label());
+            for class in failures.chain([None::<Class>.label(), labels::ABANDONED]) {
+                self.provider_requests.with_label_values(&[operation, class]);
+            }
+            self.provider_request_duration.with_label_values(&[operation]);
+        }
         self.panics.with_label_values(&[GRANT_WORK]);
     }
 }
@@ -194,23 +226,9 @@ pub(crate) fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn options(family: &Family) -> Opts {
-    Opts::new(family.name, family.help)
-}
-
-fn buckets(family: &Family) -> HistogramOpts {
-    HistogramOpts::new(family.name, family.help).buckets(family.buckets.to_vec())
-}
-
-fn registered<M: Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: prometheus::Result<M>,
-) -> prometheus::Result<M> {
-    let metric = metric?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod monitoring_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

@@ -18,6 +18,7 @@ use syn::{
 /// Modules of the root package in the order in which they may use each other: each may use those above it, and itself.
 const ORDER: &[&str] = &[
     "metrics",
+    "notify",
     "vault",
     "kube_ext",
     "policies",

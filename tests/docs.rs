@@ -35,7 +35,7 @@ const PAGES: &[&str] = &[
 /// Every page, by its path.
 fn pages() -> BTreeMap<String, String> {
     let mut paths: Vec<PathBuf> = PAGES.iter().map(PathBuf::from).collect();
-    for folder in ["docs", "docs/providers"] {
+    for folder in ["docs", "docs/providers", "docs/runbooks"] {
         let files = fs::read_dir(root().join(folder)).unwrap();
         let paths_there = files.map(|file| Path::new(folder).join(file.unwrap().file_name()));
         // The folders also contain pictures.

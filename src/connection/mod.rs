@@ -2,10 +2,12 @@
 
 mod act;
 mod adoption;
+mod audit;
 mod build;
 mod decide;
 mod depart;
 mod news;
+mod notices;
 mod observe;
 mod observed;
 mod report;
@@ -36,6 +38,7 @@ use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again
 use crate::kinds::keys;
 use crate::members::MembersOutcome;
 use crate::metrics::PassOutcome;
+use crate::notify::Notification;
 use crate::vault::record::IssuedKeys;
 
 /// How soon unfinished work is repeated.
@@ -130,7 +133,8 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     let news = news::news(connection.status.as_ref(), &status, observed.actor.finished.as_ref(), now);
     let news = [news, ended].concat();
     news::record(&mut status, &news, now);
-    publish(ctx, connection, &observed, &status, &news).await?;
+    let notices = notices::notifications(connection, &status, &news, ctx.settings.portal.as_ref(), now);
+    publish(ctx, connection, &observed, &status, &news, notices).await?;
     remember_told(ctx, connection, &status, now);
     Ok(next(&observed, &plan, &outcome, now))
 }
@@ -151,16 +155,21 @@ fn remember_told(
     }
 }
 
-/// Writes the status if it changed, then the Events, then drops the outcome that is reported.
+/// Writes the status if it changed, then tells the news: in the audit log, by notifications and Events, then drops the outcome that is reported.
 async fn publish(
     ctx: &Context,
     connection: &IntegrationConnection,
     observed: &ObservedConnection,
     status: &IntegrationConnectionStatus,
     news: &[EventNote],
+    notices: Vec<Notification>,
 ) -> Result<(), ReconcileError> {
     if !ctx.write_status(connection, status).await? {
         return Ok(());
+    }
+    audit::audit(connection, status, news);
+    for notice in notices {
+        ctx.notifications.tell(notice);
     }
     for (reason, note) in news {
         ctx.events.publish(&connection.object_ref(&()), *reason, "Reconcile", note).await;

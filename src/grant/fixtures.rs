@@ -295,7 +295,7 @@ impl Bench {
         let (api, clock) = (ApiServer::default(), ManualClock::at(at(0)));
         let client = api.client();
         let time = Clock::Manual(clock.clone());
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = Arc::new(Metrics::new(0).unwrap());
         let wake_provider = mpsc::unbounded_channel().0;
         let records = records_at(&api, &clock).await;
         let engine = Engine {

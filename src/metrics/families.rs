@@ -1,35 +1,9 @@
 //! Names, units and labels of all metrics: the registry and docs/metrics.md are made from them.
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MetricType {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Family {
-    pub(super) name: &'static str,
-    pub(super) kind: MetricType,
-    pub(super) help: &'static str,
-    pub(super) labels: &'static [&'static str],
-    /// Upper bounds of a histogram's buckets, in its unit. Empty for others.
-    pub(super) buckets: &'static [f64],
-}
+use bowline_runtime::families;
 
 const CALLS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
 const LATENESS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
-
-macro_rules! families {
-    ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $buckets:expr, $help:literal;)*) => {
-        $(pub(super) const $constant: Family = Family {
-            name: $name, kind: MetricType::$kind, help: $help, labels: &[$($label),*], buckets: $buckets,
-        };)*
-        /// Every metric, sorted by name.
-        #[cfg(test)]
-        pub(super) const ALL: &[Family] = &[$($constant),*];
-    };
-}
 
 families! {
     BINDINGS: Gauge "bowline_bindings" [] &[],
@@ -38,6 +12,16 @@ families! {
         "Always 1; the label says which version runs.";
     CERTIFICATES_ENDING: Gauge "bowline_client_certificates_ending" ["within"] &[],
         "Providers whose TLS client certificate ends within 30 days, 7 days or a day, or has ended, in number of objects. Those of a day count in all three.";
+    CONNECTION_GRANT_ENDS: Gauge "bowline_connection_grant_end_timestamp_seconds" ["namespace", "name"] &[],
+        "When the grant of a connection ends by itself, in seconds since 1970; absent where that is not known. With --per-connection-metrics.";
+    CONNECTION_INFO: Gauge "bowline_connection_info" ["namespace", "name", "provider", "phase"] &[],
+        "Always 1; the labels say which provider a connection is of, and its phase. With --per-connection-metrics.";
+    CONNECTION_READY: Gauge "bowline_connection_ready" ["namespace", "name"] &[],
+        "1 while a connection is Ready, else 0. With --per-connection-metrics.";
+    CONNECTION_SERIES_OMITTED: Gauge "bowline_connection_series_omitted" [] &[],
+        "Connections beyond the number of --per-connection-metrics, which have no series of their own, in number of objects.";
+    CONNECTION_TOKEN_EXPIRES: Gauge "bowline_connection_token_expiry_timestamp_seconds" ["namespace", "name"] &[],
+        "When the token of a connection expires, in seconds since 1970; absent where that is not known. With --per-connection-metrics.";
     CONNECTIONS: Gauge "bowline_connections" ["phase"] &[],
         "Connections by phase, in number of objects.";
     ENDINGS: Gauge "bowline_endings" [] &[],
@@ -50,10 +34,12 @@ families! {
         "1 on the replica that leads, else 0. Only that one counts objects.";
     NAMESPACES_UNREADABLE: Gauge "bowline_namespaces_unreadable" [] &[],
         "Namespaces of --secret-namespaces whose Secrets cannot be listed now, in number of namespaces; what is in them waits.";
+    NOTIFICATIONS: Counter "bowline_notifications_total" ["type", "outcome"] &[],
+        "Notifications for --notify-url, by what became of them; `retried` counts requests that failed and are repeated.";
     PANICS: Counter "bowline_panics_total" ["controller"] &[],
         "Faults of this program, by the controller whose reconcile ended with one, or `grant` for work on a grant; it is repeated after a minute.";
     POLICY_PRESENT: Gauge "bowline_policy_present" [] &[],
-        "1 while the admission policies that guard ownership are installed and bound, else 0.";
+        "1 while the admission policies that guard ownership are installed and bound, else 0; absent until a process has looked at them.";
     PROVIDER_CLOCK_AHEAD: Gauge "bowline_provider_clock_ahead_seconds" ["type"] &[],
         "How far the clock of a provider of this catalogue type was ahead of ours at its last answer to a refresh, in seconds; negative if it was behind.";
     PROVIDER_REQUEST_DURATION: Histogram "bowline_provider_request_duration_seconds" ["operation"] CALLS,

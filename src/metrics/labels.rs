@@ -93,6 +93,27 @@ labels! {
 }
 
 labels! {
+    /// What is told to the receiver of notifications.
+    NotificationType {
+        NeedsYou = "needs-you",
+        ExpiresSoon = "expires-soon",
+        Recovered = "recovered",
+    }
+}
+
+labels! {
+    NotificationOutcome {
+        Delivered = "delivered",
+        /// A request that failed and is repeated.
+        Retried = "retried",
+        /// Refused, or not taken for an hour.
+        GivenUp = "given_up",
+        /// There was no place in the queue.
+        Dropped = "dropped",
+    }
+}
+
+labels! {
     /// The reminders of a grant's end.
     EndsWithin {
         Month = "30d",

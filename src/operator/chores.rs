@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection;
 use crate::context::Context;
-use crate::metrics::{EndsWithin, whole};
+use crate::metrics::{ConnectionSample, EndsWithin, whole};
 use crate::vault::keyring::{SharedKeyring, secret};
 
 /// How often expired attempts are removed.
@@ -121,6 +121,7 @@ fn count_objects(ctx: &Context) {
         ctx.metrics.set_connections(*phase, phases.get(phase).copied().unwrap_or_default());
     }
     count_reminders(ctx);
+    ctx.metrics.set_samples(|| ctx.world.kinds.connections.state().iter().map(|it| sample(it)).collect());
     let (counts, endings) = (ctx.store.counts(), &ctx.grants.records().endings);
     ctx.metrics.records.set(whole(counts.records));
     ctx.metrics.endings.set(whole(endings.counts().records));
@@ -134,6 +135,21 @@ fn count_objects(ctx: &Context) {
     ctx.metrics.set_unreadable("Attempt", ctx.world.attempts.state_filter(is_unreadable).len());
     ctx.metrics.shares.set(whole(ctx.world.kinds.shares.state().len()));
     ctx.metrics.bindings.set(whole(ctx.world.kinds.bindings.state().len()));
+}
+
+fn sample(connection: &IntegrationConnection) -> ConnectionSample {
+    let status = connection.status.as_ref();
+    let token = status.and_then(|status| status.token.as_ref()?.expires_at.as_ref());
+    let grant = status.and_then(|status| status.grant.as_ref()?.ends_at());
+    ConnectionSample {
+        namespace: connection.namespace().unwrap_or_default(),
+        name: connection.name_any(),
+        provider: connection.spec.provider.clone(),
+        phase: connection.phase_text(),
+        ready: connection.is_ready(),
+        token_expires_at: token.map(|time| time.0),
+        grant_ends_at: grant.map(|time| time.0),
+    }
 }
 
 fn count_reminders(ctx: &Context) {

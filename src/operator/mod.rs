@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use bowline_oauth::http::MaySend;
 use bowline_runtime::clock::Clock;
+use bowline_runtime::metrics::MetricsError;
 use bowline_runtime::startup::{self, StartError};
 use bowline_runtime::tasks::{TaskFailure, Tasks};
 use bowline_runtime::telemetry::chain;
@@ -43,7 +44,8 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 pub use crate::context::OperatorSettings;
 use crate::kube_ext::lease::Election;
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
+use crate::notify::{self, Notifications, NotifyError};
 use lead::Lead;
 use liveness::Liveness;
 use parts::{Foundation, Stores};
@@ -74,7 +76,9 @@ pub enum OperatorError {
     #[error(transparent)]
     Http(#[from] bowline_oauth::http::HttpClientError),
     #[error(transparent)]
-    Metrics(#[from] metrics::Error),
+    Metrics(#[from] MetricsError),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     #[error(transparent)]
     Policies(#[from] crate::policies::ShippedPolicyError),
     /// No random bytes.
@@ -89,7 +93,7 @@ pub enum OperatorError {
 pub async fn run(settings: OperatorSettings) -> Result<(), OperatorError> {
     let client = startup::client().await?;
     announce(&settings);
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::new(settings.own_series)?);
     let (readiness, liveness, life) = (Readiness::default(), Liveness::default(), Tasks::default());
     let served =
         Served { readiness: readiness.clone(), liveness: liveness.clone(), metrics: Arc::clone(&metrics) };
@@ -164,8 +168,19 @@ impl Process {
         let claim = election.claim();
         let may_send = MaySend::when(move || claim.holds());
         let lead = Lead { election, keyring: keyring.clone() };
-        let foundation =
-            Foundation { settings, client, clock, metrics, stores, keyring, cluster, holder, may_send };
+        let notifications = self.notifications(&settings, &cluster, &metrics, &clock)?;
+        let foundation = Foundation {
+            settings,
+            client,
+            clock,
+            metrics,
+            notifications,
+            stores,
+            keyring,
+            cluster,
+            holder,
+            may_send,
+        };
         let (ctx, registry) = parts::make(foundation)?;
         let controllers = registry.start(&ctx, life);
         if stop.run_until_cancelled(listed(&ctx)).await.is_none() {
@@ -178,6 +193,21 @@ impl Process {
         let health = chores::report_health(Arc::clone(&ctx), lead.keyring.clone(), stop.clone());
         life.own("the report on this process", health);
         Ok(self.led(ctx, lead).await)
+    }
+
+    /// Where news are told, and the task that delivers them.
+    fn notifications(
+        &self,
+        settings: &OperatorSettings,
+        cluster: &str,
+        metrics: &Arc<Metrics>,
+        clock: &Clock,
+    ) -> Result<Notifications, NotifyError> {
+        let metrics = Arc::clone(metrics);
+        let Some(chosen) = settings.notify.clone() else { return Ok(Notifications::off(metrics)) };
+        let (notifications, delivery) = notify::open(chosen, cluster, metrics, clock.clone())?;
+        self.life.own("the delivery of notifications", delivery.run(self.life.stop().clone()));
+        Ok(notifications)
     }
 
     /// Returns when this replica leads; `None` if it stops before that.

@@ -24,6 +24,7 @@ use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::Metrics;
+use crate::notify::Notifications;
 use crate::policies::Policies;
 use crate::publishing::{Nudges, Withdrawals};
 use crate::vault::journal::Journal;
@@ -64,6 +65,7 @@ pub(super) struct Foundation {
     pub(super) client: Client,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) notifications: Notifications,
     pub(super) stores: Stores,
     pub(super) keyring: SharedKeyring,
     pub(super) cluster: String,
@@ -76,8 +78,18 @@ pub(super) struct Foundation {
 /// Builds the context, and the registry that fills its caches.
 // long: a line for each part.
 pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), OperatorError> {
-    let Foundation { settings, client, clock, metrics, stores, keyring, cluster, holder, may_send } =
-        foundation;
+    let Foundation {
+        settings,
+        client,
+        clock,
+        metrics,
+        notifications,
+        stores,
+        keyring,
+        cluster,
+        holder,
+        may_send,
+    } = foundation;
     let (mut registry, sealer) = (Registry::new(client.clone()), Sealer::new(keyring));
     let world = world(cluster, &client, &settings, &mut registry)?;
     stores.unlock(&sealer);
@@ -102,6 +114,7 @@ pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), O
         grants: Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake).into(),
         nudges: Arc::new(Nudges::new(client.clone(), Arc::clone(&events), clock.clone())),
         events,
+        notifications,
         client,
         world,
         store,

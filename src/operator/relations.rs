@@ -91,7 +91,7 @@ pub(super) fn policy<K>(ctx: &Context, _change: &Change<K>) {
 /// Whether the admission policies are in force; wakes all connections if that changed.
 pub(super) fn look_at_policies(ctx: &Context) {
     let Some(missing) = ctx.world.policies.look() else { return };
-    ctx.metrics.policy_present.set(missing.is_empty().into());
+    ctx.metrics.set_policy_present(missing.is_empty());
     if missing.is_empty() {
         tracing::info!("all admission policies are in force");
     } else {

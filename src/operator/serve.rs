@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bowline_runtime::metrics::MEDIA_TYPE;
 use bowline_runtime::startup::StartError;
 use bowline_runtime::tasks::Tasks;
 use tokio::net::TcpListener;
@@ -97,7 +98,7 @@ fn answer(problem: Option<String>) -> Response {
 
 async fn encoded(State(served): State<Served>) -> Response {
     match served.metrics.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }
@@ -125,7 +126,7 @@ mod tests {
     #[tokio::test]
     async fn class_12_probes_answer_while_every_worker_is_busy() {
         let (readiness, liveness) = (Readiness::default(), Liveness::default());
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = Arc::new(Metrics::new(0).unwrap());
         let served = Served { readiness: readiness.clone(), liveness, metrics };
         let servers = Tasks::default();
         let address = start("127.0.0.1:0".parse().unwrap(), served, &servers).unwrap();

@@ -202,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_to_an_issuer_is_counted() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(0).unwrap();
         let issuer = MetadataSource::Issuer("https://id.example.com".parse().unwrap());
         assert!(discover_counted(&metrics, &Offline::default(), &issuer).await.is_err());
         let text = metrics.encode().unwrap();

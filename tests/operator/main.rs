@@ -43,6 +43,7 @@ mod missing;
 mod moving;
 mod mutual_tls;
 mod narrow;
+mod notify;
 mod nudge;
 mod oidc;
 mod oversized;

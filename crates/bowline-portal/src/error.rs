@@ -11,6 +11,7 @@ use bowline_runtime::follow::Unreadable;
 use bowline_runtime::telemetry::chain;
 use secrecy::ExposeSecret;
 
+use crate::metrics::ExceededLimit;
 use crate::session::SessionError;
 use crate::session_key::CannotSeal;
 use crate::view::{foreign, key_of};
@@ -32,12 +33,13 @@ pub(crate) struct PageError {
     pub(crate) reference: Option<String>,
     /// Whether signing in helps.
     pub(crate) sign_in: bool,
+    pub(crate) exceeded: Option<ExceededLimit>,
 }
 
 impl PageError {
     fn new(status: StatusCode, title: &str, what: &str, todo: &str) -> Self {
         let [title, what, todo] = [title, what, todo].map(ToOwned::to_owned);
-        Self { status, title, what, todo, reference: None, sign_in: false }
+        Self { status, title, what, todo, reference: None, sign_in: false, exceeded: None }
     }
 
     /// Does not exist, or this user may not see it: both get the same response.
@@ -76,8 +78,10 @@ impl PageError {
         Self { sign_in: true, ..error }
     }
 
-    pub(crate) fn too_many(what: &str) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many at once", what, "Wait a minute and try again.")
+    pub(crate) fn too_many(limit: ExceededLimit, what: &str) -> Self {
+        let todo = "Wait a minute and try again.";
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many at once", what, todo);
+        Self { exceeded: Some(limit), ..error }
     }
 
     /// The request does not fit the current state.

@@ -10,7 +10,7 @@
 //! | [`session`], [`session_key`], [`stored_keys`] | who is signed in, stored by the browser |
 //! | [`sign_in`] | how people prove who they are |
 //! | [`serve`], [`arrival`], [`limits`] | connections, who sends, how fast |
-//! | [`router`], [`visit`], [`log`] | addresses and headers, what a request must contain, what is logged of it |
+//! | [`router`], [`visit`], [`log`], [`metrics`] | addresses and headers, what a request must contain, what is logged and counted of it |
 //! | [`cluster`], [`access`], [`write`] | what is known, who may, what is changed |
 //! | [`subject`] | a connection, and what the visitor may do with it |
 //! | [`view`], [`page`], [`error`] | what is shown, and in which words |
@@ -30,6 +30,7 @@ mod error;
 mod limits;
 mod live;
 mod log;
+mod metrics;
 mod page;
 mod pages;
 mod router;
@@ -62,6 +63,7 @@ use std::sync::Arc;
 use bowline_oauth::http::{HttpClient, HttpClientError};
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
+use bowline_runtime::metrics::{Family, MetricsError};
 use bowline_runtime::startup::{self, StartError};
 use bowline_runtime::tasks::{TaskFailure, Tasks};
 use kube::Client;
@@ -71,11 +73,15 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::cluster::Cluster;
 use crate::limits::RateLimits;
+use crate::metrics::PortalMetrics;
 use crate::serve::Bounds;
 use crate::session_key::SessionKeys;
 pub use crate::settings::{PortalFlags, PortalSettings};
 use crate::sign_in::oidc::OpenId;
 use crate::sign_in::recheck::Rechecks;
+
+/// What the portal counts.
+pub const METRICS: &[Family] = metrics::ALL;
 
 type Portal = Arc<PortalState>;
 
@@ -89,6 +95,7 @@ struct PortalState {
     attempts: Attempts,
     openid: Option<OpenId>,
     limits: RateLimits,
+    metrics: PortalMetrics,
     clock: Clock,
     /// Ends streams.
     stop: CancellationToken,
@@ -103,6 +110,8 @@ pub enum PortalError {
     Key(#[from] stored_keys::KeyError),
     #[error(transparent)]
     Http(#[from] HttpClientError),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A part of the portal failed: it ends, and is started again as a whole.
     #[error(transparent)]
     Task(#[from] TaskFailure),
@@ -119,7 +128,11 @@ pub async fn run(settings: PortalSettings) -> Result<(), PortalError> {
     let client = startup::client().await?;
     let clock = Clock::default();
     let keys = stored_keys::obtain(&client, &settings.server, &clock, &stop).await?;
+    let metrics_listen = settings.server.metrics_listen;
     let app = portal(settings, client, keys, clock, &tasks)?;
+    if let Some(address) = metrics_listen {
+        app.metrics.clone().start(address, &tasks).await?;
+    }
     tracing::info!(url = app.settings.url.origin(), "serving");
     serve::serve(listener, router::router(app), Bounds::default(), stop).await;
     Ok(tasks.failure()?)
@@ -131,7 +144,7 @@ fn portal(
     keys: Arc<SessionKeys>,
     clock: Clock,
     tasks: &Tasks,
-) -> Result<Portal, HttpClientError> {
+) -> Result<Portal, PortalError> {
     let redirect = settings.url.join(sign_in::OIDC_CALLBACK);
     let openid = match settings.sign_in.oidc.clone() {
         Some(oidc) => Some(OpenId::new(oidc.clone(), Box::new(HttpClient::new(oidc.network)?), redirect)),
@@ -145,6 +158,7 @@ fn portal(
         attempts: Attempts::new(client.clone(), &settings.server.attempts_namespace),
         openid,
         limits: RateLimits::default(),
+        metrics: PortalMetrics::new(log::actions())?,
         clock,
         stop: tasks.stop().clone(),
         client,

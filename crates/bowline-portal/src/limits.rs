@@ -15,6 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::Portal;
 use crate::error::PageError;
 use crate::log::Requester;
+use crate::metrics::ExceededLimit;
 use crate::sign_in::recheck;
 use crate::visit::session_of;
 
@@ -172,8 +173,11 @@ pub(crate) async fn layer(
         None => limits.strangers.allows(sender, now),
     };
     if !in_time {
-        let whose = if user.is_some() { "You send" } else { "Your address sends" };
-        return PageError::too_many(&format!("{whose} too many requests.")).into_response();
+        let (limit, whose) = match &user {
+            Some(_) => (ExceededLimit::Requests, "You send"),
+            None => (ExceededLimit::StrangersRequests, "Your address sends"),
+        };
+        return PageError::too_many(limit, &format!("{whose} too many requests.")).into_response();
     }
     recheck::now(&app, request.headers()).await;
     request.extensions_mut().insert(Sender(sender));

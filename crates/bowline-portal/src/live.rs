@@ -23,6 +23,7 @@ use crate::Portal;
 use crate::access::Permission;
 use crate::cluster::Cluster;
 use crate::error::PageError;
+use crate::metrics::ExceededLimit;
 use crate::subject::is_label;
 use crate::visit::{bindings_readable, session_of};
 
@@ -52,7 +53,7 @@ pub(crate) async fn live(
     if !is_label(&namespace) || !is_label(&name) || !app.access.allows(&session, permission).await? {
         return Err(PageError::not_found());
     }
-    let too_many = || PageError::too_many("You have too many pages open.");
+    let too_many = || PageError::too_many(ExceededLimit::Streams, "You have too many pages open.");
     let place = app.limits.streams.take(session.user().to_owned()).ok_or_else(too_many)?;
     let until = Instant::now() + LASTS;
     // Where bindings come into question later is asked when the stream is opened again.

@@ -2,15 +2,19 @@
 //!
 //! The lines of a request share its id. None has an address: a query may contain secrets.
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use bowline_api::opaque::random_text;
+use bowline_runtime::telemetry::AUDIT;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::Portal;
+use crate::error::PageError;
+use crate::metrics::PortalMetrics;
 use crate::sign_in::OIDC_CALLBACK;
 use crate::view::foreign;
 
@@ -24,19 +28,24 @@ pub(crate) struct Requester {
     pub(crate) signed_in: bool,
 }
 
-pub(crate) async fn layer(request: Request, next: Next) -> Response {
+pub(crate) async fn layer(State(app): State<Portal>, request: Request, next: Next) -> Response {
     let id =
         random_text().map_or_else(|_| String::new(), |text| text.expose_secret()[..ID_LETTERS].to_owned());
     let span = tracing::info_span!("request", request = id);
-    logged(request, next).instrument(span).await
+    logged(&app.metrics, request, next).instrument(span).await
 }
 
-async fn logged(request: Request, next: Next) -> Response {
+async fn logged(metrics: &PortalMetrics, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
     let (method, uri, begun) = (request.method().clone(), request.uri().clone(), Instant::now());
     let response = next.run(request).await;
     let (route, status) = (route.unwrap_or_else(|| "unknown".to_owned()), response.status().as_u16());
-    let milliseconds = begun.elapsed().as_millis();
+    let (lasted, failure) = (begun.elapsed(), response.extensions().get::<PageError>());
+    let milliseconds = lasted.as_millis();
+    metrics.requested(&route, response.status(), lasted);
+    if let Some(limit) = failure.and_then(|failure| failure.exceeded) {
+        metrics.limited(limit);
+    }
     if route.starts_with("/static") || route == "/livez" || route == "/readyz" {
         tracing::debug!(%method, route, status, milliseconds, "request");
     } else {
@@ -46,7 +55,13 @@ async fn logged(request: Request, next: Next) -> Response {
     if let Some(action) = action(&method, &route, actor) {
         let user = actor.map(|actor| foreign(&actor.user)).unwrap_or_default();
         let object = foreign(&object(&route, &uri, &response));
-        tracing::info!(user, action, object, result = result(response.status()), status, "action");
+        let result = result(response.status());
+        let (door, kind) = ("portal", kind(&object));
+        tracing::info!(target: AUDIT, door, user, action, kind, object, result, status, "action");
+        metrics.acted(action, result);
+        if let Some(method) = sign_in_method(&route).filter(|_| action == SIGN_IN) {
+            metrics.signed_in(method, result);
+        }
     }
     response
 }
@@ -56,9 +71,9 @@ fn action(method: &Method, route: &str, actor: Option<&Requester>) -> Option<&'s
     if method == Method::GET {
         // A proxy signs people in on the page itself.
         return match route {
-            "/callback/{provider}" => Some("finish connecting"),
-            route if route == OIDC_CALLBACK => Some("sign in"),
-            "/sign-in" if actor.is_some_and(|actor| actor.signed_in) => Some("sign in"),
+            "/callback/{provider}" => Some(FINISH),
+            route if route == OIDC_CALLBACK => Some(SIGN_IN),
+            "/sign-in" if actor.is_some_and(|actor| actor.signed_in) => Some(SIGN_IN),
             _ => None,
         };
     }
@@ -66,30 +81,50 @@ fn action(method: &Method, route: &str, actor: Option<&Requester>) -> Option<&'s
     if method != Method::POST || route == "/webhooks/{provider}" {
         return None;
     }
-    Some(match route.rsplit('/').next().unwrap_or_default() {
-        "token" => "sign in",
-        "oidc" => "begin to sign in",
-        "sign-out" => "sign out",
-        "{provider}" => "create",
-        "start" => "begin connecting",
-        "device" => "request a code",
-        "again" => "connect again",
-        "confirm" => "confirm account",
-        "agree" => "agree to scopes",
-        "credential" => "provide key",
-        "approve" => "approve terms",
-        "keys" => "create key",
-        "revoke" => "revoke key",
-        "edit" => "edit",
-        "share" => "share",
-        "unshare" => "unshare",
-        "refresh" => "refresh",
-        "pause" => "pause",
-        "resume" => "resume",
-        "disconnect" => "disconnect",
-        "delete" => "delete",
-        _ => "unknown",
-    })
+    let last = route.rsplit('/').next().unwrap_or_default();
+    Some(FORMS.iter().find(|(form, _)| *form == last).map_or("unknown", |(_, action)| action))
+}
+
+const SIGN_IN: &str = "sign in";
+const FINISH: &str = "finish connecting";
+
+/// The last part of the address of a form, and what it does.
+const FORMS: &[(&str, &str)] = &[
+    ("token", SIGN_IN),
+    ("oidc", "begin to sign in"),
+    ("sign-out", "sign out"),
+    ("{provider}", "create"),
+    ("start", "begin connecting"),
+    ("device", "request a code"),
+    ("again", "connect again"),
+    ("confirm", "confirm account"),
+    ("agree", "agree to scopes"),
+    ("credential", "provide key"),
+    ("approve", "approve terms"),
+    ("keys", "create key"),
+    ("revoke", "revoke key"),
+    ("edit", "edit"),
+    ("share", "share"),
+    ("unshare", "unshare"),
+    ("refresh", "refresh"),
+    ("pause", "pause"),
+    ("resume", "resume"),
+    ("disconnect", "disconnect"),
+    ("delete", "delete"),
+];
+
+/// Everything that people can do.
+pub(crate) fn actions() -> impl Iterator<Item = &'static str> {
+    FORMS.iter().map(|(_, action)| *action).chain([FINISH])
+}
+
+fn sign_in_method(route: &str) -> Option<&'static str> {
+    match route {
+        "/sign-in/token" => Some("token"),
+        "/sign-in" => Some("proxy"),
+        route if route == OIDC_CALLBACK => Some("oidc"),
+        _ => None,
+    }
 }
 
 /// What it was done to: a connection as `NAMESPACE/NAME`, else what the address names.
@@ -107,6 +142,15 @@ fn object(route: &str, uri: &Uri, response: &Response) -> String {
     of_address
         .or_else(|| leads.and_then(connection).filter(|_| !route.starts_with("/sign-")))
         .unwrap_or_else(named)
+}
+
+/// The kind of an object as [`object`] names it; empty if there is none.
+fn kind(object: &str) -> &'static str {
+    match object {
+        "" => "",
+        connection if connection.contains('/') => "IntegrationConnection",
+        _ => "IntegrationProvider",
+    }
 }
 
 /// A change redirects to its result, or shows what it created; another page in its place asks for something first.
@@ -155,5 +199,26 @@ mod tests {
         for path in paths {
             assert_ne!(action(&Method::POST, path, None), Some("unknown"), "{path}");
         }
+    }
+
+    /// An alert on the growth of a series sees no growth in one that begins with its first event.
+    #[test]
+    fn each_action_sign_in_and_limit_is_served_at_zero_before_it_happens() {
+        let metrics = PortalMetrics::new(actions()).unwrap();
+        let series = |text: &str| -> Vec<String> {
+            let samples = text.lines().filter(|line| line.starts_with("bowline_"));
+            samples.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+        };
+        let before = series(&metrics.encode().unwrap());
+        for status in [StatusCode::OK, StatusCode::SEE_OTHER, StatusCode::FORBIDDEN, StatusCode::BAD_GATEWAY]
+        {
+            for action in actions() {
+                metrics.acted(action, result(status));
+            }
+            for route in ["/sign-in", "/sign-in/token", OIDC_CALLBACK] {
+                metrics.signed_in(sign_in_method(route).unwrap(), result(status));
+            }
+        }
+        assert_eq!(series(&metrics.encode().unwrap()), before);
     }
 }

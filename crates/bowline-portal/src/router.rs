@@ -45,7 +45,7 @@ pub(crate) fn router(app: Portal) -> Router {
         .route("/static/icon.svg", get(assets::icon))
         .merge(around)
         .layer(from_fn_with_state(app.clone(), secured))
-        .layer(from_fn(log::layer))
+        .layer(from_fn_with_state(app.clone(), log::layer))
         .with_state(app)
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use bowline_oauth::network::Network;
-use bowline_runtime::telemetry::{LogFormat, Logs};
+use bowline_runtime::telemetry::{AuditLog, LogFormat, Logs};
 use clap::Args;
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -40,6 +40,11 @@ pub struct PortalFlags {
     /// What is logged: a level, or directives such as info,bowline=debug.
     #[arg(long, env = "BOWLINE_LOG_FILTER", default_value = "info")]
     log_filter: String,
+
+    /// Where lines go that say who did what: log (among the others), stdout, or a file, to which they are appended; there they
+    /// are one JSON object per line. docs/audit.md has their fields. --log-filter leaves none of them out.
+    #[arg(long, env = "BOWLINE_AUDIT_LOG", value_name = "log|stdout|FILE", value_parser = AuditLog::parse, default_value = "log")]
+    audit_log: AuditLog,
 }
 
 /// Flags that are settings as they are.
@@ -48,6 +53,11 @@ pub(crate) struct ServerFlags {
     /// Address to serve pages, /livez and /readyz on.
     #[arg(long, env = "BOWLINE_PORTAL_LISTEN", default_value = "0.0.0.0:8080")]
     pub(crate) listen: SocketAddr,
+
+    /// Address to serve /metrics on, such as 0.0.0.0:9090: one of its own, because whoever reaches the pages must not read it.
+    /// Default: none are served.
+    #[arg(long, env = "BOWLINE_PORTAL_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
 
     /// Namespace of the portal, which contains its session key.
     #[arg(long, env = "BOWLINE_PORTAL_NAMESPACE", default_value = "bowline-portal")]
@@ -186,10 +196,10 @@ pub(crate) struct OidcClaims {
 impl PortalFlags {
     /// The settings of the portal and of its logs. Reads the files that are named in flags.
     pub fn into_settings(self) -> anyhow::Result<(PortalSettings, Logs)> {
-        let Self { url, allow_insecure_http, server, sign_in, log_format, log_filter } = self;
+        let Self { url, allow_insecure_http, server, sign_in, log_format, log_filter, audit_log } = self;
         let url = BaseUrl::new(&url, allow_insecure_http)?;
         let settings = PortalSettings { server, url, sign_in: sign_in.into_settings()? };
-        Ok((settings, Logs { format: log_format, filter: log_filter }))
+        Ok((settings, Logs { format: log_format, filter: log_filter, audit: audit_log }))
     }
 }
 

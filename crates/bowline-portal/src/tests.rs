@@ -273,3 +273,22 @@ async fn class_08_no_letter_on_a_page_acts_or_hides() {
     let (_, text) = page_of(&app, &session, "/workspaces").await;
     assert!(text.contains("Signed in as a\u{fffd}\u{fffd}b"), "{text}");
 }
+
+#[tokio::test]
+async fn requests_that_are_too_many_are_counted_by_their_limit() {
+    let time = ManualClock::at("2026-01-01T00:00:00Z".parse().unwrap());
+    let app = app_with(Router::new().fallback(api_server), &[], Clock::Manual(time)).await;
+    for _ in 0..limits::REQUESTS.burst {
+        page(&app, "alice", "/nowhere").await;
+    }
+    assert_eq!(page(&app, "alice", "/nowhere").await.0, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(page(&app, "reader", "/nowhere").await.0, StatusCode::NOT_FOUND);
+    let text = app.metrics.encode().unwrap();
+    for line in [
+        r#"bowline_portal_rate_limited_total{limit="requests"} 1"#,
+        r#"bowline_portal_rate_limited_total{limit="sign_ins"} 0"#,
+        r#"bowline_portal_requests_total{route="unknown",status="4xx"} 302"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
+    }
+}

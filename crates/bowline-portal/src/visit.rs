@@ -15,6 +15,7 @@ use kube::ResourceExt;
 use crate::Portal;
 use crate::access::Permission;
 use crate::error::PageError;
+use crate::metrics::ExceededLimit;
 use crate::session::{self, Session};
 use crate::sign_in::{before::Before, proxy};
 use crate::view::provider::Card;
@@ -172,7 +173,10 @@ impl FromRequest<Portal> for Form {
             return Err(PageError::stale_form());
         }
         if !app.limits.actions.allows(session.user().to_owned(), app.clock.now()) {
-            return Err(PageError::too_many("You made too many changes within a minute."));
+            return Err(PageError::too_many(
+                ExceededLimit::Actions,
+                "You made too many changes within a minute.",
+            ));
         }
         Ok(Self { visit: Visit { app: app.clone(), session }, fields })
     }

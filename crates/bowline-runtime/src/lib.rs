@@ -1,6 +1,7 @@
 //! What all our processes share.
 //!
 //! - [`clock`], [`steps`], [`telemetry`]: time, whether it jumped, and logs.
+//! - `metrics`: what a process counts and serves (with the feature of that name).
 //! - [`startup`]: a server's client, and the signals that end it.
 //! - `deadline`: every call to the API server ends.
 //! - [`tasks`]: tasks that end the process if they end.
@@ -15,6 +16,8 @@ pub mod clock;
 mod deadline;
 pub mod follow;
 pub mod kubeconfig;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 // Servers run on Unix; the plug-in, which needs none of it, also elsewhere.
 #[cfg(unix)]
 pub mod startup;

@@ -1,18 +1,24 @@
-//! Logs: one line per event on stderr, as text or JSON, and never with a token.
+//! Logs: one line per event on stderr, as text or JSON, and never with a token. What people do is a stream of its own, see
+//! [`AUDIT`].
 //!
 //! Two things keep tokens out. Our own code holds them in types whose `Debug` hides them. Here we limit the level of
 //! libraries whose sources print bodies or headers, whatever filter a user sets (see [`CAPS`]).
 
 use std::fmt::{self, Display};
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Mutex;
 
 use clap::ValueEnum;
 use tracing::{Metadata, Subscriber};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{EnvFilter, Registry};
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -24,18 +30,66 @@ pub enum LogFormat {
     Json,
 }
 
+/// The target of lines of the audit log: who did what, and by which door. docs/audit.md has their fields, which stay. No filter
+/// leaves them out.
+pub const AUDIT: &str = "audit";
+
+/// Where the audit log goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AuditLog {
+    /// Among the other lines, in their format.
+    #[default]
+    Log,
+    /// To stdout, one JSON object per line.
+    Stdout,
+    /// The same, at the end of this file.
+    File(PathBuf),
+}
+
+impl AuditLog {
+    /// `log`, `stdout`, or the path of a file.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Err("it is log, stdout, or a file".to_owned()),
+            "log" => Ok(Self::Log),
+            "stdout" => Ok(Self::Stdout),
+            path => Ok(Self::File(path.into())),
+        }
+    }
+
+    /// Its own lines; `None` if they are among the others.
+    fn writer(&self) -> Result<Option<BoxMakeWriter>, LogSetupError> {
+        Ok(match self {
+            Self::Log => None,
+            Self::Stdout => Some(BoxMakeWriter::new(io::stdout)),
+            Self::File(path) => {
+                let opened = OpenOptions::new().create(true).append(true).open(path);
+                let failed = |source| LogSetupError::Audit { path: path.clone(), source };
+                Some(BoxMakeWriter::new(Mutex::new(opened.map_err(failed)?)))
+            }
+        })
+    }
+}
+
 /// How to log.
 #[derive(Debug)]
 pub struct Logs {
     pub format: LogFormat,
     /// A directive of tracing-subscriber.
     pub filter: String,
+    pub audit: AuditLog,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogSetupError {
     #[error("the log filter is not valid; an example of a valid one: info,bowline=debug")]
     Filter(#[source] tracing_subscriber::filter::ParseError),
+    #[error("the audit log {path} cannot be opened", path = .path.display())]
+    Audit {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("logging is already set up")]
     AlreadySet(#[source] TryInitError),
 }
@@ -54,27 +108,32 @@ const CAPS: &[(&str, LevelFilter)] = &[
 ];
 
 /// Sends logs to stderr for the rest of the process's life. Coloured on a terminal, unless `NO_COLOR` is set.
-///
-/// `filter` is a tracing directive such as `info` or `info,bowline=debug`.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), LogSetupError> {
-    subscriber(format, filter, io::stderr, io::stderr().is_terminal())?
+pub fn init(logs: &Logs) -> Result<(), LogSetupError> {
+    let audit = logs.audit.writer()?;
+    subscriber(logs.format, &logs.filter, io::stderr, io::stderr().is_terminal(), audit)?
         .try_init()
         .map_err(LogSetupError::AlreadySet)
 }
 
-/// What [`init`] installs, writing to `writer`: for tests, which must not touch the process.
+/// What [`init`] installs, writing to `writer`, and the audit log to `audit` or among the rest: for tests, which must not touch
+/// the process.
 fn subscriber<W>(
     format: LogFormat,
     filter: &str,
     writer: W,
     terminal: bool,
+    audit: Option<BoxMakeWriter>,
 ) -> Result<impl Subscriber + Send + Sync, LogSetupError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let requested = EnvFilter::try_new(filter).map_err(LogSetupError::Filter)?;
-    let filter = requested.and(filter_fn(is_harmless));
-    Ok(tracing_subscriber::registry().with(layer(format, writer, terminal).with_filter(filter)))
+    let is_audit = |metadata: &Metadata<'_>| metadata.target() == AUDIT;
+    let among = audit.is_none();
+    let asked_for = requested.or(filter_fn(is_audit));
+    let filter = asked_for.and(filter_fn(move |it| is_harmless(it) && (among || !is_audit(it))));
+    let audit = audit.map(|audit| layer(LogFormat::Json, audit, false).with_filter(filter_fn(is_audit)));
+    Ok(tracing_subscriber::registry().with(layer(format, writer, terminal).with_filter(filter)).with(audit))
 }
 
 /// An error with its causes in one line: `outer: inner: innermost`.
@@ -98,8 +157,9 @@ pub fn chain<'e>(error: &'e (dyn std::error::Error + 'e)) -> impl Display + 'e {
     })
 }
 
-fn layer<W>(format: LogFormat, writer: W, terminal: bool) -> Box<dyn Layer<Registry> + Send + Sync>
+fn layer<S, W>(format: LogFormat, writer: W, terminal: bool) -> Box<dyn Layer<S> + Send + Sync>
 where
+    S: Subscriber + for<'s> LookupSpan<'s>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
@@ -124,12 +184,23 @@ fn covers(cap: &str, target: &str) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn writer(&self) -> impl Fn() -> Self + use<> {
+            let lines = self.clone();
+            move || lines.clone()
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -143,12 +214,56 @@ mod tests {
 
     fn logged(format: LogFormat, filter: &str, act: impl FnOnce()) -> String {
         let lines = Lines::default();
-        let writer = lines.clone();
         tracing::subscriber::with_default(
-            subscriber(format, filter, move || writer.clone(), false).unwrap(),
+            subscriber(format, filter, lines.writer(), false, None).unwrap(),
             act,
         );
-        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+        lines.text()
+    }
+
+    fn act_and_be_logged() {
+        tracing::info!(target: AUDIT, user = "alice", action = "share");
+        tracing::info!("an ordinary line");
+    }
+
+    #[test]
+    fn no_filter_leaves_the_audit_log_out() {
+        for filter in ["off", "error", "audit=off"] {
+            let text = logged(LogFormat::Json, filter, act_and_be_logged);
+            let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+            assert_eq!((&line["target"], &line["user"]), (&"audit".into(), &"alice".into()), "{filter}");
+        }
+    }
+
+    #[test]
+    fn an_audit_log_of_its_own_is_json_and_not_among_the_rest() {
+        let (rest, audit) = (Lines::default(), Lines::default());
+        let own = Some(BoxMakeWriter::new(audit.writer()));
+        let both = subscriber(LogFormat::Text, "info", rest.writer(), false, own).unwrap();
+        tracing::subscriber::with_default(both, act_and_be_logged);
+        let line: serde_json::Value = serde_json::from_str(audit.text().trim()).unwrap();
+        assert_eq!(line["action"], "share");
+        assert!(
+            rest.text().contains("an ordinary line") && !rest.text().contains("alice"),
+            "{}",
+            rest.text()
+        );
+    }
+
+    #[test]
+    fn an_audit_log_in_a_file_is_continued() {
+        let path = std::env::temp_dir().join(format!("bowline-audit-{}", std::process::id()));
+        for _ in 0..2 {
+            let writer = AuditLog::parse(path.to_str().unwrap()).unwrap().writer().unwrap();
+            let own = subscriber(LogFormat::Text, "off", io::sink, false, writer).unwrap();
+            tracing::subscriber::with_default(own, act_and_be_logged);
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        let missing = AuditLog::parse("/nonexistent/folder/audit").unwrap().writer().err().unwrap();
+        assert!(missing.to_string().contains("/nonexistent/folder/audit"));
+        assert_eq!(AuditLog::parse("log"), Ok(AuditLog::Log));
     }
 
     #[test]
@@ -181,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_cannot_be_read_is_an_error_with_an_example() {
-        let error = subscriber(LogFormat::Text, "bowline=loud", io::sink, false).err().unwrap();
+        let error = subscriber(LogFormat::Text, "bowline=loud", io::sink, false, None).err().unwrap();
         assert!(error.to_string().contains("info,bowline=debug"), "{error}");
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bowline_testbed::random;
 use bowline_testbed::sandbox::Rotation;
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ use crate::scene::{Scene, scene};
 fn actions(portal: &Portal) -> Vec<Value> {
     let logs = portal.logs();
     let lines = logs.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
-    lines.filter(|line| line["message"] == "action").collect()
+    lines.filter(|line| line["target"] == "audit" && line["door"] == "portal").collect()
 }
 
 /// The actions since the last look, as `USER ACTION OBJECT RESULT`.
@@ -50,7 +51,8 @@ async fn class_28_what_a_person_does_is_one_line_of_the_log() {
     it.provider(Rotation::SingleUse).apply().await;
     it.workspace(&["carol"], &[&it.namespace]).apply().await;
     admit(&it, "carol").await;
-    let portal = Portal::start(&it, &["--log-format", "json"]).await;
+    let scraped = format!("127.0.0.1:{}", random::free_port().unwrap());
+    let portal = Portal::start(&it, &["--log-format", "json", "--metrics-listen", &scraped]).await;
     let mut deeds = Deeds { portal: &portal, seen: 0 };
     let post = format!("{}/post", it.namespace);
     let said =
@@ -108,6 +110,8 @@ async fn class_28_what_a_person_does_is_one_line_of_the_log() {
     assert_eq!(bob.submit(&form, "/sign-out", &[]).await.status, 303);
     assert_eq!(deeds.new_ones(), [said("bob", "sign out", "", "done")]);
 
+    counted(&portal, &scraped).await;
+
     // Each has the id of its request, which the request's other lines have as well.
     let all = actions(&portal);
     let ids: BTreeSet<&str> = all.iter().filter_map(|line| line["span"]["request"].as_str()).collect();
@@ -120,4 +124,27 @@ async fn class_28_what_a_person_does_is_one_line_of_the_log() {
     for secret in secrets.iter().map(String::as_str).chain(["code=", "state=", "wrong"]) {
         assert!(!logs.contains(secret), "{secret} is in the log: {logs}");
     }
+}
+
+/// What was done is counted, on the listener for metrics and not among the pages.
+async fn counted(portal: &Portal, scraped: &str) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |address: String| client.get(address).send().await.unwrap();
+    let text = get(format!("http://{scraped}/metrics")).await.text().await.unwrap();
+    for line in [
+        r#"bowline_portal_sign_ins_total{method="token",result="refused"} 1"#,
+        r#"bowline_portal_sign_ins_total{method="token",result="done"} 2"#,
+        r#"bowline_portal_actions_total{action="finish_connecting",result="done"} 1"#,
+        r#"bowline_portal_actions_total{action="finish_connecting",result="refused"} 1"#,
+        r#"bowline_portal_actions_total{action="delete",result="done"} 1"#,
+        r#"bowline_portal_requests_total{route="/connections/{namespace}/{name}/share",status="3xx"} 1"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
+    }
+    assert!(text.contains("process_start_time_seconds "), "{text}");
+    for who in ["carol", "bob", "post"] {
+        assert!(!text.contains(who), "{who} is in the metrics: {text}");
+    }
+    assert_eq!(get(format!("http://{scraped}/connections")).await.status(), 404);
+    assert_eq!(get(format!("{}/metrics", portal.address)).await.status(), 404);
 }

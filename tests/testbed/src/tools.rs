@@ -15,6 +15,8 @@ pub enum Tool {
     Actionlint,
     /// Installs charts.
     Helm,
+    /// Checks and tests rules of Prometheus.
+    Promtool,
 }
 
 /// Where a tool comes from.
@@ -24,6 +26,8 @@ struct Source {
     module: &'static str,
     /// The variable that holds what the tool prints as its version.
     version_in: &'static str,
+    /// Build tags, comma separated.
+    tags: &'static str,
 }
 
 impl Tool {
@@ -37,11 +41,24 @@ impl Tool {
                 },
                 module: "github.com/rhysd/actionlint",
                 version_in: "github.com/rhysd/actionlint.version",
+                tags: "",
             },
             Self::Helm => Source {
                 program: Program { name: "helm", built_as: "helm", package: "helm.sh/helm/v4/cmd/helm" },
                 module: "helm.sh/helm/v4",
                 version_in: "helm.sh/helm/v4/internal/version.version",
+                tags: "",
+            },
+            Self::Promtool => Source {
+                program: Program {
+                    name: "promtool",
+                    built_as: "promtool",
+                    package: "github.com/prometheus/prometheus/cmd/promtool",
+                },
+                module: "github.com/prometheus/prometheus",
+                version_in: "github.com/prometheus/common/version.Version",
+                // Rules need no discovery of targets, which is most of the code.
+                tags: "remove_all_sd",
             },
         }
     }
@@ -55,10 +72,10 @@ impl Tool {
 /// # Errors
 /// When Go is missing or the build fails.
 pub fn path(tool: Tool) -> Result<PathBuf, Error> {
-    let Source { program, module, version_in } = tool.source();
+    let Source { program, module, version_in, tags } = tool.source();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(program.name);
     let name = format!("tools/{}", program.name);
-    let directory = Module::read(sources, module)?.provide(&name, &[program], version_in)?;
+    let directory = Module::read(sources, module)?.provide(&name, &[program], version_in, tags)?;
     Ok(directory.join(tool.source().program.name))
 }
 

@@ -36,6 +36,21 @@ pub enum Class {
     Bug,
 }
 
+impl Class {
+    pub const ALL: &[Self] = &[
+        Self::Transient,
+        Self::Reauth,
+        Self::Consent,
+        Self::Policy,
+        Self::StepUp,
+        Self::Config,
+        Self::Ambiguous,
+        Self::Alive,
+        Self::Cancelled,
+        Self::Bug,
+    ];
+}
+
 /// What was asked of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Operation {

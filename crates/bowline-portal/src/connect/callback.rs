@@ -14,6 +14,7 @@ use super::leave::connection_page;
 use super::returned::{Callback, CallbackJudgement, CallbackShape, judge};
 use crate::Portal;
 use crate::error::{PageError, Reply};
+use crate::metrics::ExceededLimit;
 use crate::visit::session_of;
 
 pub(crate) async fn callback(
@@ -35,7 +36,10 @@ pub(crate) async fn callback(
         return Err(over(unknown));
     }
     if !app.limits.callbacks.allows(name.clone(), app.clock.now()) {
-        return Err(PageError::too_many("This response of the provider was sent too often."));
+        return Err(PageError::too_many(
+            ExceededLimit::Callbacks,
+            "This response of the provider was sent too often.",
+        ));
     }
     let kept = app.attempts.get(&name).await?.ok_or_else(|| over(unknown))?;
     let session = session_of(&headers, &app);

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{PageError, Reply};
+use crate::metrics::ExceededLimit;
 use crate::subject::{Subject, SubjectForm};
 use crate::visit::Visit;
 
@@ -136,7 +137,8 @@ async fn open(visit: &Visit) -> Result<Vec<StoredAttempt>, PageError> {
 }
 
 fn few_enough(others: usize) -> Result<(), PageError> {
-    let too_many = || PageError::too_many("You already have five open attempts to connect.");
+    let too_many =
+        || PageError::too_many(ExceededLimit::Attempts, "You already have five open attempts to connect.");
     (others < OPEN_PER_USER).then_some(()).ok_or_else(too_many)
 }
 

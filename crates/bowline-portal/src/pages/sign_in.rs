@@ -11,6 +11,7 @@ use crate::Portal;
 use crate::error::{PageError, Reply};
 use crate::limits::Sender;
 use crate::log::Requester;
+use crate::metrics::ExceededLimit;
 use crate::page::{Frame, OnwardPage, html};
 use crate::session::{self, Session};
 use crate::sign_in::before::{self, Before, HOME};
@@ -161,7 +162,7 @@ async fn began(app: &Portal, sender: Sender, request: Request) -> Result<(Before
 
 fn slow_enough(app: &Portal, Sender(sender): Sender) -> Result<(), PageError> {
     let allowed = app.limits.sign_ins.allows(sender, app.clock.now());
-    allowed
-        .then_some(())
-        .ok_or_else(|| PageError::too_many("There were too many sign-ins from your address."))
+    allowed.then_some(()).ok_or_else(|| {
+        PageError::too_many(ExceededLimit::SignIns, "There were too many sign-ins from your address.")
+    })
 }

@@ -51,7 +51,7 @@ pub fn ensure(wanted: Wanted, release: Option<&str>) -> Result<PathBuf, Error> {
         Wanted::ControlPlane => PROGRAMS.as_slice(),
         Wanted::Client => &[KUBECTL],
     };
-    module.provide(&module.version, programs, "k8s.io/component-base/version.gitVersion")
+    module.provide(&module.version, programs, "k8s.io/component-base/version.gitVersion", "")
 }
 
 /// A folder with go.mod and go.sum, which pin what is built.
@@ -76,12 +76,13 @@ impl Module {
     }
 
     /// The directory `name` of the cache, with these programs in it. `version_in` is the variable of theirs that tells their
-    /// version.
+    /// version, `tags` are build tags.
     pub(crate) fn provide(
         &self,
         name: &str,
         programs: &[Program],
         version_in: &str,
+        tags: &str,
     ) -> Result<PathBuf, Error> {
         let cache = target_directory().join("controlplane");
         let directory = cache.join(name);
@@ -96,12 +97,18 @@ impl Module {
         let missing: Vec<_> =
             programs.iter().filter(|program| !directory.join(program.name).is_file()).collect();
         if !missing.is_empty() {
-            self.build(&directory, &missing, version_in)?;
+            self.build(&directory, &missing, version_in, tags)?;
         }
         Ok(directory)
     }
 
-    fn build(&self, directory: &Path, programs: &[&Program], version_in: &str) -> Result<(), Error> {
+    fn build(
+        &self,
+        directory: &Path,
+        programs: &[&Program],
+        version_in: &str,
+        tags: &str,
+    ) -> Result<(), Error> {
         let Self { sources, version, .. } = self;
         // Checked first, because a missing program behind `setpriv` is only an exit code.
         let go_version = Command::new("go").arg("version").stdout(Stdio::null()).status();
@@ -120,7 +127,7 @@ impl Module {
         let mut go = process::bound(Path::new("nice"));
         go.current_dir(sources)
             .env("CGO_ENABLED", "0")
-            .args(["-n", "19", "go", "build", "-trimpath", "-ldflags"])
+            .args(["-n", "19", "go", "build", "-trimpath", "-tags", tags, "-ldflags"])
             .arg(format!("-s -w -X {version_in}={version}"))
             .arg("-o")
             .arg(format!("{}/", fresh.display()))
