@@ -155,6 +155,7 @@ async fn chart_and_manifests_install_the_same_with_everything_chosen() {
         "components/portal-ingress",
         "components/portal-gateway",
         "components/portal-autoscaling",
+        "components/monitoring",
     ];
     for name in chosen {
         all.edit("deploy/kustomization.yaml", &[(&format!("  # - {name}\n"), &format!("  - {name}\n"))]);
@@ -178,6 +179,7 @@ async fn chart_and_manifests_install_the_same_with_everything_chosen() {
   httpRoute: {enabled: true, parentRefs: [{name: public, namespace: gateways}]}
 secrets: {mode: ClusterWide}
 termsStamp: {enabled: true}
+monitoring: {rules: {enabled: true}, monitors: {enabled: true}, dashboard: {enabled: true}}
 operator: {networkPolicy: {enabled: true}}
 ";
     let portal = PORTAL.replace("  signIn: {token: {enabled: true}}\n", "");
