@@ -85,7 +85,9 @@ fn on_pages() -> Vec<(PathBuf, Value)> {
     let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let mut found = Vec::new();
     for path in docs.chain([root().join("README.md")]) {
-        let page = fs::read_to_string(&path).unwrap();
+        // A shell would put the reader's name there, and needs no quotes for the rest.
+        let page =
+            fs::read_to_string(&path).unwrap().replace("$me", "alice").replace("<<YAML\n", "<<'YAML'\n");
         for block in page.split("```").skip(1).step_by(2) {
             let heredocs = block.split("<<'YAML'\n").skip(1).filter_map(|rest| rest.split("\nYAML").next());
             let texts = block.strip_prefix("yaml\n").into_iter().chain(heredocs);

@@ -112,7 +112,7 @@ async fn who_makes_a_connection_for_somebody_else_says_who_set_its_terms() {
     for (who, says, verdict) in [
         (ADMIN, restored.clone(), Accepted),
         (ADMIN, merged(restored.clone(), &by("gitops")), Accepted),
-        (ADMIN, json!({}), Refused(SAY_SO)),
+        (ADMIN, json!({}), Refused("bowline.dev/terms-by to 'admin'")),
         ("gitops", restored, Refused(DENIED)),
     ] {
         let object = merged(connection("x", "alice"), &terms(&json!({"workspace": "w", "shared": true})));

@@ -257,7 +257,7 @@ async fn a_rotation_goes_on_after_a_kill_and_the_former_key_goes_once_nothing_ne
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn the_operator_rotates_a_key_that_is_old_enough_and_keeps_the_former_one() {
-    let stage = Stage::fresh(&["--key-rotate-after", "1s"]).await;
+    let stage = Stage::fresh(&["--key-rotate-after", "0s"]).await;
     let it = stage.scene("scheduled").await;
     let minted = it.connected("mail", Rotation::SingleUse, 3600).await;
     let first = it.sealed_with("mail").await;
