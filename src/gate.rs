@@ -70,7 +70,7 @@ fn look(directory: &Path, valid_for: Duration, now: Timestamp) -> Result<(), Clo
         return Err(Closed::Empty(directory.display().to_string()));
     }
     let end = ENDS.into_iter().find_map(|name| Some((name, fs::read_to_string(directory.join(name)).ok()?)));
-    // What has no such file has no end that is known.
+    // What has no such file never expires, as far as is known.
     let Some((name, end)) = end else { return Ok(()) };
     let at: Timestamp = end.trim().parse().map_err(|_| Closed::NoTime { name })?;
     let left = SignedDuration::try_from(valid_for.get()).unwrap_or(SignedDuration::MAX);
@@ -93,7 +93,7 @@ mod tests {
         fs::create_dir(directory.join("..data")).unwrap();
         assert!(matches!(look("5m"), Err(Closed::Empty(_))), "kubelet has begun");
         fs::write(directory.join("api_key"), "k").unwrap();
-        assert_eq!(look("5m"), Ok(()), "a key has no end");
+        assert_eq!(look("5m"), Ok(()), "a key never expires");
         for (name, end, open) in [
             ("EXPIRES_AT", "2026-03-01T00:05:00Z\n", true),
             ("EXPIRES_AT", "2026-03-01T00:04:59Z", false),

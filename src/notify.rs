@@ -32,6 +32,8 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_mins(5);
 /// For how long a notification is tried.
 const TRIED_FOR: Duration = Duration::from_hours(1);
+/// For how long what waits is sent when the process ends.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 const MEDIA_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 
 /// Where notifications go, as an administrator chose.
@@ -79,11 +81,6 @@ pub(crate) struct Notifications {
 }
 
 impl Notifications {
-    /// Tells nobody.
-    pub(crate) fn off(metrics: Arc<Metrics>) -> Self {
-        Self { queue: None, metrics }
-    }
-
     /// Takes it at once: never waits.
     pub(crate) fn tell(&self, notification: Notification) {
         let Some(queue) = &self.queue else { return };
@@ -97,7 +94,7 @@ impl Notifications {
 }
 
 /// Delivers what is told.
-pub(crate) struct Delivery {
+pub(crate) struct NotificationDelivery {
     queue: mpsc::Receiver<Notification>,
     client: HttpClient,
     settings: NotifySettings,
@@ -107,13 +104,14 @@ pub(crate) struct Delivery {
     clock: Clock,
 }
 
-/// Both ends. `cluster` is the UID of its namespace `kube-system`. Reads the files once, so that a wrong one is known at the start.
+/// Both ends; without settings what is told goes nowhere. `cluster` is the UID of its namespace `kube-system`. Reads the files once, so that a wrong one is known at the start.
 pub(crate) fn open(
-    settings: NotifySettings,
+    settings: Option<NotifySettings>,
     cluster: &str,
     metrics: Arc<Metrics>,
     clock: Clock,
-) -> Result<(Notifications, Delivery), NotifyError> {
+) -> Result<(Notifications, Option<NotificationDelivery>), NotifyError> {
+    let Some(settings) = settings else { return Ok((Notifications { queue: None, metrics }, None)) };
     secret(&settings)?;
     let ca_certificates = settings
         .ca_file
@@ -132,7 +130,7 @@ pub(crate) fn open(
     let (sender, queue) = mpsc::channel(QUEUED);
     let told = Notifications { queue: Some(sender), metrics: Arc::clone(&metrics) };
     let source = format!("urn:uuid:{cluster}");
-    Ok((told, Delivery { queue, client, settings, source, metrics, clock }))
+    Ok((told, Some(NotificationDelivery { queue, client, settings, source, metrics, clock })))
 }
 
 fn secret(settings: &NotifySettings) -> Result<Option<SecretString>, NotifyError> {
@@ -145,7 +143,7 @@ fn secret(settings: &NotifySettings) -> Result<Option<SecretString>, NotifyError
 }
 
 /// What one request came to.
-enum Answer {
+enum ReceiverAnswer {
     Taken,
     /// It may be taken later; why not now.
     Later(String),
@@ -153,15 +151,33 @@ enum Answer {
     Refused(String),
 }
 
-impl Delivery {
-    /// Delivers until `stop`; what waits then is sent once more, without retries.
+impl NotificationDelivery {
+    /// Delivers until `stop`. What waits then is sent once more, without retries and for a few seconds: a receiver that does not
+    /// answer must not hold up the end.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let over = async {
+            stop.cancelled().await;
+            sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            () = self.deliver_all(&stop) => return,
+            () = over => {}
+        }
+        let waiting = self.queue.len();
+        tracing::error!(
+            waiting,
+            "the receiver did not take a notification in time, and those that wait are lost"
+        );
+    }
+
+    /// Returns when all are delivered after `stop`.
+    async fn deliver_all(&mut self, stop: &CancellationToken) {
         while let Some(Some(next)) = stop.run_until_cancelled(self.queue.recv()).await {
-            self.deliver(&next, &stop).await;
+            self.deliver(&next, stop).await;
         }
         stop.cancelled().await;
         while let Ok(next) = self.queue.try_recv() {
-            self.deliver(&next, &stop).await;
+            self.deliver(&next, stop).await;
         }
     }
 
@@ -170,13 +186,15 @@ impl Delivery {
         let mut delay = FIRST_DELAY;
         let why = loop {
             match self.send(notification).await {
-                Answer::Taken => {
+                ReceiverAnswer::Taken => {
                     tracing::info!(id, "a notification was delivered");
                     return self.metrics.notified(notification.type_, NotificationOutcome::Delivered);
                 }
-                Answer::Refused(why) => break why,
-                Answer::Later(why) if stop.is_cancelled() || begun.elapsed() >= TRIED_FOR => break why,
-                Answer::Later(why) => {
+                ReceiverAnswer::Refused(why) => break why,
+                ReceiverAnswer::Later(why) if stop.is_cancelled() || begun.elapsed() >= TRIED_FOR => {
+                    break why;
+                }
+                ReceiverAnswer::Later(why) => {
                     tracing::warn!(id, why, "a notification was not delivered yet");
                     self.metrics.notified(notification.type_, NotificationOutcome::Retried);
                 }
@@ -188,15 +206,15 @@ impl Delivery {
         self.metrics.notified(notification.type_, NotificationOutcome::GivenUp);
     }
 
-    async fn send(&self, notification: &Notification) -> Answer {
+    async fn send(&self, notification: &Notification) -> ReceiverAnswer {
         let request = match self.request(notification) {
             Ok(request) => request,
-            Err(why) => return Answer::Later(why),
+            Err(why) => return ReceiverAnswer::Later(why),
         };
         match self.client.send(request).await {
-            Ok(answer) if answer.status.is_success() => Answer::Taken,
+            Ok(answer) if answer.status.is_success() => ReceiverAnswer::Taken,
             Ok(answer) => refusal(answer.status),
-            Err(error) => Answer::Later(chain(&error).to_string()),
+            Err(error) => ReceiverAnswer::Later(chain(&error).to_string()),
         }
     }
 
@@ -218,13 +236,13 @@ impl Delivery {
     }
 }
 
-fn refusal(status: StatusCode) -> Answer {
+fn refusal(status: StatusCode) -> ReceiverAnswer {
     let why = format!("the receiver answered {}", status.as_u16());
     let passes = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
     if status.is_server_error() || passes.contains(&status) {
-        Answer::Later(why)
+        ReceiverAnswer::Later(why)
     } else {
-        Answer::Refused(why)
+        ReceiverAnswer::Refused(why)
     }
 }
 
@@ -257,7 +275,7 @@ mod tests {
             (503, true),
         ] {
             let answer = refusal(StatusCode::from_u16(status).unwrap());
-            assert_eq!(matches!(answer, Answer::Later(_)), again, "{status}");
+            assert_eq!(matches!(answer, ReceiverAnswer::Later(_)), again, "{status}");
         }
     }
 
@@ -265,7 +283,8 @@ mod tests {
     async fn a_full_queue_drops_what_comes_and_counts_it() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let metrics = Arc::new(Metrics::new(0).unwrap());
-        let (told, delivery) = open(settings(None), "c", Arc::clone(&metrics), Clock::default()).unwrap();
+        let (told, delivery) =
+            open(Some(settings(None)), "c", Arc::clone(&metrics), Clock::default()).unwrap();
         let one = notification(NotificationType::NeedsYou, Some(Reason::GrantExpired), Timestamp::UNIX_EPOCH);
         for _ in 0..=QUEUED {
             told.tell(one.clone());
@@ -276,10 +295,31 @@ mod tests {
         drop(delivery);
     }
 
+    /// It accepts connections and never answers: each request would take 20 seconds.
+    #[tokio::test]
+    async fn a_receiver_that_does_not_answer_holds_up_no_end() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let silent = NotifySettings { url: SecretUrl(url), ..settings(None) };
+        let metrics = Arc::new(Metrics::new(0).unwrap());
+        let (told, delivery) = open(Some(silent), "c", metrics, Clock::default()).unwrap();
+        for _ in 0..3 {
+            told.tell(notification(NotificationType::Recovered, None, Timestamp::UNIX_EPOCH));
+        }
+        let (stop, begun) = (CancellationToken::new(), Instant::now());
+        let delivering = tokio::spawn(delivery.unwrap().run(stop.clone()));
+        let (accepted, _) = tokio::task::spawn_blocking(move || listener.accept()).await.unwrap().unwrap();
+        stop.cancel();
+        delivering.await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(18), "{:?}", begun.elapsed());
+        drop(accepted);
+    }
+
     #[test]
     fn a_secret_that_cannot_be_used_is_known_at_the_start() {
         let missing = open(
-            settings(Some("/nonexistent/secret".into())),
+            Some(settings(Some("/nonexistent/secret".into()))),
             "c",
             Arc::new(Metrics::new(0).unwrap()),
             Clock::default(),

@@ -9,9 +9,7 @@ use clap::CommandFactory;
 /// Writes a page for each program and each of its subcommands, `PROGRAM-SUBCOMMAND.1`.
 pub fn write(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    // Under the name of its file, which is also the name of its pages.
-    let plugin = kubectl_bowline::Cli::command().bin_name("kubectl-bowline");
-    for program in [bowline::cli::Cli::command(), plugin] {
+    for program in [bowline::cli::Cli::command(), kubectl_bowline::Cli::command()] {
         clap_mangen::generate_to(program, folder).with_context(|| folder.display().to_string())?;
     }
     Ok(())

@@ -13,14 +13,13 @@ pub fn of(version: &str, changelog: &str) -> anyhow::Result<String> {
     let (_, section) = after.split_once('\n').unwrap_or_default();
     let section = section.split("\n## ").next().unwrap_or_default().trim();
     ensure!(!section.is_empty(), "CHANGELOG.md says nothing of {version}");
+    let here = format!("]({REPOSITORY}/blob/v{version}/");
     let mut parts = section.split("](");
     let mut notes = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let target = part.split(')').next().unwrap_or_default();
-        notes += "](";
-        if !target.contains("://") && !target.starts_with('#') {
-            notes += &format!("{REPOSITORY}/blob/v{version}/");
-        }
+        let is_file = !target.contains("://") && !target.starts_with('#');
+        notes += if is_file { &here } else { "](" };
         notes += part;
     }
     Ok(notes + "\n")

@@ -6,21 +6,11 @@
 
 use bowline_api::IntegrationConnection;
 use bowline_api::names::{ADOPT_EVEN_IF_SPENT, ADOPT_RECORD, ANNOTATION_ADOPT};
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::observed::RecordState;
+use super::observed::{Adoptable, RecordState};
 use crate::context::Context;
 use crate::vault::{Credential, Grant};
-
-/// A record that can be adopted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Adoptable {
-    /// UID of the former object.
-    pub(crate) former: String,
-    /// When the access token expired, if the grant has a refresh token.
-    pub(crate) expires_at: Option<Timestamp>,
-}
 
 /// What somebody agreed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +31,7 @@ impl Agreed {
     }
 }
 
-/// The record that can be adopted, or that is left of an adoption. Tokens that are minted and keys of a Secret are obtained anew.
+/// The record that can be adopted, or that is left of an adoption. Tokens that are minted and keys of a Secret are obtained again.
 pub(super) fn adoptable(
     ctx: &Context,
     connection: &IntegrationConnection,

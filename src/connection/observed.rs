@@ -11,7 +11,6 @@ use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
-use crate::connection::adoption::Adoptable;
 use crate::grant::consent::Dismissal;
 use crate::grant::desk::WorkView;
 use crate::grant::incident::Incident;
@@ -160,6 +159,15 @@ pub(crate) struct EndingView {
     pub(crate) result: Option<RevocationResult>,
     /// Whether nothing is left to be done.
     pub(crate) is_done: bool,
+}
+
+/// A record that can be adopted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Adoptable {
+    /// UID of the former object.
+    pub(crate) former: String,
+    /// When the access token expired, if the grant has a refresh token.
+    pub(crate) expires_at: Option<Timestamp>,
 }
 
 pub(crate) enum RecordState {

@@ -52,10 +52,10 @@ families! {
         "Duration of a reconcile, in seconds.";
     PASSES: Counter "bowline_reconciles_total" ["controller", "outcome"] &[],
         "Reconciles by outcome; `abandoned` means it ended without saying how (cancelled, or an error).";
-    RECORDS_UNDER_FORMER_KEYS: Gauge "bowline_records_under_former_keys" [] &[],
-        "Records and endings that another key than the primary has sealed, which are sealed anew in the background.";
     RECORDS: Gauge "bowline_records" [] &[],
         "Sealed grants in the store, in number of records.";
+    RECORDS_UNDER_FORMER_KEYS: Gauge "bowline_records_under_former_keys" [] &[],
+        "Records and endings that another key than the primary has sealed, which are sealed again in the background.";
     REFRESH_LATENESS: Histogram "bowline_refresh_lateness_seconds" [] LATENESS,
         "How long after its planned time a refresh was begun, in seconds.";
     REFRESHES: Counter "bowline_refreshes_total" ["type", "outcome"] &[],

@@ -26,7 +26,7 @@ const ATTEMPTS_EVERY: Duration = Duration::from_mins(1);
 /// How long an expired attempt is kept, so that the page can still say that it expired.
 const ATTEMPTS_KEPT: Duration = Duration::from_mins(10);
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
-/// How many records are sealed anew each time: a rotation must not hold up refreshes.
+/// How many records are sealed again each time: a rotation must not hold up refreshes.
 const SEALED_AT_ONCE: usize = 100;
 /// How long after the start a record may still lack its connection, which a restore has not created yet.
 const RESTORE_TAKES: Duration = Duration::from_mins(10);
@@ -56,7 +56,7 @@ pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: Cancell
             _ = gauges.tick() => {
                 count_objects(&ctx);
                 let_go_unreadable(&ctx).await;
-                seal_anew(&ctx).await;
+                seal_again(&ctx).await;
             }
             _ = old_attempts.tick() => sweep_attempts(&ctx).await,
             _ = hourly.tick() => {
@@ -71,13 +71,13 @@ pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: Cancell
 }
 
 /// Goes on with what a rotation of the keyring left to do.
-async fn seal_anew(ctx: &Context) {
+async fn seal_again(ctx: &Context) {
     let records = ctx.grants.records();
     let before = ctx.metrics.records_under_former_keys.get();
     let left = whole(records.under_former_keys());
     ctx.metrics.records_under_former_keys.set(left);
     if left > 0 {
-        records.seal_anew(SEALED_AT_ONCE, |uid| ctx.grants.view(uid).busy).await;
+        records.seal_again(SEALED_AT_ONCE, |uid| ctx.grants.view(uid).busy).await;
     } else if before > 0 {
         tracing::info!("everything is sealed with the primary key: the former ones can be removed");
     }
@@ -180,7 +180,7 @@ async fn judge_key(ctx: &Context, keyring: &SharedKeyring) {
         let secrets = Api::namespaced(ctx.client.clone(), &ctx.settings.namespace);
         match secret::rotate(&secrets, ctx.clock.now()).await {
             Ok(id) => {
-                tracing::info!(key = %id, "the keyring has a new primary key (--key-rotate-after): back it up")
+                tracing::info!(key = %id, "the keyring has a new primary key (--key-rotate-after): back it up");
             }
             Err(error) => tracing::warn!(error = %chain(&error), "the keyring could not be rotated now"),
         }

@@ -45,7 +45,7 @@ use crate::context::Context;
 pub use crate::context::OperatorSettings;
 use crate::kube_ext::lease::Election;
 use crate::metrics::Metrics;
-use crate::notify::{self, Notifications, NotifyError};
+use crate::notify::NotifyError;
 use lead::Lead;
 use liveness::Liveness;
 use parts::{Foundation, Stores};
@@ -167,21 +167,11 @@ impl Process {
         let election = Election::new(client.clone(), &settings.namespace, holder.clone());
         let claim = election.claim();
         let may_send = MaySend::when(move || claim.holds());
-        let lead = Lead { election, keyring: keyring.clone() };
-        let notifications = self.notifications(&settings, &cluster, &metrics, &clock)?;
-        let foundation = Foundation {
-            settings,
-            client,
-            clock,
-            metrics,
-            notifications,
-            stores,
-            keyring,
-            cluster,
-            holder,
-            may_send,
-        };
-        let (ctx, registry) = parts::make(foundation)?;
+        let same_keyring = keyring.clone();
+        let foundation =
+            Foundation { settings, client, clock, metrics, stores, keyring, cluster, holder, may_send };
+        let (ctx, registry, delivery) = parts::make(foundation)?;
+        let lead = Lead { election, keyring: same_keyring, delivery };
         let controllers = registry.start(&ctx, life);
         if stop.run_until_cancelled(listed(&ctx)).await.is_none() {
             return Ok(None);
@@ -193,21 +183,6 @@ impl Process {
         let health = chores::report_health(Arc::clone(&ctx), lead.keyring.clone(), stop.clone());
         life.own("the report on this process", health);
         Ok(self.led(ctx, lead).await)
-    }
-
-    /// Where news are told, and the task that delivers them.
-    fn notifications(
-        &self,
-        settings: &OperatorSettings,
-        cluster: &str,
-        metrics: &Arc<Metrics>,
-        clock: &Clock,
-    ) -> Result<Notifications, NotifyError> {
-        let metrics = Arc::clone(metrics);
-        let Some(chosen) = settings.notify.clone() else { return Ok(Notifications::off(metrics)) };
-        let (notifications, delivery) = notify::open(chosen, cluster, metrics, clock.clone())?;
-        self.life.own("the delivery of notifications", delivery.run(self.life.stop().clone()));
-        Ok(notifications)
     }
 
     /// Returns when this replica leads; `None` if it stops before that.

@@ -24,7 +24,7 @@ use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::Metrics;
-use crate::notify::Notifications;
+use crate::notify::{self, NotificationDelivery};
 use crate::policies::Policies;
 use crate::publishing::{Nudges, Withdrawals};
 use crate::vault::journal::Journal;
@@ -65,7 +65,6 @@ pub(super) struct Foundation {
     pub(super) client: Client,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) notifications: Notifications,
     pub(super) stores: Stores,
     pub(super) keyring: SharedKeyring,
     pub(super) cluster: String,
@@ -75,22 +74,17 @@ pub(super) struct Foundation {
     pub(super) may_send: MaySend,
 }
 
-/// Builds the context, and the registry that fills its caches.
+/// The context, the registry that fills its caches, and what delivers notifications once this replica leads.
+type ContextParts = (Arc<Context>, Registry, Option<NotificationDelivery>);
+
+/// Builds the context and what belongs to it.
 // long: a line for each part.
-pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), OperatorError> {
-    let Foundation {
-        settings,
-        client,
-        clock,
-        metrics,
-        notifications,
-        stores,
-        keyring,
-        cluster,
-        holder,
-        may_send,
-    } = foundation;
+pub(super) fn make(foundation: Foundation) -> Result<ContextParts, OperatorError> {
+    let Foundation { settings, client, clock, metrics, stores, keyring, cluster, holder, may_send } =
+        foundation;
     let (mut registry, sealer) = (Registry::new(client.clone()), Sealer::new(keyring));
+    let (notifications, delivery) =
+        notify::open(settings.notify.clone(), &cluster, Arc::clone(&metrics), clock.clone())?;
     let world = world(cluster, &client, &settings, &mut registry)?;
     stores.unlock(&sealer);
     let clients = Clients::new(settings.provider_bounds.clone(), may_send.clone())?;
@@ -129,7 +123,7 @@ pub(super) fn make(foundation: Foundation) -> Result<(Arc<Context>, Registry), O
         lifetimes: Lifetimes::default(),
         settings,
     };
-    Ok((ctx.into(), registry))
+    Ok((ctx.into(), registry, delivery))
 }
 
 /// Names this process in intents and in the Lease: an earlier process of the same pod has another name.

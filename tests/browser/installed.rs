@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bowline_api::IntegrationConnection;
 use bowline_testbed::access::Access;
 use bowline_testbed::cluster::Cluster;
 use bowline_testbed::control_plane::Options;
@@ -16,6 +17,7 @@ use bowline_testbed::helm::{Helm, objects};
 use bowline_testbed::pod::Pod;
 use bowline_testbed::sandbox::{RealmConfig, Rotation};
 use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Api;
 use serde_json::json;
 
 use crate::PORTAL;
@@ -26,7 +28,7 @@ use crate::scene::{Scene, parsed};
 use crate::stage::{HOME, Stage, sandbox};
 use crate::walk::{agrees_as, finds_and_names};
 
-/// What the platform team sets, besides the namespaces of its teams. ISSUER plays the API server's OpenID provider.
+/// What the platform team sets, besides the namespaces of its teams. ISSUER plays the API server's `OpenID` provider.
 const VALUES: &str = r#"
 operator:
   flags: {allow-http-providers: true, provider-networks: 127.0.0.0/8}
@@ -114,7 +116,7 @@ fn careless_chart(helm: &Helm) -> PathBuf {
     chart
 }
 
-/// The values, and the secret of the portal's client at the OpenID provider.
+/// The values, and the secret of the portal's client at the `OpenID` provider.
 fn values() -> (String, String) {
     let mut people = RealmConfig::default();
     people.clients[0].redirect_uris.push(format!("{PORTAL}/sign-in/oidc/callback"));
@@ -176,7 +178,8 @@ async fn from_helm_install_to_a_first_connection_and_helm_uninstall() {
     let it = first.scene("first").await;
     release.steps.done("the operator is ready");
 
-    release.values.push_str(&format!("secrets: {{namespaces: [{}]}}\n", it.namespace));
+    let team = format!("secrets: {{namespaces: [{}]}}\n", it.namespace);
+    release.values += &team;
     release.with("upgrade", &Helm::chart(), "").await;
     first.stop_operator();
     let second = operator(None, &access).await;
@@ -217,7 +220,9 @@ async fn uninstalled(release: &mut Release, it: &Scene) {
     let grant = grant_id(&it.status("work-mail").await).expect("a grant");
     release.uninstall().await;
     running.kill_operator();
-    let stays = it.get("work-mail").await;
+    // As administrator: the roles of people are gone.
+    let connections: Api<IntegrationConnection> = Api::namespaced(it.admin.clone(), &it.namespace);
+    let stays = connections.get("work-mail").await.expect("the connection");
     assert!(stays.metadata.deletion_timestamp.is_none(), "the connection stays");
     assert!(it.secret("work-mail").await.contains_key("access_token"), "and its Secret");
     assert!(!it.realm.ledger().is_grant_revoked(&grant), "nothing is revoked");
@@ -232,8 +237,8 @@ async fn uninstalled(release: &mut Release, it: &Scene) {
     // With its rights back the operator finishes what it may: it lets go of connections whose definition is being deleted.
     release.with("install", &careless_chart(&release.helm), "").await;
     until_within(Duration::from_mins(2), "the connection is gone", async || {
-        let found = it.connections().get_opt("work-mail").await;
-        matches!(found, Ok(None) | Err(_)).then_some(())
+        // Without its definition there is no such kind: not found.
+        matches!(connections.get_opt("work-mail").await, Ok(None)).then_some(())
     })
     .await;
     assert!(!it.realm.ledger().is_grant_revoked(&grant), "nothing is revoked even so");

@@ -325,7 +325,7 @@ async fn records_are_written_and_deleted_by_the_operator_alone() {
         let stored = team.made_by_operator(&team.secrets(), &record).await;
         let path = path_of(&team.secrets(), &stored);
         let change = json!({"data": {"access_token": "bmV3"}});
-        // Whoever has the verb `restore` brings back what a backup has, as it was; an ending is carried out once.
+        // Whoever has the verb `restore` creates what a backup has, as it was; an ending is carried out once.
         let another = secret(&random_name("record"), type_, &json!({}));
         let restored = if type_ == "bowline.dev/ending" { Refused(NO_RECORD) } else { Accepted };
         for (who, verdict) in [("mallory", Refused(NO_RECORD)), (ADMIN, restored)] {
@@ -347,7 +347,7 @@ async fn records_are_written_and_deleted_by_the_operator_alone() {
 async fn a_backup_of_the_operators_namespace_is_restored_by_who_has_the_verb() {
     let team = Team::new().await;
     let path = "/api/v1/namespaces/bowline-system/secrets";
-    let writes = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "get", "delete"]}]);
+    let writes = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "get", "update", "patch", "delete"]}]);
     let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/bowline-system/roles";
     let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/bowline-system/rolebindings";
     let user = random_name("writer");

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use bowline_testbed::cluster::Cluster;
 use bowline_testbed::control_plane::Options;
 use bowline_testbed::deploy::until_in_force;
-use bowline_testbed::helm::{Helm, NAME_LIMIT};
+use bowline_testbed::helm::{Helm, NAME_LIMIT, objects};
 use bowline_testbed::objects::Objects;
 use bowline_testbed::wait::wait_for;
 use serde_json::{Value, json};
+
+use crate::chart::PORTAL;
 
 const RELEASE: &str = "connections";
 const NAMESPACE: &str = "platform-connections";
@@ -94,6 +96,7 @@ async fn a_release_is_installed_upgraded_rolled_back_and_uninstalled_and_connect
     assert!(notes.contains("It publishes in: team-a."), "{notes}");
     it.in_force().await;
 
+    its_pods_are_restricted(&it).await;
     installed_twice(&it, &chart).await;
 
     let connection = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
@@ -117,6 +120,28 @@ async fn a_release_is_installed_upgraded_rolled_back_and_uninstalled_and_connect
     it.helm("install", &chart, values).await.expect("installed again");
     let again = it.get(CONNECTION).await.expect("the connection");
     assert_eq!(again["metadata"]["uid"], made["metadata"]["uid"], "it is the same one");
+}
+
+/// In a namespace that enforces the restricted standard of `PodSecurity`.
+async fn its_pods_are_restricted(it: &Platform) {
+    let rendered = it.helm.template(RELEASE, NAMESPACE, PORTAL).await.expect("rendered");
+    let hooks = it.helm.run(&["get", "hooks", RELEASE, "-n", NAMESPACE], "").await.expect("hooks");
+    let deployments = rendered.into_values().filter(|object| object["kind"] == "Deployment");
+    let pods = deployments.map(|object| object["spec"]["template"]["spec"].clone());
+    let tests = objects(&hooks).expect("YAML").into_values().map(|pod| pod["spec"].clone());
+    let specs: Vec<_> = pods.chain(tests).collect();
+    assert_eq!(specs.len(), 3, "operator, portal and the test");
+    for mut spec in specs {
+        spec["serviceAccountName"] = json!("default");
+        let admitted = async |spec: &Value| {
+            let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec});
+            it.admin.create("/api/v1/namespaces/bowline-attempts/pods?dryRun=All", &pod).await
+        };
+        admitted(&spec).await.expect("it is admitted");
+        spec["hostNetwork"] = json!(true);
+        let refusal = admitted(&spec).await.expect_err("the standard is enforced").to_string();
+        assert!(refusal.contains("PodSecurity"), "{refusal}");
+    }
 }
 
 async fn installed_twice(it: &Platform, chart: &Path) {

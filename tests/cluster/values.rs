@@ -90,6 +90,7 @@ const MATRIX: &[Row] = &[
             "portal",
             "--url=https://connect.example.com:8443",
             "--trusted-proxies=10.0.0.0/8,192.0.2.1/32",
+            "--metrics-listen=0.0.0.0:9090",
             "--oidc-ca-file=/etc/bowline/oidc-ca/ca.crt",
             "--oidc-client-id=bowline",
             "--oidc-client-secret-file=/etc/bowline/oidc/secret",
@@ -119,7 +120,7 @@ const MATRIX: &[Row] = &[
 const IMAGE: &str = "/spec/template/spec/containers/0/image";
 const LABELS: &str = "/metadata/labels";
 
-/// A portal with an OpenID provider in a private network, and webhooks.
+/// A portal with an `OpenID` provider in a private network, and webhooks.
 pub const OIDC: &str = "
 portal:
   enabled: true

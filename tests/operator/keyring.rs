@@ -87,7 +87,7 @@ async fn a_keyring_that_is_gone_while_records_exist_is_not_replaced() {
 const FIRST: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
 const SECOND: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
 
-/// The directory is read every thirty seconds, records are sealed anew every fifteen, and one that did not open is checked every
+/// The directory is read every thirty seconds, records are sealed again every fifteen, and one that did not open is checked every
 /// minute.
 const SEALED_AGAIN_WITHIN: Duration = Duration::from_secs(90);
 const OPENED_AGAIN_WITHIN: Duration = Duration::from_mins(2);
@@ -214,7 +214,7 @@ async fn a_lost_key_withdraws_nothing(it: &Scene, keys: &Directory) {
     assert!(it.realm.is_alive(&it.secret("quiet").await["access_token"]));
 }
 
-/// Everybody's records are sealed anew after a rotation, by whichever process is there, and only then the former key goes.
+/// Everybody's records are sealed again after a rotation, by whichever process is there, and only then the former key goes.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_rotation_goes_on_after_a_kill_and_the_former_key_goes_once_nothing_needs_it() {

@@ -34,7 +34,8 @@ fn steps(page: &str) -> Vec<(&str, Vec<&str>)> {
 /// Runs all blocks, until a command fails, and looks for what the page shows.
 async fn follow(stage: &Stage, page: &str) {
     let steps = steps(page);
-    let script: String = steps.iter().map(|(commands, _)| format!("{commands}\necho '{NEXT}'\n")).collect();
+    let blocks: Vec<_> = steps.iter().map(|(commands, _)| *commands).collect();
+    let script = blocks.join(&format!("\necho '{NEXT}'\n"));
     let kubectl = stage.access.kubectl_path().parent().expect("a folder").to_owned();
     let plugin = binaries().plugin.parent().expect("a folder").to_owned();
     let path: Vec<_> =

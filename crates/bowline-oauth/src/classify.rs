@@ -132,14 +132,8 @@ impl From<SendError> for Failure {
             SendError::Refused(_) | SendError::BadUrl => {
                 (Class::Config, "the provider's address may not be called")
             }
-            SendError::NotFound { ref host } => {
-                let summary = format!("the provider cannot be reached: {host} was not found");
-                return Self::new(Class::Transient, error.sent(), &summary);
-            }
-            SendError::Connect { ref host, .. } => {
-                let summary = format!(
-                    "the provider cannot be reached: no connection to {host} (a NetworkPolicy, a firewall or TLS)"
-                );
+            SendError::NotFound { .. } | SendError::Connect { .. } => {
+                let summary = format!("the provider cannot be reached: {error}");
                 return Self::new(Class::Transient, error.sent(), &summary);
             }
             SendError::NotLeading => (Class::Transient, "this replica of the operator does not lead now"),

@@ -31,7 +31,7 @@ pub enum SendError {
     #[error("this replica of the operator does not lead now")]
     NotLeading,
     /// No connection, or no TLS session, within the limit for that.
-    #[error("no connection to {host}")]
+    #[error("no connection to {host} (a NetworkPolicy, a firewall or TLS)")]
     Connect { host: String, source: reqwest::Error },
     /// The server ended the TLS session because of the client certificate, before it read the request (RFC 8446 §6.2).
     #[error("{host} does not accept our TLS client certificate ({alert})")]

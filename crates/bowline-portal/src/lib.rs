@@ -10,6 +10,7 @@
 //! | [`session`], [`session_key`], [`stored_keys`] | who is signed in, stored by the browser |
 //! | [`sign_in`] | how people prove who they are |
 //! | [`serve`], [`arrival`], [`limits`] | connections, who sends, how fast |
+//! | [`scrape`] | the listener for metrics |
 //! | [`router`], [`visit`], [`log`], [`metrics`] | addresses and headers, what a request must contain, what is logged and counted of it |
 //! | [`cluster`], [`access`], [`write`] | what is known, who may, what is changed |
 //! | [`subject`] | a connection, and what the visitor may do with it |
@@ -34,6 +35,7 @@ mod metrics;
 mod page;
 mod pages;
 mod router;
+mod scrape;
 mod serve;
 mod session;
 mod session_key;
@@ -131,7 +133,7 @@ pub async fn run(settings: PortalSettings) -> Result<(), PortalError> {
     let metrics_listen = settings.server.metrics_listen;
     let app = portal(settings, client, keys, clock, &tasks)?;
     if let Some(address) = metrics_listen {
-        app.metrics.clone().start(address, &tasks).await?;
+        scrape::start(app.metrics.clone(), address, &tasks).await?;
     }
     tracing::info!(url = app.settings.url.origin(), "serving");
     serve::serve(listener, router::router(app), Bounds::default(), stop).await;

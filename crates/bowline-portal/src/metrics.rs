@@ -1,22 +1,13 @@
-//! What the portal counts, and the listener that serves it: one of its own, which no browser reaches.
+//! What the portal counts.
 //!
 //! Labels are routes as the router has them, and words of closed sets: never a user, a namespace or an address.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::http::StatusCode;
 use bowline_runtime::families;
-use bowline_runtime::metrics::{MEDIA_TYPE, MetricRegistry, MetricsError};
-use bowline_runtime::startup::StartError;
-use bowline_runtime::tasks::Tasks;
+use bowline_runtime::metrics::{MetricRegistry, MetricsError};
 use prometheus::{HistogramVec, IntCounterVec};
-use tokio::net::TcpListener;
-
-use crate::serve::{Bounds, serve};
 
 const PAGES: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -151,24 +142,6 @@ impl PortalMetrics {
     fn expect_route(&self, route: &str) {
         for status in STATUSES {
             self.requests.with_label_values(&[route, status]);
-        }
-    }
-
-    /// Opens the address now, and serves `/metrics` there, and nothing else, until `tasks` stop.
-    pub(crate) async fn start(self, address: SocketAddr, tasks: &Tasks) -> Result<(), StartError> {
-        let listen = |source| StartError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(listen)?;
-        tracing::info!(address = ?listener.local_addr().map_err(listen)?, "serving metrics");
-        let router = Router::new().route("/metrics", get(async move || self.scraped()));
-        let bounds = Bounds { connections: 16, connections_of_peer: 8, ..Bounds::default() };
-        tasks.own("the server of metrics", serve(listener, router, bounds, tasks.stop().clone()));
-        Ok(())
-    }
-
-    fn scraped(&self) -> Response {
-        match self.encode() {
-            Ok(text) => ([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response(),
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
         }
     }
 }

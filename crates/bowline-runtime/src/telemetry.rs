@@ -12,13 +12,12 @@ use std::sync::Mutex;
 
 use clap::ValueEnum;
 use tracing::{Metadata, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry};
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -132,8 +131,12 @@ where
     let among = audit.is_none();
     let asked_for = requested.or(filter_fn(is_audit));
     let filter = asked_for.and(filter_fn(move |it| is_harmless(it) && (among || !is_audit(it))));
-    let audit = audit.map(|audit| layer(LogFormat::Json, audit, false).with_filter(filter_fn(is_audit)));
-    Ok(tracing_subscriber::registry().with(layer(format, writer, terminal).with_filter(filter)).with(audit))
+    // Each has a filter of its own: what all of them leave out is not enabled.
+    let mut layers = vec![layer(format, writer, terminal).with_filter(filter).boxed()];
+    layers.extend(
+        audit.map(|audit| layer(LogFormat::Json, audit, false).with_filter(filter_fn(is_audit)).boxed()),
+    );
+    Ok(tracing_subscriber::registry().with(layers))
 }
 
 /// An error with its causes in one line: `outer: inner: innermost`.
@@ -157,9 +160,8 @@ pub fn chain<'e>(error: &'e (dyn std::error::Error + 'e)) -> impl Display + 'e {
     })
 }
 
-fn layer<S, W>(format: LogFormat, writer: W, terminal: bool) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<W>(format: LogFormat, writer: W, terminal: bool) -> Box<dyn Layer<Registry> + Send + Sync>
 where
-    S: Subscriber + for<'s> LookupSpan<'s>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::session::plain;
 use crate::table::printable;
 use crate::{Screen, UserSession};
-use bowline_api::names::{TYPE_APP, TYPE_CREDENTIAL, TYPE_RECORD, TYPE_SHARER};
+use bowline_api::names::{ANNOTATION_TERMS_BY, TYPE_APP, TYPE_CREDENTIAL, TYPE_RECORD, TYPE_SHARER};
 use bowline_api::{ConnectionBinding, IntegrationConnection, IntegrationProvider, Workspace};
 
 const EXAMPLES: &str = "Examples:
@@ -26,10 +26,11 @@ and bindings of all namespaces, as they were applied; the sealed records and
 who shared what; and the Secrets with app registrations and with keys that
 people keep. These hold client secrets and keys, so only you may read the file.
 
-Published Secrets and shares are left out: the operator writes them again. The
+Published Secrets and shares are left out: the operator writes them again. You
+are named as the one who creates what others share, so restore it yourself. The
 keyring opens the records, so keep it in another place; --with-keyring adds it
-for a move. Stop the operator first: a record is worth something only as long as
-nobody refreshes after the backup. docs/operations.md says how to restore.";
+for a move. Stop the operator first: a record is of use only as long as nobody
+refreshes after the backup. docs/operations.md says how to restore.";
 
 const KEYRING: &str = "bowline-keyring";
 /// What belongs to the object in its cluster, and not to what was applied.
@@ -58,7 +59,11 @@ impl BackupArgs {
         // Providers come before those who use them.
         items.extend(listed::<IntegrationProvider>(session, None, "").await?);
         items.extend(listed::<Workspace>(session, None, "").await?);
-        let connections = listed::<IntegrationConnection>(session, None, "").await?;
+        let mut connections = listed::<IntegrationConnection>(session, None, "").await?;
+        let user = session.user().await?;
+        for connection in &mut connections {
+            sign_terms(connection, &user);
+        }
         let count = connections.len();
         items.extend(connections);
         items.extend(listed::<ConnectionBinding>(session, None, "").await?);
@@ -121,9 +126,29 @@ fn as_applied(object: &mut Value) {
     }
 }
 
+/// Names who will create a connection that its owner shares: admission wants that of everybody else. What the owner agreed to
+/// is in the record.
+fn sign_terms(connection: &mut Value, user: &str) {
+    if connection["spec"]["shared"] == json!(true) && connection["spec"]["owner"] != json!(user) {
+        connection["metadata"]["annotations"][ANNOTATION_TERMS_BY] = json!(user);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_makes_the_backup_is_named_where_they_share_for_somebody_else() {
+        for (owner, shared, named) in [("alice", true, true), ("admin", true, false), ("alice", false, false)]
+        {
+            let mut connection =
+                json!({"metadata": {"name": "mail"}, "spec": {"owner": owner, "shared": shared}});
+            sign_terms(&mut connection, "admin");
+            let by = &connection["metadata"]["annotations"][ANNOTATION_TERMS_BY];
+            assert_eq!(*by == json!("admin"), named, "{owner} {shared}");
+        }
+    }
 
     #[test]
     fn what_belongs_to_the_former_object_is_left_out_and_finalizers_stay() {

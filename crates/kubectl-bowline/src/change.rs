@@ -161,7 +161,7 @@ mod tests {
         let change = ConnectionChange::Transfer("bob".to_owned()).patch(None).unwrap();
         assert_eq!(change["spec"], json!({"owner": "bob", "account": null}));
         let dropped = change["metadata"]["annotations"].as_object().unwrap();
-        assert!(dropped.len() == 5 && dropped.values().all(Value::is_null), "{dropped:?}");
+        assert!(dropped.len() == 6 && dropped.values().all(Value::is_null), "{dropped:?}");
     }
 
     #[test]

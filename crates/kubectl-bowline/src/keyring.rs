@@ -26,10 +26,10 @@ const EXAMPLES: &str = "Examples:
   kubectl bowline keys rotate     add a key that seals from now on
   kubectl bowline keys remove ID  remove one that nothing needs any more
 
-After a rotation the operator seals all records anew in the background: RECORDS
-of the former key falls to 0. Back the keyring up before you rely on the new
-key, and remove the former one once it has no records. After a leak rotation is
-not enough: revoke the grants. You need get and patch on the Secret
+After a rotation the operator seals all records again in the background, until
+the former key has none. Back the keyring up before you rely on the new key.
+Remove the former one once it has no records. After a leak rotation is not
+enough: revoke the grants. You need get and patch on the Secret
 bowline-keyring, and list on Secrets, in the operator's namespace.";
 
 const HEADING: &[&str] = &["KEY", "CREATED", "PRIMARY", "RECORDS"];
@@ -138,7 +138,7 @@ impl Keys {
     }
 
     async fn rotate(&self, secrets: &Api<Secret>, now: Timestamp) -> anyhow::Result<String> {
-        let (id, key) = (hexadecimal(&random_bytes::<KEY_ID_LENGTH>()?), random_bytes::<32>()?);
+        let (id, key) = (hex::encode(random_bytes::<KEY_ID_LENGTH>()?), random_bytes::<32>()?);
         let entries = json!({
             format!("{id}.key"): ByteString(key.to_vec()),
             format!("{id}.created"): ByteString(now.to_string().into_bytes()),
@@ -157,7 +157,7 @@ impl Keys {
         }
         if let Some(count) = self.sealed.get(id) {
             bail!(
-                "{count} records need it: wait until the operator has sealed them anew (kubectl bowline keys)"
+                "{count} records need it: wait until the operator has sealed them again (kubectl bowline keys)"
             );
         }
         self.change(secrets, json!({format!("{id}.key"): null, format!("{id}.created"): null})).await
@@ -175,14 +175,10 @@ impl Keys {
 fn keys_of(data: &BTreeMap<String, ByteString>) -> Vec<String> {
     let sealed = SEALED.iter().filter_map(|name| data.get(*name));
     let ids = sealed.filter_map(|field| envelope::key_id(&field.0));
-    let mut ids: Vec<String> = ids.map(|id| hexadecimal(&id)).collect();
+    let mut ids: Vec<String> = ids.map(hex::encode).collect();
     ids.sort_unstable();
     ids.dedup();
     ids
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

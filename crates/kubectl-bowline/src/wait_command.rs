@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::age::length;
+use crate::table::printable;
 use crate::wait::{WaitArgs, is_current};
 use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
@@ -37,17 +38,21 @@ impl WaitForArgs {
         let Self { name, valid_for, timeout } = self;
         let wait = WaitArgs { wait: true, timeout };
         let lasts = |now: &IntegrationConnection| lasts(now, valid_for, session.clock.now());
-        let so_far = |now: &IntegrationConnection| match now.condition(Ready) {
-            Some(_) if now.is(Ready) => format!("the token of {name} is not valid for {}", length(valid_for)),
-            Some(ready) => format!("{name} is not ready: {}", ready.message),
-            None => format!("the operator has not looked at {name} yet"),
+        let so_far = |now: &IntegrationConnection| {
+            printable(match now.condition(Ready) {
+                Some(_) if now.is(Ready) => {
+                    format!("the token of {name} is not valid for {}", length(valid_for))
+                }
+                Some(ready) => format!("{name} is not ready: {}", ready.message),
+                None => format!("the operator has not looked at {name} yet"),
+            })
         };
         wait.until(session, &name, lasts, so_far).await?;
         Ok(screen.result(&format!("{name} works.\n"))?)
     }
 }
 
-/// Whether it works, and its token is valid for so long. One without an end is.
+/// Whether it works, and its token is valid for so long. One that never expires is.
 fn lasts(connection: &IntegrationConnection, valid_for: Duration, now: Timestamp) -> bool {
     let needed = SignedDuration::try_from(valid_for.get()).unwrap_or(SignedDuration::MAX);
     let is_long = connection.token_expires_at().is_none_or(|at| at.duration_since(now) >= needed);

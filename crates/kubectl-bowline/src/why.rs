@@ -249,13 +249,15 @@ impl PodPage<'_> {
                 .containers()
                 .filter(|container| container.name == name)
                 .find_map(|container| container.state.as_ref()?.running.as_ref()?.started_at.as_ref());
-            let kept = match started {
-                Some(started) if started.0 < refreshed.0 => format!(
+            let Some(started) = started else { continue };
+            let kept = if started.0 < refreshed.0 {
+                format!(
                     "still has the token from its start, {}; it was refreshed {}",
                     relative(started, self.now),
                     relative(refreshed, self.now)
-                ),
-                _ => "gets no token but the one that is there when it starts".to_owned(),
+                )
+            } else {
+                "keeps the token that was there when it started".to_owned()
             };
             let _ = writeln!(
                 text,

@@ -5,7 +5,8 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::input::Input;
 use super::verdict::ConditionVerdict;
-use crate::connection::adoption::{Adoptable, Agreed};
+use crate::connection::adoption::Agreed;
+use crate::connection::observed::Adoptable;
 use crate::grant::target::Target;
 
 /// The verdict while there is a record to adopt and no grant.

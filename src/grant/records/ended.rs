@@ -68,7 +68,7 @@ impl Records {
         }
     }
 
-    /// Moves the record of a former object to the connection at `place`, which took its place. The new one is written first: a crash
+    /// Moves the record of a former object to the connection at `place`, which replaces it. The new one is written first: a crash
     /// between the two leaves both, and the next call erases the former.
     pub(crate) async fn adopt(&self, former: &str, place: &Place) -> bool {
         let Some(Loaded { record, version }) = self.get(former) else { return true };
@@ -84,7 +84,7 @@ impl Records {
     }
 
     async fn moved_to(&self, record: &Record, place: &Place) -> bool {
-        let adopted = match record.clone().claimed().sealed_anew(&self.sealer, place.clone()) {
+        let adopted = match record.clone().claimed().sealed_again(&self.sealer, place.clone()) {
             Ok(adopted) => adopted,
             Err(error) => {
                 tracing::warn!(name = place.name, %error, "a record could not be adopted");

@@ -1,4 +1,4 @@
-//! After a rotation of the keyring: what another key than the primary has sealed is sealed anew, so that the key can be removed.
+//! After a rotation of the keyring: what another key than the primary has sealed is sealed again, so that the key can be removed.
 //!
 //! Each record is a write of its own and says itself which key sealed it, so a process that dies in between is continued by the
 //! next one.
@@ -15,25 +15,25 @@ impl Records {
         records + self.endings.iter().filter(|ending| self.is_former(ending.record())).count()
     }
 
-    /// Seals at most so many of them anew. A record that somebody works on is left for the next time: nothing may come between
+    /// Seals at most so many of them again. A record that somebody works on is left for the next time: nothing may come between
     /// a request and its answer, and an ending names a candidate by when it was sealed.
-    pub(crate) async fn seal_anew(&self, at_most: usize, is_busy: impl Fn(&str) -> bool) {
+    pub(crate) async fn seal_again(&self, at_most: usize, is_busy: impl Fn(&str) -> bool) {
         let at_rest = |record: &Record| {
             record.candidate().is_none() && record.intents().next().is_none() && !is_busy(record.uid())
         };
         let due = |record: &Record| self.is_former(record) && at_rest(record);
         let records = self.store.iter().filter(|record| due(record) && self.opens(record));
         for record in records.take(at_most) {
-            let anew = |record: Record| if due(&record) { self.anew(record) } else { Ok(record) };
-            self.note(record.uid(), "a record under the primary key", anew).await;
+            let again = |record: Record| if due(&record) { self.again(record) } else { Ok(record) };
+            self.note(record.uid(), "a record under the primary key", again).await;
         }
         let endings = self.endings.iter().filter(|ending| self.is_former(ending.record()));
         for ending in endings.filter(|ending| self.opens(ending.record())).take(at_most) {
             let Some(loaded) = self.endings.get(ending.key()).ok().flatten() else { continue };
-            let Ok(record) = self.anew(loaded.record.record().clone()) else { continue };
+            let Ok(record) = self.again(loaded.record.record().clone()) else { continue };
             let next = loaded.record.as_ref().clone().with_record(record);
             if let Err(error) = self.endings.replace(loaded.version, next).await {
-                tracing::warn!(error = %chain(&error), "an ending could not be sealed anew now");
+                tracing::warn!(error = %chain(&error), "an ending could not be sealed again now");
             }
         }
     }
@@ -47,8 +47,8 @@ impl Records {
         record.open_grant(&self.sealer).is_ok()
     }
 
-    fn anew(&self, record: Record) -> Result<Record, TransitionError> {
+    fn again(&self, record: Record) -> Result<Record, TransitionError> {
         let place = record.place().clone();
-        record.sealed_anew(&self.sealer, place)
+        record.sealed_again(&self.sealer, place)
     }
 }

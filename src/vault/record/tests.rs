@@ -627,19 +627,19 @@ fn class_15_a_candidate_that_is_put_back_is_known_to_be_older() {
     assert!(!beside.is_candidate_behind(published));
 }
 
-/// For another key, and for the object that took the place of its own.
+/// For another key, and for the object that replaces its own.
 #[test]
-fn what_is_sealed_anew_opens_there_and_nowhere_else() {
+fn what_is_sealed_again_opens_there_and_nowhere_else() {
     let record = about_to_prove();
     let elsewhere = Place { cluster: "another".to_owned(), uid: "u9".to_owned(), ..place() };
-    let anew = record.clone().sealed_anew(&sealer(), elsewhere.clone()).unwrap();
-    assert_eq!((anew.place(), anew.revision()), (&elsewhere, record.revision() + 1));
-    assert_eq!(anew.grant_version(), record.grant_version(), "it is the same grant");
+    let again = record.clone().sealed_again(&sealer(), elsewhere.clone()).unwrap();
+    assert_eq!((again.place(), again.revision()), (&elsewhere, record.revision() + 1));
+    assert_eq!(again.grant_version(), record.grant_version(), "it is the same grant");
     for slot in [Slot::InUse, Slot::Candidate] {
-        assert_eq!(token_in(&anew, slot), token_in(&record, slot));
-        assert_eq!(anew.intent(slot), record.intent(slot), "what is known of the token stays true");
-        assert_ne!(anew.sealed(slot), record.sealed(slot));
+        assert_eq!(token_in(&again, slot), token_in(&record, slot));
+        assert_eq!(again.intent(slot), record.intent(slot), "what is known of the token stays true");
+        assert_ne!(again.sealed(slot), record.sealed(slot));
     }
-    let moved = Record { place: place(), ..anew };
+    let moved = Record { place: place(), ..again };
     assert!(moved.open(&sealer(), Slot::InUse).is_err(), "not where it came from");
 }

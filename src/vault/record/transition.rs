@@ -221,9 +221,9 @@ impl Record {
         self.candidate.take().map(|_| self).ok_or(TransitionError::Empty(Slot::Candidate))
     }
 
-    /// Seals all it holds anew, with the primary key and for this place; revision + 1. Intents stay: what they say of the refresh
+    /// Seals all it holds again, with the primary key and for this place; revision + 1. Intents stay: what they say of the refresh
     /// token is as true as before.
-    pub(crate) fn sealed_anew(mut self, sealer: &Sealer, place: Place) -> Result<Self, TransitionError> {
+    pub(crate) fn sealed_again(mut self, sealer: &Sealer, place: Place) -> Result<Self, TransitionError> {
         let opened = |slot| match self.open(sealer, slot) {
             Ok(opened) => Ok(opened.map(|opened| opened.grant)),
             Err(_) => Err(TransitionError::Unreadable),

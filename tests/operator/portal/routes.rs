@@ -204,7 +204,7 @@ fn no_address_is_forgotten_here() {
     for (path, source) in sources(&portal) {
         let served = source.split("#[cfg(test)]").next().unwrap_or_default();
         // That one is served on a listener of its own, which no browser reaches.
-        let own = usize::from(path.ends_with("/metrics.rs"));
+        let own = usize::from(path.ends_with("/scrape.rs"));
         assert!(
             path.ends_with("/router.rs") || served.matches(".route(").count() == own,
             "{path} has addresses of its own"

@@ -17,6 +17,8 @@ use crate::error::{PageError, Reply};
 use crate::metrics::ExceededLimit;
 use crate::visit::session_of;
 
+const TOO_OFTEN: &str = "This response of the provider was sent too often.";
+
 pub(crate) async fn callback(
     State(app): State<Portal>,
     Path(provider): Path<String>,
@@ -36,10 +38,7 @@ pub(crate) async fn callback(
         return Err(over(unknown));
     }
     if !app.limits.callbacks.allows(name.clone(), app.clock.now()) {
-        return Err(PageError::too_many(
-            ExceededLimit::Callbacks,
-            "This response of the provider was sent too often.",
-        ));
+        return Err(PageError::too_many(ExceededLimit::Callbacks, TOO_OFTEN));
     }
     let kept = app.attempts.get(&name).await?.ok_or_else(|| over(unknown))?;
     let session = session_of(&headers, &app);
