@@ -226,7 +226,8 @@ async fn a_workload_that_reports_all_the_time_causes_one_write_a_minute() {
         (item().await.as_deref() != Some("first")).then_some(())
     })
     .await;
-    let minutes = Timestamp::now().duration_since(first).as_secs() / 60 + 2;
+    // Besides the first mark and a minute that has begun, dependents and shares may be told late.
+    let minutes = Timestamp::now().duration_since(first).as_secs() / 60 + 4;
     assert!(marks > 20, "it was marked {marks} times");
     let (Some(audit), Some(began)) = (audit, began) else { return };
     let writes = audit.requests_since(began).unwrap().by(OPERATOR_USER).writes().subresource("status");
