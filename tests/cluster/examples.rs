@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use bowline_testbed::wait::wait_for;
+use bowline_testbed::definitions::Foreign;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,9 +14,9 @@ use crate::fixture::Team;
 #[ignore = "needs an API server: make test"]
 async fn the_api_server_takes_every_example() {
     let team = Team::new().await;
-    define(&team, &bowline_testbed::argo::workflow_template().expect("Argo's definition")).await;
+    team.define(&[Foreign::WorkflowTemplate]).await;
     restrict(&team).await;
-    let examples = examples(&root().join("examples"));
+    let examples = documents_under(&root().join("examples"));
     assert!(examples.len() > 15, "found only {}", examples.len());
     take(&team, examples).await;
 }
@@ -38,21 +37,6 @@ async fn restrict(team: &Team) {
     let labels: serde_json::Map<String, Value> = ["enforce", "warn"].map(level).into_iter().collect();
     let path = format!("/api/v1/namespaces/{}", team.namespace);
     team.person(ADMIN).must(&Ask::merge(&path, &json!({"metadata": {"labels": labels}}))).await;
-}
-
-/// A kind that an example uses, and that is not ours. It stays.
-async fn define(team: &Team, definition: &Value) {
-    let admin = team.person(ADMIN);
-    let answer =
-        admin.ask(&Ask::post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)).await;
-    assert!(answer.is_accepted() || answer.status == 409, "{}", answer.words());
-    let path = format!("/apis/argoproj.io/v1alpha1/namespaces/{}/workflowtemplates", team.namespace);
-    wait_for("the kind is served", Duration::from_mins(2), async || {
-        let answer = admin.ask(&Ask::get(&path)).await;
-        if answer.is_accepted() { Ok(()) } else { Err(answer.words().to_owned()) }
-    })
-    .await
-    .expect("WorkflowTemplate");
 }
 
 /// Creates each one in a dry run that refuses unknown fields.
@@ -102,12 +86,13 @@ fn on_pages() -> Vec<(PathBuf, Value)> {
     found
 }
 
-fn examples(folder: &Path) -> Vec<(PathBuf, Value)> {
+/// The objects in the YAML files of a folder and of those in it.
+pub fn documents_under(folder: &Path) -> Vec<(PathBuf, Value)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(examples(&path));
+            found.extend(documents_under(&path));
         } else if path.extension().is_some_and(|end| end == "yaml") {
             let text = fs::read_to_string(&path).unwrap();
             let documents = serde_yaml::Deserializer::from_str(&text);

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bowline_testbed::cluster::Cluster;
+use bowline_testbed::definitions::Foreign;
+use bowline_testbed::objects::condition;
 use bowline_testbed::stage::Stage;
+use bowline_testbed::wait::wait_for;
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -14,6 +17,8 @@ use crate::asking::{ADMIN, Ask, OPERATOR, PORTAL, Person};
 
 /// The name of a portal that is not ours.
 pub const LOOKALIKE: &str = "system:serviceaccount:team-a:bowline-portal";
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// A new namespace in which alice, bob, mallory and a pipeline have rights.
 ///
@@ -140,6 +145,25 @@ impl Team {
     /// Something the operator created.
     pub async fn made_by_operator(&self, path: &str, object: &Value) -> Value {
         self.person(OPERATOR).must(&Ask::post(path, object)).await
+    }
+
+    /// Kinds that are not ours and that a test uses. They stay in the cluster.
+    pub async fn define(&self, kinds: &[Foreign]) {
+        let admin = self.person(ADMIN);
+        for kind in kinds {
+            let definition = kind.definition().expect("a definition");
+            let made = admin.ask(&Ask::post(DEFINITIONS, &definition)).await;
+            assert!(made.is_accepted() || made.status == 409, "{}", made.words());
+            let path = format!("{DEFINITIONS}/{}", definition["metadata"]["name"].as_str().unwrap());
+            wait_for("the kind is served", Duration::from_mins(2), async || {
+                let definition = admin.must(&Ask::get(&path)).await;
+                let established =
+                    condition(&definition, "Established").is_some_and(|it| it["status"] == "True");
+                if established { Ok(()) } else { Err(definition["status"]["conditions"].to_string()) }
+            })
+            .await
+            .expect("the kind is served");
+        }
     }
 
     pub fn connections(&self) -> String {

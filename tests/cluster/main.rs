@@ -15,6 +15,7 @@ mod fixture;
 mod guarding;
 mod judging;
 mod limits;
+mod manifests;
 mod members;
 mod metadata;
 mod operator_only;

@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     access::{ADMIN, Access},
-    assets::{Assets, Wanted, workspace},
+    assets::workspace,
     error::Error,
     scratch::Scratch,
     tools::{self, Tool},
@@ -109,12 +109,15 @@ impl Helm {
     }
 }
 
-/// What `kubectl kustomize` makes of a folder.
+/// What `kustomize build` makes of a folder.
+///
+/// # Errors
+/// When it cannot be run, or refuses the folder ([`Error::Helm`]).
 pub async fn kustomize(directory: &Path) -> Result<Rendered, Error> {
-    let kubectl = Assets::locate(Wanted::Client)?.kubectl();
-    let failed = || Error::io("run", &kubectl);
-    let mut command = tokio::process::Command::new(&kubectl);
-    command.arg("kustomize").arg(directory).kill_on_drop(true);
+    let program = tools::path(Tool::Kustomize)?;
+    let failed = || Error::io("run", &program);
+    let mut command = tokio::process::Command::new(&program);
+    command.arg("build").arg(directory).kill_on_drop(true);
     let output = command.output().await.map_err(failed())?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

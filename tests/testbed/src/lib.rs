@@ -3,13 +3,13 @@
 //! A test takes a [`cluster::Cluster`] and a [`sandbox::Sandbox`], a person runs the binary `bowline-testbed`.
 
 pub mod access;
-pub mod argo;
 pub mod assets;
 pub mod audit;
 pub mod bench;
 pub mod browser;
 pub mod cluster;
 pub mod control_plane;
+pub mod definitions;
 pub mod demo;
 pub mod deploy;
 pub mod emulator;

@@ -15,6 +15,10 @@ pub enum Tool {
     Actionlint,
     /// Installs charts.
     Helm,
+    /// Checks manifests against schemas.
+    Kubeconform,
+    /// Makes manifests from folders.
+    Kustomize,
     /// Checks and tests rules of Prometheus.
     Promtool,
 }
@@ -47,6 +51,27 @@ impl Tool {
                 program: Program { name: "helm", built_as: "helm", package: "helm.sh/helm/v4/cmd/helm" },
                 module: "helm.sh/helm/v4",
                 version_in: "helm.sh/helm/v4/internal/version.version",
+                tags: "",
+            },
+            Self::Kubeconform => Source {
+                program: Program {
+                    name: "kubeconform",
+                    built_as: "kubeconform",
+                    package: "github.com/yannh/kubeconform/cmd/kubeconform",
+                },
+                module: "github.com/yannh/kubeconform",
+                version_in: "main.version",
+                tags: "",
+            },
+            Self::Kustomize => Source {
+                program: Program {
+                    name: "kustomize",
+                    // Go leaves a module's major version out of the name of its program.
+                    built_as: "kustomize",
+                    package: "sigs.k8s.io/kustomize/kustomize/v5",
+                },
+                module: "sigs.k8s.io/kustomize/kustomize/v5",
+                version_in: "sigs.k8s.io/kustomize/api/provenance.version",
                 tags: "",
             },
             Self::Promtool => Source {
