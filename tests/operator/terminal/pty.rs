@@ -35,8 +35,9 @@ impl Terminal {
         let line = line.replace("bowline", &plugin);
         // The shell continues after Ctrl-C; what it starts does not, unless it handles the signal.
         let script = format!("trap : INT; stty -g; {line}; printf '\\nexit %s\\n' $?; stty -g");
-        let mut child = Command::new("script")
-            .args(["--quiet", "--flush", "--command", &script, "/dev/null"])
+        // What runs in the background, tests for example, may have been told to ignore Ctrl-C. A terminal has not.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT", "script", "--quiet", "--flush", "--command", &script, "/dev/null"])
             .env("SHELL", "/bin/sh")
             .env("KUBECONFIG", it.stage.access.kubeconfig_for("alice").unwrap())
             // There is no browser here.
@@ -46,7 +47,7 @@ impl Terminal {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("script, of util-linux");
+            .expect("env, of coreutils");
         let (keys, screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Self { child, keys, screen, shown: String::new(), read: 0 }
     }
