@@ -10,7 +10,7 @@ use kube::ResourceExt;
 
 use super::observed::{Adoptable, RecordState};
 use crate::context::Context;
-use crate::vault::{Credential, Grant};
+use crate::vault::{Credential, Grant, Loaded};
 
 /// What somebody agreed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +46,16 @@ pub(super) fn adoptable(
         | RecordState::Tampered
         | RecordState::RolledBack(_) => return None,
     };
-    let former = ctx.store.of_former(&ctx.world.place(connection))?.record;
-    let grant = former.open_grant(&ctx.sealer).ok()??;
-    let is_it = adopted.is_none_or(|version| former.grant_version() == Some(version));
-    (is_it && connection.spec.credentials.is_none() && is_of(&grant, connection)).then(|| Adoptable {
-        former: former.uid().to_owned(),
-        expires_at: grant.expires_at.filter(|_| is_refreshed(&grant)),
+    if connection.spec.credentials.is_some() {
+        return None;
+    }
+    ctx.store.formers(&ctx.world.place(connection)).into_iter().find_map(|Loaded { record, .. }| {
+        let grant = record.open_grant(&ctx.sealer).ok()??;
+        let is_it = adopted.is_none_or(|version| record.grant_version() == Some(version));
+        (is_it && is_of(&grant, connection)).then(|| Adoptable {
+            former: record.uid().to_owned(),
+            expires_at: grant.expires_at.filter(|_| is_refreshed(&grant)),
+        })
     })
 }
 

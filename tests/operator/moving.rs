@@ -5,15 +5,20 @@
 use std::process::Output;
 use std::sync::Arc;
 
+use bowline_api::IntegrationConnection;
+use bowline_api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED, LABEL_INTAKE_FOR};
 use bowline_api::reason::Reason;
 use bowline_testbed::access::ADMIN;
 use bowline_testbed::sandbox::{Endpoint, Rotation};
 use bowline_testbed::scratch::Scratch;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::looking::{grant_id, until, words};
 use crate::plugin::bowline;
-use crate::scene::Scene;
+use crate::scene::{Scene, parsed};
 use crate::stage::{HOME, Stage};
 
 /// What a backup of the operator's namespace has, by the words of `kubectl get`.
@@ -211,4 +216,50 @@ async fn nobody_adopts_what_belongs_to_somebody_else() {
         there.until_reason(name, "Authorized", "AwaitingAuthorization").await;
         assert!(there.secret_now(&there.namespace, name).await.is_none());
     }
+}
+
+/// A connection of bob's of the same name, by an administrator, with a record whose revision is higher.
+async fn bobs_mail(it: &Scene) {
+    let administrator = Api::<IntegrationConnection>::namespaced(it.admin.clone(), &it.namespace);
+    let (create, merge) = (PostParams::default(), PatchParams::default());
+    let connection = json!({"metadata": {"name": "mail"}, "spec": {"provider": it.name, "owner": "bob"}});
+    administrator.create(&create, &parsed(connection)).await.expect("a connection");
+    let minted = it.mint();
+    let intake = json!({"metadata": {"name": "bobs", "labels": {LABEL_INTAKE_FOR: "mail"}}, "type": "bowline.dev/intake",
+        "stringData": {"refresh_token": minted.refresh_token, "access_token": minted.access_token, "expires_in": "3600"}});
+    let intake =
+        Api::<Secret>::namespaced(it.admin.clone(), &it.namespace).create(&create, &parsed(intake)).await;
+    let announced = format!("bobs/{}", intake.expect("an intake Secret").uid().unwrap());
+    let annotate = async |name: &str, value: &str| {
+        let change = json!({"metadata": {"annotations": {name: value}}});
+        administrator.patch("mail", &merge, &Patch::Merge(change)).await.expect("announced")
+    };
+    annotate(ANNOTATION_INTAKE, &announced).await;
+    it.until_phase("mail", "Active").await;
+    annotate(ANNOTATION_REFRESH_REQUESTED, "higher").await;
+    it.until_refreshed(&minted.grant_id, 1).await;
+}
+
+/// The record of a later connection of the same name that was somebody else's hides nothing.
+#[tokio::test]
+#[ignore = "needs two API servers: make test"]
+async fn of_several_former_objects_the_owners_own_is_offered() {
+    let (it, second) = two_clusters("several").await;
+    it.connected("mail", Rotation::SingleUse, 3600).await;
+    let alices = Backup::of(&it).await;
+    it.delete("mail").await;
+    until("the connection is gone", async || {
+        it.connections().get_opt("mail").await.unwrap().is_none().then_some(())
+    })
+    .await;
+    bobs_mail(&it).await;
+    it.stage.stop_operator();
+    let is_record = |object: &Value| object["type"] == "bowline.dev/record";
+    let bobs = Backup::of(&it).await.0.into_iter().filter(is_record);
+    let both = Backup(alices.0.into_iter().chain(bobs).collect());
+    assert_eq!(both.0.iter().filter(|object| is_record(object)).count(), 2);
+    let there = it.moved_to(&second).await;
+    both.restored_to(&second).await;
+    second.start_operator().await;
+    until_offered(&there, "mail").await;
 }

@@ -1,5 +1,6 @@
 //! Queries over many records. Those that a change or a single grant causes visit only the records they concern.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -81,15 +82,17 @@ impl Store {
         self.loaded_where(|record| !known.contains(record.uid()))
     }
 
-    /// The record of a former object with the name of this one, at the same provider: the connection was restored, or moved here
-    /// from another cluster. Of several the last one.
-    pub(crate) fn of_former(&self, place: &Place) -> Option<Loaded> {
+    /// The records of former objects with the name of this one, at the same provider: the connection was restored, or moved here
+    /// from another cluster. The last one first.
+    pub(crate) fn formers(&self, place: &Place) -> Vec<Loaded> {
         let (records, key) = (self.read(), named(place));
         let readable = records.having(&key).filter_map(|(key, held)| self.loaded(key, held).ok());
         let is_former = |record: &Record| {
             record.uid() != place.uid && record.place().provider == place.provider && record.grant().is_some()
         };
-        readable.filter(|loaded| is_former(&loaded.record)).max_by_key(|loaded| loaded.record.revision())
+        let mut formers: Vec<_> = readable.filter(|loaded| is_former(&loaded.record)).collect();
+        formers.sort_by_key(|loaded| Reverse(loaded.record.revision()));
+        formers
     }
 
     /// Whether the record's Secret with this UID exists, readable or not.
@@ -181,20 +184,20 @@ mod tests {
     #[tokio::test]
     async fn a_former_object_has_the_name_and_the_provider_and_another_uid() {
         let store = holding([authorized_as("a")]);
-        let found = |change: fn(&mut Place)| {
+        let found = |change: fn(&mut Place)| -> Vec<String> {
             let mut place = Place { uid: "b".to_owned(), ..place() };
             change(&mut place);
-            store.of_former(&place).map(|loaded| loaded.record.uid().to_owned())
+            store.formers(&place).iter().map(|loaded| loaded.record.uid().to_owned()).collect()
         };
-        assert_eq!(found(|_| {}).as_deref(), Some("a"));
-        assert_eq!(found(|place| place.cluster = "another".to_owned()).as_deref(), Some("a"));
+        assert_eq!(found(|_| {}), ["a"]);
+        assert_eq!(found(|place| place.cluster = "another".to_owned()), ["a"]);
         for change in [
             (|place| place.uid = "a".to_owned()) as fn(&mut Place),
             |place| place.name.push('x'),
             |place| place.namespace.push('x'),
             |place| place.provider.push('x'),
         ] {
-            assert_eq!(found(change), None);
+            assert_eq!(found(change), [""; 0]);
         }
     }
 
