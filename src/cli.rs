@@ -24,6 +24,8 @@ use crate::notify::{NotifySettings, SecretUrl};
 use crate::operator::OperatorSettings;
 use crate::publishing::metadata::AllowedMetadata;
 use crate::ready_command::ReadyFlags;
+use crate::vault::keyring::Protection;
+use crate::vault::kms::Kms;
 
 const REACHES: &str = "It reaches the API server by $KUBECONFIG or ~/.kube/config, and inside a cluster
 as the ServiceAccount of its pod. deploy/ has the rights it needs.";
@@ -140,6 +142,20 @@ pub struct OperatorFlags {
     #[arg(long, env = "BOWLINE_KEYRING_DIR", value_name = "DIR")]
     keyring_dir: Option<PathBuf>,
 
+    /// Wrap the keys of the Secret bowline-keyring with a KMS: the socket of a plug-in that speaks Kubernetes' KMS v2 API, such as
+    /// unix:///run/kms/kms.sock. While the KMS does not answer, an operator that starts is not ready.
+    #[arg(long, env = "BOWLINE_KMS_SOCKET", value_name = "URL", value_parser = socket, conflicts_with = "keyring_dir")]
+    kms_socket: Option<PathBuf>,
+
+    /// How long the KMS may take for each answer.
+    #[arg(long, env = "BOWLINE_KMS_TIMEOUT", value_name = "DURATION", default_value = "3s")]
+    kms_timeout: Duration,
+
+    /// Stop using the KMS: it still unwraps keys, and another one in clear seals from now on. Once no record needs a wrapped key,
+    /// remove those (kubectl bowline keys remove), then this flag and --kms-socket.
+    #[arg(long, env = "BOWLINE_KMS_DECRYPT_ONLY", requires = "kms_socket")]
+    kms_decrypt_only: bool,
+
     /// Warn when the key that seals new records is older than this. The default is 90 days.
     #[arg(long, env = "BOWLINE_KEY_MAX_AGE", value_name = "DURATION", default_value = "2160h")]
     key_max_age: Duration,
@@ -227,6 +243,9 @@ impl OperatorFlags {
             intent_ttl: self.intent_ttl.get(),
             journal_dir: self.journal_dir,
             keyring_dir: self.keyring_dir,
+            protection: self.kms_socket.map(|socket| {
+                Protection::new(Kms::new(socket, self.kms_timeout.get()), self.kms_decrypt_only)
+            }),
             key_max_age: self.key_max_age.get(),
             key_rotate_after: self.key_rotate_after.map(Duration::get),
             record_retention: self.record_retention.get(),
@@ -244,6 +263,15 @@ impl OperatorFlags {
             instance: self.instance,
         };
         (settings, Logs { format: self.log_format, filter: self.log_filter, audit: self.audit_log })
+    }
+}
+
+/// The path of a socket in a URL, as the API server's configuration has it. Linux allows 107 bytes.
+fn socket(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("unix://").filter(|path| path.starts_with('/')) {
+        Some(path) if path.len() <= 107 && !path.ends_with('/') => Ok(PathBuf::from(path)),
+        _ => Err("the socket of a KMS is written like unix:///run/kms/kms.sock, with at most 107 letters after unix://"
+            .to_owned()),
     }
 }
 

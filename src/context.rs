@@ -36,6 +36,7 @@ use crate::publishing::{self, Desired, Nudges, PublishError, PublishedVersion, W
 use crate::secret_plan::GrantInUse;
 use crate::sharers::Sharer;
 use crate::sharing::terms::{TermsInForce, TermsOnRecord};
+use crate::vault::keyring::Protection;
 use crate::vault::record::GrantVersion;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
@@ -278,6 +279,8 @@ pub struct OperatorSettings {
     pub journal_dir: Option<PathBuf>,
     /// Where the keyring is, if not in its Secret.
     pub keyring_dir: Option<PathBuf>,
+    /// The KMS that wraps the keyring, if there is one.
+    pub protection: Option<Protection>,
     pub key_max_age: Duration,
     /// The age at which the operator makes another key; `None` if people do.
     pub key_rotate_after: Option<Duration>,

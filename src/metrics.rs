@@ -54,6 +54,8 @@ pub(crate) struct Metrics {
     pub(crate) bindings: IntGauge,
     pub(crate) leader: IntGauge,
     pub(crate) keyring_key_age: Gauge,
+    pub(crate) keys_under_former_kms_keys: IntGauge,
+    pub(crate) kms_failing: IntGauge,
     pub(crate) store_ready: IntGauge,
     /// Without a series until somebody has looked: 0 would be a false alarm.
     policy_present: IntGaugeVec,
@@ -93,6 +95,8 @@ impl Metrics {
             bindings: gauge(&family::BINDINGS)?,
             leader: gauge(&family::LEADER)?,
             keyring_key_age: registry.fraction(&family::KEYRING_KEY_AGE)?,
+            keys_under_former_kms_keys: registry.gauge(&family::KEYS_UNDER_FORMER_KMS_KEYS)?,
+            kms_failing: registry.gauge(&family::KMS_FAILING)?,
             store_ready: gauge(&family::STORE_READY)?,
             policy_present: gauges(&family::POLICY_PRESENT)?,
             unreadable: gauges(&family::UNREADABLE_OBJECTS)?,

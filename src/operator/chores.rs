@@ -16,10 +16,11 @@ use kube::{Api, ResourceExt};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::keyring::OpenKeyring;
 use crate::connection;
 use crate::context::Context;
 use crate::metrics::{ConnectionSample, EndsWithin, whole};
-use crate::vault::keyring::{SharedKeyring, secret};
+use crate::vault::keyring::SharedKeyring;
 
 /// How often expired attempts are removed.
 const ATTEMPTS_EVERY: Duration = Duration::from_mins(1);
@@ -45,7 +46,7 @@ pub(super) async fn report_health(ctx: Arc<Context>, keyring: SharedKeyring, sto
     }
 }
 
-pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: CancellationToken) {
+pub(super) async fn run(ctx: Arc<Context>, keyring: OpenKeyring, stop: CancellationToken) {
     let mut gauges = interval(GAUGES_EVERY);
     let mut old_attempts = interval(ATTEMPTS_EVERY);
     let mut hourly = interval(HOURLY);
@@ -174,11 +175,10 @@ fn key_age(ctx: &Context, keyring: &SharedKeyring) -> Duration {
     Duration::try_from(keyring.current().primary().age(ctx.clock.now())).unwrap_or_default()
 }
 
-async fn judge_key(ctx: &Context, keyring: &SharedKeyring) {
-    let age = key_age(ctx, keyring);
+async fn judge_key(ctx: &Context, keyring: &OpenKeyring) {
+    let age = key_age(ctx, &keyring.shared);
     if ctx.settings.key_rotate_after.is_some_and(|after| age > after) {
-        let secrets = Api::namespaced(ctx.client.clone(), &ctx.settings.namespace);
-        match secret::rotate(&secrets, ctx.clock.now()).await {
+        match keyring.secret.rotate(&keyring.shared.current(), ctx.clock.now()).await {
             Ok(id) => {
                 tracing::info!(key = %id, "the keyring has a new primary key (--key-rotate-after): back it up");
             }

@@ -1,36 +1,65 @@
-//! The keyring: from its Secret or a directory, and reloaded while running.
+//! The keyring: from its Secret or a directory, and reloaded while running; and kept wrapped, if there is a KMS.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_runtime::clock::Clock;
 use bowline_runtime::tasks::Tasks;
 use bowline_runtime::telemetry::chain;
-use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Client};
+use kube::Client;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::OperatorSettings;
 use super::serve::Readiness;
-use crate::vault::keyring::{Keyring, SharedKeyring, directory, secret};
+use crate::context::Context;
+use crate::metrics::{Metrics, whole};
+use crate::vault::keyring::secret::{KeyringLoadError, KeyringSecret};
+use crate::vault::keyring::{Keyring, Renewal, SharedKeyring, directory};
 
 /// How often we look for a missing keyring.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often a KMS that is well is asked whether it still is, and one that is not. Kubernetes asks as often.
+const KMS_ASKED_EVERY: Duration = Duration::from_mins(1);
+const FAILING_KMS_ASKED_EVERY: Duration = Duration::from_secs(10);
+/// How often the KMS has to open the keys that are in memory: what it cannot open any more is wrapped again while we have it.
+const KEYS_VERIFIED_EVERY: Duration = Duration::from_hours(1);
+
+/// The keyring in use, and where it is stored.
+#[derive(Clone)]
+pub(super) struct OpenKeyring {
+    pub(super) shared: SharedKeyring,
+    pub(super) secret: KeyringSecret,
+}
+
+/// Where a keyring comes from.
+#[derive(Clone)]
+enum Source {
+    Directory(PathBuf),
+    Secret(KeyringSecret),
+}
 
 /// Waits for a keyring; until there is one, the operator is not ready and says why. `None` if the process stops first.
 pub(super) async fn obtain(
     client: &Client,
     settings: &OperatorSettings,
     clock: &Clock,
+    metrics: &Metrics,
     readiness: &Readiness,
     life: &Tasks,
-) -> Option<SharedKeyring> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), &settings.namespace);
-    let dir = settings.keyring_dir.clone();
+) -> Option<OpenKeyring> {
+    let secret = KeyringSecret::new(client.clone(), &settings.namespace, settings.protection.clone());
+    let source = settings.keyring_dir.clone().map_or(Source::Secret(secret.clone()), Source::Directory);
     loop {
-        match load(&secrets, dir.as_deref(), clock.now()).await {
-            Ok(keyring) => return Some(follow(keyring, secrets, dir, life)),
-            Err(reason) => {
+        match source.load(clock.now()).await {
+            Ok(keyring) => {
+                metrics.kms_failing.set(0);
+                return Some(OpenKeyring { shared: source.follow(keyring, life), secret });
+            }
+            Err((reason, is_of_kms)) => {
+                metrics.kms_failing.set(is_of_kms.into());
                 tracing::error!(reason, "there is no keyring");
                 readiness.waiting(reason);
             }
@@ -39,21 +68,79 @@ pub(super) async fn obtain(
     }
 }
 
-async fn load(secrets: &Api<Secret>, dir: Option<&Path>, now: Timestamp) -> Result<Keyring, String> {
-    match dir {
-        Some(dir) => directory::load(dir).map_err(|error| chain(&error).to_string()),
-        None => secret::load_or_create(secrets, now).await.map_err(|error| chain(&error).to_string()),
+impl Source {
+    /// The keyring; or why there is none, and whether the KMS is the reason.
+    async fn load(&self, now: Timestamp) -> Result<Keyring, (String, bool)> {
+        match self {
+            Self::Directory(path) => {
+                directory::load(path).map_err(|error| (chain(&error).to_string(), false))
+            }
+            Self::Secret(secret) => secret
+                .load_or_create(now)
+                .await
+                .map_err(|error| (chain(&error).to_string(), error.is_of_kms())),
+        }
+    }
+
+    fn follow(self, keyring: Keyring, life: &Tasks) -> SharedKeyring {
+        let shared = SharedKeyring::new(keyring);
+        let (followed, stop) = (shared.clone(), life.stop().clone());
+        life.own("the watch of the keyring", async move {
+            match self {
+                Self::Directory(path) => directory::follow(path, &followed, stop).await,
+                Self::Secret(secret) => secret.follow(&followed, stop).await,
+            }
+        });
+        shared
     }
 }
 
-fn follow(keyring: Keyring, secrets: Api<Secret>, dir: Option<PathBuf>, life: &Tasks) -> SharedKeyring {
-    let shared = SharedKeyring::new(keyring);
-    let (followed, stop) = (shared.clone(), life.stop().clone());
-    life.own("the watch of the keyring", async move {
-        match dir {
-            Some(dir) => directory::follow(dir, &followed, stop).await,
-            None => secret::follow(secrets, &followed, stop).await,
+impl OpenKeyring {
+    /// Looks after the KMS until `stop`, if there is one: whether it is well, on every replica; and on the one that leads, whether the
+    /// keyring is wrapped as it should be. What is in memory goes on working without it.
+    pub(super) async fn keep_wrapped(self, ctx: Arc<Context>, stop: CancellationToken) {
+        let (mut said, mut verified) = (String::new(), Instant::now());
+        while self.secret.is_protected() {
+            let verify = verified.elapsed() > KEYS_VERIFIED_EVERY;
+            let kept = if ctx.grants.leads() { self.wrap(&ctx, verify).await } else { self.ask().await };
+            ctx.metrics.kms_failing.set(kept.is_err().into());
+            let (problem, pause) = match kept {
+                Ok(()) => (String::new(), KMS_ASKED_EVERY),
+                Err(error) => (chain(&error).to_string(), FAILING_KMS_ASKED_EVERY),
+            };
+            match (problem.is_empty(), said.is_empty()) {
+                (true, false) => tracing::info!("the keyring is wrapped by the KMS as it should be"),
+                (false, _) if problem != said => {
+                    tracing::error!(
+                        problem,
+                        "the keyring cannot be kept wrapped; the keys in memory stay in use"
+                    );
+                }
+                _ => {}
+            }
+            if verify && problem.is_empty() {
+                verified = Instant::now();
+            }
+            said = problem;
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
+            }
         }
-    });
-    shared
+    }
+
+    async fn ask(&self) -> Result<(), KeyringLoadError> {
+        self.secret.wraps_with().await?;
+        Ok(())
+    }
+
+    async fn wrap(&self, ctx: &Context, verify: bool) -> Result<(), KeyringLoadError> {
+        let found = self.secret.look(Some(&self.shared.current())).await?;
+        ctx.metrics.keys_under_former_kms_keys.set(whole(found.stale()));
+        let renewal = Renewal { verify, ..Renewal::default() };
+        if self.secret.renew(&found, renewal, ctx.clock.now()).await?.is_some() {
+            ctx.metrics.keys_under_former_kms_keys.set(0);
+            tracing::info!("the keyring was wrapped by the KMS again");
+        }
+        Ok(())
+    }
 }

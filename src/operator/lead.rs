@@ -5,16 +5,16 @@ use std::sync::Arc;
 use bowline_runtime::tasks::Tasks;
 use tokio_util::sync::CancellationToken;
 
+use super::keyring::OpenKeyring;
 use super::{chores, endings, rounds, watchdog};
 use crate::context::Context;
 use crate::kube_ext::lease::Election;
 use crate::notify::NotificationDelivery;
-use crate::vault::keyring::SharedKeyring;
 
 /// What it takes to lead.
 pub(super) struct Lead {
     pub(super) election: Election,
-    pub(super) keyring: SharedKeyring,
+    pub(super) keyring: OpenKeyring,
     pub(super) delivery: Option<NotificationDelivery>,
 }
 

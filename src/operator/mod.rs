@@ -159,7 +159,7 @@ impl Process {
         life.own("the watch of records", Arc::clone(&stores.store).run(stop.clone()));
         life.own("the watch of endings", Arc::clone(&stores.endings).run(stop.clone()));
         readiness.waiting("reading the keyring");
-        let keyring = keyring::obtain(&client, &settings, &clock, readiness, life).await;
+        let keyring = keyring::obtain(&client, &settings, &clock, &metrics, readiness, life).await;
         let Some(keyring) = keyring else { return Ok(None) };
         readiness.waiting("reading the cluster");
         let Some(cluster) = cluster_id(&client, stop).await else { return Ok(None) };
@@ -167,11 +167,20 @@ impl Process {
         let election = Election::new(client.clone(), &settings.namespace, holder.clone());
         let claim = election.claim();
         let may_send = MaySend::when(move || claim.holds());
-        let same_keyring = keyring.clone();
-        let foundation =
-            Foundation { settings, client, clock, metrics, stores, keyring, cluster, holder, may_send };
+        let shared = keyring.shared.clone();
+        let foundation = Foundation {
+            settings,
+            client,
+            clock,
+            metrics,
+            stores,
+            keyring: shared,
+            cluster,
+            holder,
+            may_send,
+        };
         let (ctx, registry, delivery) = parts::make(foundation)?;
-        let lead = Lead { election, keyring: same_keyring, delivery };
+        let lead = Lead { election, keyring, delivery };
         let controllers = registry.start(&ctx, life);
         if stop.run_until_cancelled(listed(&ctx)).await.is_none() {
             return Ok(None);
@@ -180,8 +189,10 @@ impl Process {
         for start in controllers {
             start(&ctx, &self.liveness, life);
         }
-        let health = chores::report_health(Arc::clone(&ctx), lead.keyring.clone(), stop.clone());
+        let health = chores::report_health(Arc::clone(&ctx), lead.keyring.shared.clone(), stop.clone());
         life.own("the report on this process", health);
+        let wrapped = lead.keyring.clone().keep_wrapped(Arc::clone(&ctx), stop.clone());
+        life.own("the watch over the KMS", wrapped);
         Ok(self.led(ctx, lead).await)
     }
 

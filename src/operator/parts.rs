@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bowline_api::keyring;
 use bowline_api::names::{
     LABEL_CONNECTION_UID, LABEL_WORKSPACE, TYPE_ATTEMPT, TYPE_ENDING, TYPE_RECORD, TYPE_SHARER,
 };
@@ -29,7 +30,6 @@ use crate::policies::Policies;
 use crate::publishing::{Nudges, Withdrawals};
 use crate::vault::journal::Journal;
 use crate::vault::keyring::SharedKeyring;
-use crate::vault::keyring::secret::KEYRING_SECRET;
 use crate::vault::record::Ending;
 use crate::vault::{IntentId, Sealer, Store};
 use crate::world::{MemberRoles, World};
@@ -140,7 +140,7 @@ fn world(
 ) -> Result<World, OperatorError> {
     // Records and endings have sealed caches of their own, and only the keyring's own code reads it.
     let elsewhere = [TYPE_RECORD, TYPE_ENDING, TYPE_SHARER].map(|type_| format!("type!={type_}")).join(",");
-    let apps = Config::default().fields(&format!("{elsewhere},metadata.name!={KEYRING_SECRET}"));
+    let apps = Config::default().fields(&format!("{elsewhere},metadata.name!={}", keyring::SECRET));
     let sharers = Config::default().fields(&format!("type={TYPE_SHARER}"));
     let attempts = Config::default().fields(&format!("type={TYPE_ATTEMPT}"));
     let secrets = |namespace: &str| Api::namespaced(client.clone(), namespace);

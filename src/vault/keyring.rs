@@ -1,36 +1,32 @@
-//! The keys that seal records: several keys, one of them primary.
+//! The keys that seal records: several keys, one of them primary. `bowline_api::keyring` says how they are stored.
 //!
-//! A keyring is a flat map of names to bytes, the data of the Secret `bowline-keyring` or the files of a directory:
-//!
-//! ```text
-//! primary          the id of the key that seals from now on
-//! <id>.key         that key: exactly 32 random bytes, raw
-//! <id>.created     when it was made: RFC 3339, e.g. 2026-03-01T00:00:00Z
-//! ```
-//!
-//! An id is 32 lower-case hexadecimal digits (16 random bytes) and is never used again for another key. To rotate, add a
-//! second `.key` and `.created`, point `primary` at it, and keep the old key until no record needs it.
+//! To rotate, add a second key, point `primary` at it, and keep the old key until no record needs it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bowline_api::keyring::KEY_LENGTH;
+use hkdf::Hkdf;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretBox};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::id::{KeyId, NoRandomBytes, random_bytes};
+use super::kms::KmsError;
+use stored::StoredKeyring;
 
 pub(crate) mod directory;
+mod protection;
 pub(crate) mod secret;
 mod shared;
+mod stored;
 
+pub(crate) use protection::{ProtectError, Protection, Renewal};
 pub(crate) use shared::KeyringFault;
 pub use shared::SharedKeyring;
 
-pub(crate) const KEY_LENGTH: usize = 32;
-const PRIMARY: &str = "primary";
-const KEY_SUFFIX: &str = "key";
-const CREATED_SUFFIX: &str = "created";
+const CHECK_PURPOSE: &[u8] = b"bowline.dev/key-check/v1";
 
 /// One key of the keyring. Its `Debug` shows no key material, and the memory is wiped when it is dropped.
 #[derive(Debug)]
@@ -53,6 +49,15 @@ impl SealingKey {
     pub(super) fn expose(&self) -> &[u8; KEY_LENGTH] {
         self.material.expose_secret()
     }
+
+    /// Derived from the key and its id. Says nothing of the key, and no other key has it.
+    fn check(&self) -> [u8; 32] {
+        let mut check = [0; 32];
+        let info = [CHECK_PURPOSE, self.id.as_bytes()];
+        let derived = Hkdf::<Sha256>::new(None, self.expose()).expand_multi_info(&info, &mut check);
+        debug_assert!(derived.is_ok(), "HKDF-SHA256 can derive up to 8160 bytes");
+        check
+    }
 }
 
 /// Why a keyring was refused: what is wrong, and what to do about it.
@@ -74,6 +79,18 @@ pub enum KeyringError {
         "key {id} has {length} bytes: it must be exactly 32, raw, with no line end and not encoded as text"
     )]
     WrongLength { id: KeyId, length: usize },
+    #[error("key {id} is there in clear and wrapped: remove {id}.key if {id}.wrapped is in use")]
+    TwoForms { id: KeyId },
+    #[error("{id}.wrapped is not a key that a KMS wrapped, or a later version wrote it")]
+    WrappedUnreadable { id: KeyId },
+    #[error(
+        "key {id} is wrapped by a KMS and --kms-socket is not set: set it again; --kms-decrypt-only is the way to stop using a KMS"
+    )]
+    WrappedWithoutKms { id: KeyId },
+    #[error(
+        "key {id} could not be unwrapped: {cause}. If this keyring is from another cluster, it needs that cluster's KMS"
+    )]
+    NotUnwrapped { id: KeyId, cause: KmsError },
     #[error("key {id} does not say when it was made: add {id}.created with an RFC 3339 time")]
     NoCreated { id: KeyId },
     #[error("{id}.created is not an RFC 3339 time, such as 2026-03-01T00:00:00Z")]
@@ -81,7 +98,9 @@ pub enum KeyringError {
     #[error("{id}.created has no key beside it: add {id}.key or remove {id}.created")]
     CreatedWithoutKey { id: KeyId },
     /// A typing error must not hide a key.
-    #[error("the keyring's entry {name:?} means nothing: entries are `primary`, <id>.key and <id>.created")]
+    #[error(
+        "the keyring's entry {name:?} means nothing: entries are `primary`, <id>.key, <id>.wrapped and <id>.created"
+    )]
     UnknownEntry { name: String },
 }
 
@@ -97,7 +116,7 @@ impl Keyring {
     pub(crate) fn generate(now: Timestamp) -> Result<Self, NoRandomBytes> {
         let id = KeyId::generate()?;
         let material = Zeroizing::new(random_bytes()?);
-        let key = Arc::new(SealingKey { id, material: SecretBox::new(Box::new(*material)), created: now });
+        let key = Arc::new(SealingKey { id, material: boxed(&material), created: now });
         Ok(Self { keys: BTreeMap::from([(key.id, Arc::clone(&key))]), primary: key })
     }
 
@@ -108,49 +127,18 @@ impl Keyring {
         Ok(Self { primary, keys: self.keys })
     }
 
-    /// Reads a keyring from its entries (the module says which). Refuses the whole keyring for any fault in it.
+    /// Reads a keyring of keys in clear from its entries. Refuses the whole keyring for any fault in it.
     pub fn parse<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Self, KeyringError> {
-        let mut primary = None;
-        let mut material = BTreeMap::new();
-        let mut created = BTreeMap::new();
-        for (name, value) in entries {
-            if name == PRIMARY {
-                primary = std::str::from_utf8(value).ok().and_then(|id| KeyId::parse(id.trim()));
-                primary.ok_or(KeyringError::PrimaryNotAnId)?;
-                continue;
-            }
-            let unknown = || KeyringError::UnknownEntry { name: name.to_owned() };
-            let (id, suffix) = name.split_once('.').ok_or_else(unknown)?;
-            let id = KeyId::parse(id).ok_or_else(unknown)?;
-            match suffix {
-                KEY_SUFFIX => drop(material.insert(id, parse_material(id, value)?)),
-                CREATED_SUFFIX => drop(created.insert(id, parse_created(id, value)?)),
-                _ => return Err(unknown()),
-            }
-        }
-        let mut keys = BTreeMap::new();
-        for (id, material) in material {
-            let created = created.remove(&id).ok_or(KeyringError::NoCreated { id })?;
-            keys.insert(id, Arc::new(SealingKey { id, material, created }));
-        }
-        if let Some(&id) = created.keys().next() {
-            return Err(KeyringError::CreatedWithoutKey { id });
-        }
-        if keys.is_empty() {
-            return Err(KeyringError::NoKey);
-        }
-        let id = primary.ok_or(KeyringError::NoPrimary)?;
-        let primary = keys.get(&id).cloned().ok_or(KeyringError::UnknownPrimary { id })?;
+        StoredKeyring::parse(entries)?.in_clear()
+    }
+
+    fn of(primary: KeyId, keys: BTreeMap<KeyId, Arc<SealingKey>>) -> Result<Self, KeyringError> {
+        let primary = keys.get(&primary).cloned().ok_or(KeyringError::UnknownPrimary { id: primary })?;
         Ok(Self { primary, keys })
     }
 
     pub(super) fn to_entries(&self) -> BTreeMap<String, Zeroizing<Vec<u8>>> {
-        let mut entries = BTreeMap::from([(PRIMARY.to_owned(), entry(self.primary.id.to_string()))]);
-        for (id, key) in &self.keys {
-            entries.insert(format!("{id}.{KEY_SUFFIX}"), Zeroizing::new(key.expose().to_vec()));
-            entries.insert(format!("{id}.{CREATED_SUFFIX}"), entry(key.created.to_string()));
-        }
-        entries
+        StoredKeyring::of(self).to_entries()
     }
 
     pub(crate) fn primary(&self) -> &SealingKey {
@@ -162,21 +150,8 @@ impl Keyring {
     }
 }
 
-fn parse_material(id: KeyId, value: &[u8]) -> Result<SecretBox<[u8; KEY_LENGTH]>, KeyringError> {
-    let material = <&[u8; KEY_LENGTH]>::try_from(value);
-    let material = material.map_err(|_| KeyringError::WrongLength { id, length: value.len() })?;
-    Ok(SecretBox::init_with_mut(|key: &mut [u8; KEY_LENGTH]| key.copy_from_slice(material)))
-}
-
-fn parse_created(id: KeyId, value: &[u8]) -> Result<Timestamp, KeyringError> {
-    std::str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .ok_or(KeyringError::CreatedUnreadable { id })
-}
-
-fn entry(text: String) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(text.into_bytes())
+fn boxed(material: &[u8; KEY_LENGTH]) -> SecretBox<[u8; KEY_LENGTH]> {
+    SecretBox::init_with_mut(|key: &mut [u8; KEY_LENGTH]| key.copy_from_slice(material))
 }
 
 #[cfg(test)]

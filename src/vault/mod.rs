@@ -14,6 +14,7 @@ mod call;
 mod id;
 pub(crate) mod journal;
 pub(crate) mod keyring;
+pub(crate) mod kms;
 pub(crate) mod record;
 pub(crate) mod seal;
 mod signature;

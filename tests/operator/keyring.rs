@@ -19,7 +19,7 @@ use crate::stage::{HOME, Stage};
 
 const KEYRING: &str = "bowline-keyring";
 
-async fn until_not_ready(stage: &Stage, said: &str) {
+pub async fn until_not_ready(stage: &Stage, said: &str) {
     until(&format!("not ready: {said}"), async || {
         let (status, body) = stage.ask("readyz").await.ok_or_else(|| "nobody listens".to_owned())?;
         if status == 503 && body.contains(said) { Ok(()) } else { Err(format!("{status} {body}")) }
@@ -27,7 +27,7 @@ async fn until_not_ready(stage: &Stage, said: &str) {
     .await;
 }
 
-async fn until_ready(stage: &Stage) {
+pub async fn until_ready(stage: &Stage) {
     until("ready", async || stage.ask("readyz").await.filter(|(status, _)| *status == 200)).await;
 }
 
@@ -89,7 +89,7 @@ const SECOND: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
 
 /// The directory is read every thirty seconds, records are sealed again every fifteen, and one that did not open is checked every
 /// minute.
-const SEALED_AGAIN_WITHIN: Duration = Duration::from_secs(90);
+pub const SEALED_AGAIN_WITHIN: Duration = Duration::from_secs(90);
 const OPENED_AGAIN_WITHIN: Duration = Duration::from_mins(2);
 
 /// A directory as a key management service fills it.
@@ -128,7 +128,7 @@ impl Directory {
 
 impl Scene {
     /// The id of the key that seals a connection's grant: it is in clear, after four letters and a number.
-    async fn sealed_with(&self, name: &str) -> String {
+    pub async fn sealed_with(&self, name: &str) -> String {
         let record = format!("record-{}", self.get(name).await.metadata.uid.unwrap());
         let record = self.secret_now(HOME, &record).await.expect("a record");
         let id = record.data.unwrap()["grant"].0[5..21].try_into().map(u128::from_be_bytes).unwrap();
@@ -136,7 +136,7 @@ impl Scene {
     }
 
     /// In the background, without a refresh.
-    async fn until_sealed_with(&self, name: &str, id: &str) {
+    pub async fn until_sealed_with(&self, name: &str, id: &str) {
         until_within(SEALED_AGAIN_WITHIN, &format!("{name} is sealed with {id}"), async || {
             let sealed = self.sealed_with(name).await;
             if sealed == id { Ok(()) } else { Err(sealed) }

@@ -32,6 +32,7 @@ mod incident;
 mod intake;
 mod issued;
 mod keyring;
+mod kms;
 mod leaving;
 mod lifecycle;
 mod limits;

@@ -16,6 +16,7 @@ pub mod delivery;
 pub mod duration;
 pub mod envelope;
 pub mod issued_key;
+pub mod keyring;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod member;
 pub mod names;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::session::plain;
 use crate::table::printable;
 use crate::{Screen, UserSession};
+use bowline_api::keyring;
 use bowline_api::names::{ANNOTATION_TERMS_BY, TYPE_APP, TYPE_CREDENTIAL, TYPE_RECORD, TYPE_SHARER};
 use bowline_api::{ConnectionBinding, IntegrationConnection, IntegrationProvider, Workspace};
 
@@ -32,7 +33,6 @@ keyring opens the records, so keep it in another place; --with-keyring adds it
 for a move. Stop the operator first: a record is of use only as long as nobody
 refreshes after the backup. docs/operations.md says how to restore.";
 
-const KEYRING: &str = "bowline-keyring";
 /// What belongs to the object in its cluster, and not to what was applied.
 const LEFT_OUT: &[&str] =
     &["uid", "resourceVersion", "creationTimestamp", "generation", "ownerReferences", "managedFields"];
@@ -85,7 +85,8 @@ impl BackupArgs {
         let own = Some(self.operator_namespace.as_str());
         let mut found = Vec::new();
         if self.with_keyring {
-            found.extend(listed::<Secret>(session, own, &format!("metadata.name={KEYRING}")).await?);
+            found
+                .extend(listed::<Secret>(session, own, &format!("metadata.name={}", keyring::SECRET)).await?);
         }
         for (type_, within) in
             [(TYPE_RECORD, own), (TYPE_SHARER, own), (TYPE_APP, None), (TYPE_CREDENTIAL, None)]

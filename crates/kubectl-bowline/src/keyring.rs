@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use std::pin::pin;
+use std::time::Duration;
+
 use anyhow::{Context, bail};
+use futures::TryStreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
+use kube::runtime::watcher::watch_object;
 use serde_json::{Value, json};
 
 use crate::age::relative;
@@ -17,6 +22,7 @@ use crate::session::plain;
 use crate::table::{Cell, Table, printable};
 use crate::{Screen, UserSession};
 use bowline_api::envelope::{self, KEY_ID_LENGTH};
+use bowline_api::keyring::{KEY_LENGTH, KeyEntry, PRIMARY, ROTATION_REQUESTED, SECRET, WrappedKey};
 use bowline_api::names::{TYPE_ENDING, TYPE_RECORD};
 use bowline_api::opaque::random_bytes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -29,12 +35,13 @@ const EXAMPLES: &str = "Examples:
 After a rotation the operator seals all records again in the background, until
 the former key has none. Back the keyring up before you rely on the new key.
 Remove the former one once it has no records. After a leak rotation is not
-enough: revoke the grants. You need get and patch on the Secret
+enough: revoke the grants. Where a KMS wraps the keys, KMS KEY names its key,
+and the operator makes the new one, because only it reaches the KMS. You need get and patch on the Secret
 bowline-keyring, and list on Secrets, in the operator's namespace.";
 
-const HEADING: &[&str] = &["KEY", "CREATED", "PRIMARY", "RECORDS"];
-const SECRET: &str = "bowline-keyring";
-const PRIMARY: &str = "primary";
+const HEADING: &[&str] = &["KEY", "CREATED", "PRIMARY", "RECORDS", "KMS KEY"];
+/// How long the operator may take to make a key: it looks every minute.
+const MADE_WITHIN: Duration = Duration::from_mins(3);
 /// In a Secret of a record: what a key has sealed.
 const SEALED: &[&str] = &["grant", "candidate", "previous", "signature"];
 
@@ -60,10 +67,18 @@ enum KeysAction {
     },
 }
 
+/// A key of the keyring, as far as that can be read without it.
+#[derive(Default)]
+struct ListedKey {
+    created: Option<Timestamp>,
+    /// The key of the KMS that wrapped it; `None` if it is in clear.
+    kms_key: Option<String>,
+}
+
 /// The entries of the keyring, and what each key has sealed.
 struct Keys {
     primary: String,
-    created: BTreeMap<String, Option<Timestamp>>,
+    listed: BTreeMap<String, ListedKey>,
     sealed: BTreeMap<String, usize>,
     resource_version: Option<String>,
 }
@@ -94,12 +109,6 @@ impl Keys {
     async fn read(secrets: &Api<Secret>) -> anyhow::Result<Self> {
         let keyring = secrets.get(SECRET).await.map_err(plain).context("the keyring cannot be read")?;
         let data = keyring.data.unwrap_or_default();
-        let text = |name: &str| data.get(name).and_then(|value| String::from_utf8(value.0.clone()).ok());
-        let ids = data.keys().filter_map(|name| name.strip_suffix(".key"));
-        let created = ids.map(|id| {
-            let created = text(&format!("{id}.created")).and_then(|text| text.trim().parse().ok());
-            (id.to_owned(), created)
-        });
         let mut sealed = BTreeMap::new();
         for type_ in [TYPE_RECORD, TYPE_ENDING] {
             let of_type = ListParams::default().fields(&format!("type={type_}"));
@@ -110,16 +119,16 @@ impl Keys {
             }
         }
         Ok(Self {
-            primary: text(PRIMARY).unwrap_or_default().trim().to_owned(),
-            created: created.collect(),
+            primary: primary(&data),
+            listed: listed(&data),
             sealed,
             resource_version: keyring.metadata.resource_version,
         })
     }
 
     fn rows(&self, now: Timestamp) -> Vec<Vec<Cell>> {
-        let listed = self.created.iter().map(|(id, created)| {
-            let created = created.map(|at| relative(&Time(at), now));
+        let listed = self.listed.iter().map(|(id, key)| {
+            let created = key.created.map(|at| relative(&Time(at), now));
             let primary = if *id == self.primary { "yes" } else { "no" };
             let count = self.sealed.get(id).copied().unwrap_or_default();
             vec![
@@ -127,29 +136,57 @@ impl Keys {
                 Cell::some(created.as_ref()),
                 Cell::new(primary),
                 Cell::new(count.to_string()),
+                Cell::some(key.kms_key.as_ref()),
             ]
         });
-        let lost = self.sealed.iter().filter(|(id, _)| !self.created.contains_key(*id));
+        let lost = self.sealed.iter().filter(|(id, _)| !self.listed.contains_key(*id));
         let lost = lost.map(|(id, count)| {
             let missing = Cell::new("missing").painted(Some(Paint::Bad));
-            vec![Cell::new(id), missing, Cell::new("no"), Cell::new(count.to_string())]
+            vec![
+                Cell::new(id),
+                missing,
+                Cell::new("no"),
+                Cell::new(count.to_string()),
+                Cell::some(None::<&String>),
+            ]
         });
         listed.chain(lost).collect()
     }
 
     async fn rotate(&self, secrets: &Api<Secret>, now: Timestamp) -> anyhow::Result<String> {
-        let (id, key) = (hex::encode(random_bytes::<KEY_ID_LENGTH>()?), random_bytes::<32>()?);
+        if self.listed.get(&self.primary).is_some_and(|key| key.kms_key.is_some()) {
+            return self.have_rotated(secrets, now).await;
+        }
+        let (id, key) = (hex::encode(random_bytes::<KEY_ID_LENGTH>()?), random_bytes::<KEY_LENGTH>()?);
         let entries = json!({
-            format!("{id}.key"): ByteString(key.to_vec()),
-            format!("{id}.created"): ByteString(now.to_string().into_bytes()),
+            KeyEntry::Clear.of(&id): ByteString(key.to_vec()),
+            KeyEntry::Created.of(&id): ByteString(now.to_string().into_bytes()),
             PRIMARY: ByteString(id.clone().into_bytes()),
         });
         self.change(secrets, entries).await?;
         Ok(id)
     }
 
+    /// Asks the operator for a key, and waits until another than the present one is primary.
+    async fn have_rotated(&self, secrets: &Api<Secret>, now: Timestamp) -> anyhow::Result<String> {
+        let request = json!({"metadata": {"annotations": {ROTATION_REQUESTED: now.to_string()}}});
+        secrets.patch(SECRET, &PatchParams::default(), &Patch::Merge(&request)).await.map_err(plain)?;
+        let mut versions = pin!(watch_object(secrets.clone(), SECRET));
+        let made = async {
+            while let Some(version) = versions.try_next().await.context("the keyring cannot be watched")? {
+                let id = primary(&version.unwrap_or_default().data.unwrap_or_default());
+                if !id.is_empty() && id != self.primary {
+                    return Ok(id);
+                }
+            }
+            bail!("the watch of the keyring ended")
+        };
+        let late = "the operator has made no key yet: its log says what the KMS answers; the request stays";
+        tokio::time::timeout(MADE_WITHIN, made).await.context(late)?
+    }
+
     async fn remove(&self, secrets: &Api<Secret>, id: &str) -> anyhow::Result<()> {
-        if !self.created.contains_key(id) {
+        if !self.listed.contains_key(id) {
             return Err(Usage("the keyring has no such key").into());
         }
         if id == self.primary {
@@ -160,7 +197,8 @@ impl Keys {
                 "{count} records need it: wait until the operator has sealed them again (kubectl bowline keys)"
             );
         }
-        self.change(secrets, json!({format!("{id}.key"): null, format!("{id}.created"): null})).await
+        let entries = KeyEntry::ALL.iter().map(|entry| (entry.of(id), Value::Null));
+        self.change(secrets, entries.collect()).await
     }
 
     /// Only the keyring that was read: what somebody else does meanwhile is not lost.
@@ -169,6 +207,32 @@ impl Keys {
         secrets.patch(SECRET, &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(plain)?;
         Ok(())
     }
+}
+
+/// The key that seals; empty if the keyring does not say.
+fn primary(data: &BTreeMap<String, ByteString>) -> String {
+    let primary = data.get(PRIMARY).and_then(|value| std::str::from_utf8(&value.0).ok());
+    primary.unwrap_or_default().trim().to_owned()
+}
+
+fn listed(data: &BTreeMap<String, ByteString>) -> BTreeMap<String, ListedKey> {
+    let mut listed = BTreeMap::<String, ListedKey>::new();
+    for (name, value) in data {
+        let Some((id, entry)) = KeyEntry::parse(name) else { continue };
+        let key = listed.entry(id.to_owned()).or_default();
+        match entry {
+            KeyEntry::Clear => {}
+            KeyEntry::Wrapped => {
+                let wrapped = serde_json::from_slice(&value.0).map(|key: WrappedKey| key.kms_key_id);
+                key.kms_key = Some(wrapped.unwrap_or_else(|_| "unreadable".to_owned()));
+            }
+            KeyEntry::Created => {
+                let text = std::str::from_utf8(&value.0).ok();
+                key.created = text.and_then(|text| text.trim().parse().ok());
+            }
+        }
+    }
+    listed
 }
 
 /// The keys that have sealed something in a record, each once.
@@ -198,18 +262,25 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_records_need_and_the_keyring_has_not_is_listed() {
+    fn every_key_is_listed_with_what_wraps_it_also_one_that_is_missing() {
+        let wrapped = br#"{"kmsKeyId":"arn:k1","ciphertext":"AQ==","check":"AQ=="}"#;
+        let entries: [(&str, &[u8]); 4] =
+            [("primary", b"a\n"), ("a.key", &[]), ("c.wrapped", wrapped), ("d.wrapped", b"{}")];
+        let data = entries.map(|(name, value)| (name.to_owned(), ByteString(value.to_vec()))).into();
         let keys = Keys {
-            primary: "a".to_owned(),
-            created: BTreeMap::from([("a".to_owned(), None)]),
+            primary: primary(&data),
+            listed: listed(&data),
             sealed: BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]),
             resource_version: None,
         };
         let text = Table::fit(HEADING, &keys.rows(Timestamp::UNIX_EPOCH), false).1;
         let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(
-            (&lines[1][..], &lines[2][..]),
-            (&["a", "<none>", "yes", "2"][..], &["b", "missing", "no", "1"][..])
-        );
+        let expected = [
+            ["a", "<none>", "yes", "2", "<none>"],
+            ["c", "<none>", "no", "0", "arn:k1"],
+            ["d", "<none>", "no", "0", "unreadable"],
+            ["b", "missing", "no", "1", "<none>"],
+        ];
+        assert_eq!(lines[1..], expected.map(|line| line.to_vec()));
     }
 }

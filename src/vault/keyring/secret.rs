@@ -1,26 +1,33 @@
 //! The keyring in the Secret `bowline-keyring` of the operator's namespace.
 
 use std::pin::pin;
+use std::time::Duration;
 
+use bowline_api::keyring::{ROTATION_REQUESTED, SECRET};
 use bowline_api::names;
 use bowline_runtime::telemetry::chain;
 use futures::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
+use kube::Client;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
 use tokio_util::sync::CancellationToken;
 
-use super::{Keyring, KeyringError, KeyringFault, SharedKeyring};
+use super::protection::FoundKeyring;
+use super::stored::StoredKeyring;
+use super::{Keyring, KeyringError, KeyringFault, ProtectError, Protection, Renewal, SharedKeyring};
 use crate::vault::call::{CallError, bounded};
 use crate::vault::id::{KeyId, NoRandomBytes};
+use crate::vault::kms::Kms;
 use crate::vault::record::{ENDING_TYPE, RECORD_TYPE};
 
-pub(crate) const KEYRING_SECRET: &str = "bowline-keyring";
 /// Type of a keyring Secret that the operator created. One that somebody else created may have any type.
 const KEYRING_TYPE: &str = "bowline.dev/keyring";
+/// How often a KMS is asked again for keys that it could not unwrap.
+const UNWRAP_AGAIN: Duration = Duration::from_secs(10);
 
 /// Why there is no keyring. The reason why the operator is not ready.
 #[derive(Debug, thiserror::Error)]
@@ -32,78 +39,170 @@ pub(crate) enum KeyringLoadError {
     #[error(transparent)]
     Refused(#[from] KeyringError),
     #[error(transparent)]
+    NotProtected(#[from] ProtectError),
+    #[error(transparent)]
     NoRandomBytes(#[from] NoRandomBytes),
     #[error(transparent)]
     Call(#[from] CallError),
 }
 
-/// Reads the keyring. If there is none, creates one, but only while no record exists.
-pub(crate) async fn load_or_create(
-    secrets: &Api<Secret>,
-    now: Timestamp,
-) -> Result<Keyring, KeyringLoadError> {
-    if let Some(secret) = bounded(secrets.get_opt(KEYRING_SECRET)).await? {
-        return Ok(parse(&secret)?);
-    }
-    // After looking for the keyring: a record written before it was deleted must be seen.
-    for type_ in [RECORD_TYPE, ENDING_TYPE] {
-        let any = ListParams::default().fields(&format!("type={type_}")).limit(1);
-        if !bounded(secrets.list_metadata(&any)).await?.items.is_empty() {
-            return Err(KeyringLoadError::MissingWhileRecordsExist);
-        }
-    }
-    let keyring = Keyring::generate(now)?;
-    match bounded(secrets.create(&PostParams::default(), &to_secret(&keyring))).await {
-        // What the API server stores is used, in case it differs from what was sent.
-        Ok(secret) => Ok(parse(&secret)?),
-        Err(error) if error.status().is_some_and(kube::core::Status::is_already_exists) => {
-            Ok(parse(&bounded(secrets.get(KEYRING_SECRET)).await?)?)
-        }
-        Err(error) => Err(error.into()),
+impl KeyringLoadError {
+    /// Whether the KMS is the reason.
+    pub(crate) const fn is_of_kms(&self) -> bool {
+        matches!(
+            self,
+            Self::NotProtected(ProtectError::Kms(_)) | Self::Refused(KeyringError::NotUnwrapped { .. })
+        )
     }
 }
 
-/// Adds a key that seals from now on. The former ones stay: they open what they have sealed.
-pub(crate) async fn rotate(secrets: &Api<Secret>, now: Timestamp) -> Result<KeyId, KeyringLoadError> {
-    let mut secret = bounded(secrets.get(KEYRING_SECRET)).await?;
-    let keyring = parse(&secret)?.rotated(now)?;
-    // With its resourceVersion: what somebody else changes meanwhile is not overwritten.
-    secret.data = to_secret(&keyring).data;
-    bounded(secrets.replace(KEYRING_SECRET, &PostParams::default(), &secret)).await?;
-    Ok(*keyring.primary().id())
+/// The keyring's Secret, and how it is protected.
+#[derive(Clone)]
+pub(crate) struct KeyringSecret {
+    secrets: Api<Secret>,
+    protection: Option<Protection>,
 }
 
-/// Watches the Secret until `shutdown`, and offers each version. A deleted one is reported, not replaced.
-pub(crate) async fn follow(secrets: Api<Secret>, keyring: &SharedKeyring, shutdown: CancellationToken) {
-    let versions = watch_object(secrets, KEYRING_SECRET).default_backoff();
-    let mut versions = pin!(versions.take_until(shutdown.cancelled_owned()));
-    while let Some(version) = versions.next().await {
-        match version {
-            Ok(secret) => {
-                if let Some(fault) = keyring.offer(offered(secret.as_ref())) {
-                    tracing::error!(%fault, "the keyring's Secret is not as it should be");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "the watch of the keyring failed and starts again");
+impl KeyringSecret {
+    pub(crate) fn new(client: Client, namespace: &str, protection: Option<Protection>) -> Self {
+        Self { secrets: Api::namespaced(client, namespace), protection }
+    }
+
+    /// Reads the keyring. If there is none, creates one, but only while no record exists. A key that seals without the
+    /// protection that it should have is replaced by a new one.
+    pub(crate) async fn load_or_create(&self, now: Timestamp) -> Result<Keyring, KeyringLoadError> {
+        // Before anything is read: who fixes the KMS need not look at the keyring.
+        self.wraps_with().await?;
+        let secret = match bounded(self.secrets.get_opt(SECRET)).await? {
+            Some(secret) => secret,
+            None => self.create(now).await?,
+        };
+        let found = self.found(secret, None).await?;
+        if self.protection.as_ref().is_none_or(|protection| protection.is_met_by(&found.stored)) {
+            return Ok(found.keyring);
+        }
+        Ok(self.renew(&found, Renewal::default(), now).await?.unwrap_or(found.keyring))
+    }
+
+    async fn create(&self, now: Timestamp) -> Result<Secret, KeyringLoadError> {
+        // After looking for the keyring: a record written before it was deleted must be seen.
+        for type_ in [RECORD_TYPE, ENDING_TYPE] {
+            let any = ListParams::default().fields(&format!("type={type_}")).limit(1);
+            if !bounded(self.secrets.list_metadata(&any)).await?.items.is_empty() {
+                return Err(KeyringLoadError::MissingWhileRecordsExist);
             }
         }
+        let keyring = Keyring::generate(now)?;
+        let stored = match &self.protection {
+            Some(protection) if !protection.decrypt_only => {
+                StoredKeyring::wrap(&keyring, &protection.kms).await
+            }
+            _ => Ok(StoredKeyring::of(&keyring)),
+        };
+        let stored = stored.map_err(ProtectError::Kms)?;
+        match bounded(self.secrets.create(&PostParams::default(), &to_secret(&stored))).await {
+            // What the API server stores is used, in case it differs from what was sent.
+            Ok(secret) => Ok(secret),
+            Err(error) if error.status().is_some_and(kube::core::Status::is_already_exists) => {
+                Ok(bounded(self.secrets.get(SECRET)).await?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the keyring; keys that are `known` are not asked of the KMS.
+    pub(crate) async fn look(&self, known: Option<&Keyring>) -> Result<FoundKeyring, KeyringLoadError> {
+        self.found(bounded(self.secrets.get(SECRET)).await?, known).await
+    }
+
+    async fn found(&self, secret: Secret, known: Option<&Keyring>) -> Result<FoundKeyring, KeyringLoadError> {
+        let stored = parse(&secret)?;
+        let keyring = stored.open(self.kms(), known).await?;
+        let wraps_with = self.wraps_with().await?;
+        Ok(FoundKeyring { secret, stored, keyring, wraps_with })
+    }
+
+    /// Whether the KMS is well, if there is one; and the key with which it encrypts now, if it is to wrap.
+    pub(crate) async fn wraps_with(&self) -> Result<Option<String>, ProtectError> {
+        let Some(protection) = &self.protection else { return Ok(None) };
+        let key_id = protection.kms.key_id().await?;
+        Ok((!protection.decrypt_only).then_some(key_id))
+    }
+
+    /// Writes the keyring as it should be stored. Returns it, if it was stored otherwise.
+    pub(crate) async fn renew(
+        &self,
+        found: &FoundKeyring,
+        renewal: Renewal,
+        now: Timestamp,
+    ) -> Result<Option<Keyring>, KeyringLoadError> {
+        let renewed = found.renewed(self.protection.as_ref(), renewal, now).await?;
+        let Some((stored, keyring)) = renewed else { return Ok(None) };
+        let mut secret = found.secret.clone();
+        // With its resourceVersion: what somebody else changes meanwhile is not overwritten.
+        secret.data = to_secret(&stored).data;
+        secret.metadata.annotations.as_mut().map(|all| all.remove(ROTATION_REQUESTED));
+        bounded(self.secrets.replace(SECRET, &PostParams::default(), &secret)).await?;
+        Ok(Some(keyring))
+    }
+
+    /// Adds a key that seals from now on. The former ones stay: they open what they have sealed.
+    pub(crate) async fn rotate(&self, known: &Keyring, now: Timestamp) -> Result<KeyId, KeyringLoadError> {
+        let found = self.look(Some(known)).await?;
+        let renewal = Renewal { rotate: true, ..Renewal::default() };
+        Ok(*self.renew(&found, renewal, now).await?.unwrap_or(found.keyring).primary().id())
+    }
+
+    /// Watches the Secret until `shutdown`, and offers each version. A deleted one is reported, not replaced. One that the KMS
+    /// does not unwrap is tried again.
+    pub(crate) async fn follow(&self, keyring: &SharedKeyring, shutdown: CancellationToken) {
+        let versions = watch_object(self.secrets.clone(), SECRET).default_backoff();
+        let mut versions = pin!(versions.take_until(shutdown.cancelled_owned()));
+        let mut latest = None;
+        loop {
+            let waits_for_kms = keyring.fault().is_some_and(|fault| fault.is_of_kms());
+            tokio::select! {
+                version = versions.next() => match version {
+                    None => return,
+                    Some(Ok(secret)) => latest = secret,
+                    Some(Err(error)) => {
+                        tracing::warn!(error = %chain(&error), "the watch of the keyring failed and starts again");
+                        continue;
+                    }
+                },
+                () = tokio::time::sleep(UNWRAP_AGAIN), if waits_for_kms => {}
+            }
+            if let Some(fault) = keyring.offer(self.offered(latest.as_ref(), &keyring.current()).await) {
+                tracing::error!(%fault, "the keyring's Secret is not as it should be");
+            }
+        }
+    }
+
+    async fn offered(&self, secret: Option<&Secret>, known: &Keyring) -> Result<Keyring, KeyringFault> {
+        let stored = parse(secret.ok_or(KeyringFault::Gone)?).map_err(KeyringFault::Refused)?;
+        stored.open(self.kms(), Some(known)).await.map_err(KeyringFault::Refused)
+    }
+
+    pub(crate) fn is_protected(&self) -> bool {
+        self.protection.is_some()
+    }
+
+    fn kms(&self) -> Option<&Kms> {
+        self.protection.as_ref().map(|protection| &protection.kms)
     }
 }
 
-fn offered(secret: Option<&Secret>) -> Result<Keyring, KeyringFault> {
-    parse(secret.ok_or(KeyringFault::Gone)?).map_err(KeyringFault::Refused)
+fn parse(secret: &Secret) -> Result<StoredKeyring, KeyringError> {
+    StoredKeyring::parse(
+        secret.data.iter().flatten().map(|(name, value)| (name.as_str(), value.0.as_slice())),
+    )
 }
 
-fn parse(secret: &Secret) -> Result<Keyring, KeyringError> {
-    Keyring::parse(secret.data.iter().flatten().map(|(name, value)| (name.as_str(), value.0.as_slice())))
-}
-
-fn to_secret(keyring: &Keyring) -> Secret {
+fn to_secret(keyring: &StoredKeyring) -> Secret {
     let entries = keyring.to_entries().into_iter();
     Secret {
         metadata: ObjectMeta {
-            name: Some(KEYRING_SECRET.to_owned()),
+            name: Some(SECRET.to_owned()),
             labels: Some([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())].into()),
             ..ObjectMeta::default()
         },
@@ -167,7 +266,7 @@ mod tests {
 
     /// The keyring's Secret as the API server has it.
     fn stored(version: &str) -> Value {
-        let mut secret = serde_json::to_value(to_secret(&keyring(&[FIRST]))).unwrap();
+        let mut secret = serde_json::to_value(stored_secret(&[FIRST])).unwrap();
         secret["metadata"]["resourceVersion"] = version.into();
         secret
     }
@@ -195,28 +294,33 @@ mod tests {
         ];
         for (name, watch, fault) in rows {
             let shared = SharedKeyring::new(keyring(&[FIRST]));
-            let secrets = Api::namespaced(api_server(watch), "bowline-system");
-            let following = follow(secrets, &shared, CancellationToken::new());
+            let secret = KeyringSecret::new(api_server(watch), "bowline-system", None);
+            let following = secret.follow(&shared, CancellationToken::new());
             timeout(Duration::from_mins(10), following).await.unwrap_err();
             assert_eq!(shared.fault(), fault, "{name}");
             assert_eq!(shared.current().primary().id().to_string(), FIRST, "{name}");
         }
     }
 
-    #[test]
-    fn the_secret_reads_back_as_the_keyring() {
-        let made = keyring(&[FIRST, SECOND]);
-        let read = parse(&to_secret(&made)).unwrap();
-        assert_eq!(read.primary().id(), made.primary().id());
-        assert_eq!(read.keys.len(), 2);
+    fn stored_secret(ids: &[&str]) -> Secret {
+        to_secret(&StoredKeyring::of(&keyring(ids)))
     }
 
     #[test]
-    fn a_version_that_is_gone_or_no_keyring_is_a_fault() {
-        assert_eq!(offered(None).unwrap_err(), KeyringFault::Gone);
-        let mut secret = to_secret(&keyring(&[FIRST]));
-        assert!(offered(Some(&secret)).is_ok());
+    fn the_secret_reads_back_as_the_keyring() {
+        let read = parse(&stored_secret(&[FIRST, SECOND])).unwrap();
+        assert_eq!((read.primary.to_string().as_str(), read.keys.len()), (FIRST, 2));
+    }
+
+    #[tokio::test]
+    async fn a_version_that_is_gone_or_no_keyring_is_a_fault() {
+        let known = keyring(&[FIRST]);
+        let keeper = KeyringSecret::new(api_server(Watch::Broken), "bowline-system", None);
+        assert_eq!(keeper.offered(None, &known).await.unwrap_err(), KeyringFault::Gone);
+        let mut secret = stored_secret(&[FIRST]);
+        assert!(keeper.offered(Some(&secret), &known).await.is_ok());
         secret.data = None;
-        assert_eq!(offered(Some(&secret)).unwrap_err(), KeyringFault::Refused(KeyringError::NoKey));
+        let refused = KeyringFault::Refused(KeyringError::NoKey);
+        assert_eq!(keeper.offered(Some(&secret), &known).await.unwrap_err(), refused);
     }
 }

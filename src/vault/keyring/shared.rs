@@ -24,6 +24,13 @@ pub(crate) enum KeyringFault {
     KeysTakenOut { ids: Vec<KeyId> },
 }
 
+impl KeyringFault {
+    /// Whether a KMS has to be asked again: nobody will write the keyring because of it.
+    pub(super) const fn is_of_kms(&self) -> bool {
+        matches!(self, Self::Refused(KeyringError::NotUnwrapped { .. }))
+    }
+}
+
 #[derive(Clone, Debug)]
 struct InForce {
     keyring: Arc<Keyring>,

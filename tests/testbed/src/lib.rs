@@ -17,6 +17,7 @@ pub mod error;
 pub mod health;
 pub mod helm;
 pub mod jws;
+pub mod kms;
 pub mod npm;
 pub mod objects;
 pub mod oidc;

@@ -20,11 +20,11 @@ use url::Url;
 use crate::portal;
 use crate::reading::{Forbidden, Readable, seen};
 use crate::session::UserSession;
+use bowline_api::keyring;
 use bowline_api::names::{LABEL_CONNECTION_UID, TYPE_RECORD};
 use bowline_api::{IntegrationConnection, IntegrationProvider, definitions};
 
 const INSTALLED: &str = "app.kubernetes.io/name=bowline";
-const KEYRING: &str = "bowline-keyring";
 const OPERATOR: &str = "bowline";
 
 pub(super) struct Installation {
@@ -66,7 +66,7 @@ pub(super) async fn look(session: &UserSession, namespace: &str) -> anyhow::Resu
         policies: policies.map(|all| all.iter().map(ResourceExt::name_any).collect()),
         bound: bindings.map(|all| all.iter().filter_map(denying).collect()),
         operator: seen(deployments.get_opt(OPERATOR).await)?.map(|found| found.as_ref().map(replicas)),
-        keyring: seen(secrets.get_metadata_opt(KEYRING).await)?.map(|found| found.is_some()),
+        keyring: seen(secrets.get_metadata_opt(keyring::SECRET).await)?.map(|found| found.is_some()),
         records: seen(secrets.list_metadata(&records).await)?
             .map(|list| list.iter().map(owner_uid).collect()),
         providers: Err(Forbidden::default()),

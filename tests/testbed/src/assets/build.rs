@@ -40,7 +40,7 @@ const PROGRAMS: [Program; 4] = [
     KUBECTL,
 ];
 
-/// The directory with the requested programs, built now unless they exist already for the same go.mod and go.sum.
+/// The directory with the requested programs, built now unless they exist already for the same sources.
 ///
 /// `release` is an older one than the usual, such as `1.33`: a directory in `controlplane/`.
 pub fn ensure(wanted: Wanted, release: Option<&str>) -> Result<PathBuf, Error> {
@@ -54,7 +54,7 @@ pub fn ensure(wanted: Wanted, release: Option<&str>) -> Result<PathBuf, Error> {
     module.provide(&module.version, programs, "k8s.io/component-base/version.gitVersion", "")
 }
 
-/// A folder with go.mod and go.sum, which pin what is built.
+/// A folder with go.mod and go.sum, which pin what is built, and main.go if the program is ours.
 pub(crate) struct Module {
     sources: PathBuf,
     pub version: String,
@@ -70,7 +70,8 @@ impl Module {
         let sums = fs::read(&sums_path).map_err(Error::io("read", &sums_path))?;
         let version = required_version(&module, required);
         let version = version.ok_or(Error::VersionUnknown { path, required })?.to_owned();
-        let digest = Sha256::new().chain_update(&module).chain_update(&sums).finalize();
+        let own = fs::read(sources.join("main.go")).unwrap_or_default();
+        let digest = Sha256::new().chain_update(&module).chain_update(&sums).chain_update(&own).finalize();
         let stamp = STANDARD.encode(digest);
         Ok(Self { sources, version, stamp })
     }
