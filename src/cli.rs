@@ -221,6 +221,7 @@ pub struct OperatorFlags {
 
 impl OperatorFlags {
     /// The settings of the operator, and of its logs.
+    // long: a line for each of them.
     pub fn into_settings(self) -> (OperatorSettings, Logs) {
         let named = self.secret_namespaces.into_iter().filter(|name| !name.is_empty());
         let settings = OperatorSettings {
@@ -358,6 +359,29 @@ mod tests {
             "--provider-proxy=http://proxy.example.com/path",
         ] {
             assert!(operator(&[refused]).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_kms_is_a_socket_and_replaces_a_directory() {
+        let operator = |flags: &[&str]| {
+            Cli::try_parse_from(["bowline", "operator", "--instance=one"].iter().chain(flags))
+        };
+        let cli = operator(&["--kms-socket=unix:///run/kms/kms.sock", "--kms-decrypt-only"]).unwrap();
+        let Command::Operator(flags) = cli.command else { panic!() };
+        let kms = Kms::new("/run/kms/kms.sock".into(), std::time::Duration::from_secs(3));
+        assert_eq!(flags.into_settings().0.protection, Some(Protection::new(kms, true)));
+        let long = format!("--kms-socket=unix:///{}", "s".repeat(107));
+        for refused in [
+            &["--kms-socket=/run/kms/kms.sock"][..],
+            &["--kms-socket=unix://run/kms.sock"],
+            &["--kms-socket=unix:///run/"],
+            &["--kms-socket=tcp://127.0.0.1:1"],
+            &[&long],
+            &["--kms-socket=unix:///run/kms.sock", "--keyring-dir=/keys"],
+            &["--kms-decrypt-only"],
+        ] {
+            assert!(operator(refused).is_err(), "{refused:?}");
         }
     }
 

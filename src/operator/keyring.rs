@@ -17,14 +17,15 @@ use super::serve::Readiness;
 use crate::context::Context;
 use crate::metrics::{Metrics, whole};
 use crate::vault::keyring::secret::{KeyringLoadError, KeyringSecret};
-use crate::vault::keyring::{Keyring, Renewal, SharedKeyring, directory};
+use crate::vault::keyring::{Keyring, KeyringRenewal, SharedKeyring, directory};
 
 /// How often we look for a missing keyring.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How often a KMS that is well is asked whether it still is, and one that is not. Kubernetes asks as often.
 const KMS_ASKED_EVERY: Duration = Duration::from_mins(1);
 const FAILING_KMS_ASKED_EVERY: Duration = Duration::from_secs(10);
-/// How often the KMS has to open the keys that are in memory: what it cannot open any more is wrapped again while we have it.
+/// How often the KMS has to open the keys that are in memory, besides after each failure: what it cannot open any more is wrapped
+/// again while we have it.
 const KEYS_VERIFIED_EVERY: Duration = Duration::from_hours(1);
 
 /// The keyring in use, and where it is stored.
@@ -36,7 +37,7 @@ pub(super) struct OpenKeyring {
 
 /// Where a keyring comes from.
 #[derive(Clone)]
-enum Source {
+enum KeyringSource {
     Directory(PathBuf),
     Secret(KeyringSecret),
 }
@@ -51,7 +52,8 @@ pub(super) async fn obtain(
     life: &Tasks,
 ) -> Option<OpenKeyring> {
     let secret = KeyringSecret::new(client.clone(), &settings.namespace, settings.protection.clone());
-    let source = settings.keyring_dir.clone().map_or(Source::Secret(secret.clone()), Source::Directory);
+    let source =
+        settings.keyring_dir.clone().map_or(KeyringSource::Secret(secret.clone()), KeyringSource::Directory);
     loop {
         match source.load(clock.now()).await {
             Ok(keyring) => {
@@ -68,7 +70,7 @@ pub(super) async fn obtain(
     }
 }
 
-impl Source {
+impl KeyringSource {
     /// The keyring; or why there is none, and whether the KMS is the reason.
     async fn load(&self, now: Timestamp) -> Result<Keyring, (String, bool)> {
         match self {
@@ -96,32 +98,22 @@ impl Source {
 }
 
 impl OpenKeyring {
-    /// Looks after the KMS until `stop`, if there is one: whether it is well, on every replica; and on the one that leads, whether the
-    /// keyring is wrapped as it should be. What is in memory goes on working without it.
+    /// Looks after the KMS until `stop`: whether it is well, on every replica; and on the one that leads, whether the keyring is
+    /// wrapped as it should be. What is in memory goes on working without it.
     pub(super) async fn keep_wrapped(self, ctx: Arc<Context>, stop: CancellationToken) {
-        let (mut said, mut verified) = (String::new(), Instant::now());
-        while self.secret.is_protected() {
-            let verify = verified.elapsed() > KEYS_VERIFIED_EVERY;
+        let (mut problem, mut verified) = (None, Instant::now());
+        loop {
+            // A KMS that was away may have come back without its keys.
+            let verify = problem.is_some() || verified.elapsed() > KEYS_VERIFIED_EVERY;
             let kept = if ctx.grants.leads() { self.wrap(&ctx, verify).await } else { self.ask().await };
             ctx.metrics.kms_failing.set(kept.is_err().into());
-            let (problem, pause) = match kept {
-                Ok(()) => (String::new(), KMS_ASKED_EVERY),
-                Err(error) => (chain(&error).to_string(), FAILING_KMS_ASKED_EVERY),
-            };
-            match (problem.is_empty(), said.is_empty()) {
-                (true, false) => tracing::info!("the keyring is wrapped by the KMS as it should be"),
-                (false, _) if problem != said => {
-                    tracing::error!(
-                        problem,
-                        "the keyring cannot be kept wrapped; the keys in memory stay in use"
-                    );
-                }
-                _ => {}
-            }
-            if verify && problem.is_empty() {
+            if kept.is_ok() && verify {
                 verified = Instant::now();
             }
-            said = problem;
+            let now = kept.err().map(|error| chain(&error).to_string());
+            tell(problem.as_deref(), now.as_deref());
+            problem = now;
+            let pause = if problem.is_some() { FAILING_KMS_ASKED_EVERY } else { KMS_ASKED_EVERY };
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
@@ -136,11 +128,22 @@ impl OpenKeyring {
     async fn wrap(&self, ctx: &Context, verify: bool) -> Result<(), KeyringLoadError> {
         let found = self.secret.look(Some(&self.shared.current())).await?;
         ctx.metrics.keys_under_former_kms_keys.set(whole(found.stale()));
-        let renewal = Renewal { verify, ..Renewal::default() };
+        let renewal = KeyringRenewal { verify, ..KeyringRenewal::default() };
         if self.secret.renew(&found, renewal, ctx.clock.now()).await?.is_some() {
             ctx.metrics.keys_under_former_kms_keys.set(0);
             tracing::info!("the keyring was wrapped by the KMS again");
         }
         Ok(())
+    }
+}
+
+/// Logs a problem once, and its end.
+fn tell(before: Option<&str>, now: Option<&str>) {
+    match now {
+        Some(problem) if before != now => {
+            tracing::error!(problem, "the keyring cannot be kept wrapped; the keys in memory stay in use");
+        }
+        None if before.is_some() => tracing::info!("the keyring is wrapped by the KMS as it should be"),
+        _ => {}
     }
 }

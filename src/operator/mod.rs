@@ -46,6 +46,7 @@ pub use crate::context::OperatorSettings;
 use crate::kube_ext::lease::Election;
 use crate::metrics::Metrics;
 use crate::notify::NotifyError;
+use keyring::OpenKeyring;
 use lead::Lead;
 use liveness::Liveness;
 use parts::{Foundation, Stores};
@@ -167,20 +168,11 @@ impl Process {
         let election = Election::new(client.clone(), &settings.namespace, holder.clone());
         let claim = election.claim();
         let may_send = MaySend::when(move || claim.holds());
-        let shared = keyring.shared.clone();
-        let foundation = Foundation {
-            settings,
-            client,
-            clock,
-            metrics,
-            stores,
-            keyring: shared,
-            cluster,
-            holder,
-            may_send,
-        };
+        let same_keyring = keyring.clone();
+        let foundation =
+            Foundation { settings, client, clock, metrics, stores, keyring, cluster, holder, may_send };
         let (ctx, registry, delivery) = parts::make(foundation)?;
-        let lead = Lead { election, keyring, delivery };
+        let lead = Lead { election, keyring: same_keyring, delivery };
         let controllers = registry.start(&ctx, life);
         if stop.run_until_cancelled(listed(&ctx)).await.is_none() {
             return Ok(None);
@@ -189,11 +181,19 @@ impl Process {
         for start in controllers {
             start(&ctx, &self.liveness, life);
         }
-        let health = chores::report_health(Arc::clone(&ctx), lead.keyring.shared.clone(), stop.clone());
-        life.own("the report on this process", health);
-        let wrapped = lead.keyring.clone().keep_wrapped(Arc::clone(&ctx), stop.clone());
-        life.own("the watch over the KMS", wrapped);
+        self.watch_over(&ctx, &lead.keyring);
         Ok(self.led(ctx, lead).await)
+    }
+
+    /// What every replica does, also one that waits.
+    fn watch_over(&self, ctx: &Arc<Context>, keyring: &OpenKeyring) {
+        let (life, stop) = (&self.life, self.life.stop());
+        let health = chores::report_health(Arc::clone(ctx), keyring.shared.clone(), stop.clone());
+        life.own("the report on this process", health);
+        if keyring.secret.is_protected() {
+            let wrapped = keyring.clone().keep_wrapped(Arc::clone(ctx), stop.clone());
+            life.own("the watch over the KMS", wrapped);
+        }
     }
 
     /// Returns when this replica leads; `None` if it stops before that.

@@ -12,6 +12,7 @@ use bowline_runtime::clock::Clock;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
 
+use super::keyring::OpenKeyring;
 use super::registry::Registry;
 use super::{OperatorError, relations};
 use crate::context::{Context, OperatorSettings};
@@ -29,7 +30,6 @@ use crate::notify::{self, NotificationDelivery};
 use crate::policies::Policies;
 use crate::publishing::{Nudges, Withdrawals};
 use crate::vault::journal::Journal;
-use crate::vault::keyring::SharedKeyring;
 use crate::vault::record::Ending;
 use crate::vault::{IntentId, Sealer, Store};
 use crate::world::{MemberRoles, World};
@@ -66,7 +66,7 @@ pub(super) struct Foundation {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) stores: Stores,
-    pub(super) keyring: SharedKeyring,
+    pub(super) keyring: OpenKeyring,
     pub(super) cluster: String,
     /// This process in intents and in the Lease.
     pub(super) holder: String,
@@ -82,7 +82,7 @@ type ContextParts = (Arc<Context>, Registry, Option<NotificationDelivery>);
 pub(super) fn make(foundation: Foundation) -> Result<ContextParts, OperatorError> {
     let Foundation { settings, client, clock, metrics, stores, keyring, cluster, holder, may_send } =
         foundation;
-    let (mut registry, sealer) = (Registry::new(client.clone()), Sealer::new(keyring));
+    let (mut registry, sealer) = (Registry::new(client.clone()), Sealer::new(keyring.shared));
     let (notifications, delivery) =
         notify::open(settings.notify.clone(), &cluster, Arc::clone(&metrics), clock.clone())?;
     let world = world(cluster, &client, &settings, &mut registry)?;

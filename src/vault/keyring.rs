@@ -22,7 +22,7 @@ pub(crate) mod secret;
 mod shared;
 mod stored;
 
-pub(crate) use protection::{ProtectError, Protection, Renewal};
+pub(crate) use protection::{KeyringRenewal, ProtectError, Protection};
 pub(crate) use shared::KeyringFault;
 pub use shared::SharedKeyring;
 

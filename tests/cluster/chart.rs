@@ -197,6 +197,21 @@ async fn chart_and_manifests_install_the_same_with_everything_chosen() {
     must_be_equal("with everything", &all, EVERYTHING).await;
 }
 
+#[tokio::test]
+#[ignore = "needs helm: make test"]
+async fn chart_and_manifests_install_the_same_with_a_kms() {
+    let kms = Checkout::new();
+    kms.edit("deploy/kustomization.yaml", &[("  # - components/kms\n", "  - components/kms\n")]);
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap();
+    let mut shown = page.split("```yaml\n").filter_map(|rest| Some(rest.split_once("```")?.0));
+    let shown = shown.find(|block| block.contains("kms-socket")).expect("values in the page");
+    // The plug-in's container is everybody's own.
+    let (without_plugin, _) = shown.split_once("  extraContainers:").expect("a container");
+    must_be_equal("with a KMS", &kms, &format!("secrets: {{mode: ClusterWide}}\n{without_plugin}")).await;
+    let helm = Helm::offline().expect("helm");
+    helm.template("bowline", "bowline-system", shown).await.expect("the page's values are accepted");
+}
+
 /// The blocks of values in a page.
 fn shown_in(page: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();

@@ -106,13 +106,17 @@ async fn with_a_kms_no_key_is_readable_in_the_api_server_and_its_rotation_wraps_
     server.resume().unwrap();
     until_gauge(&stage, "bowline_kms_failing", 0).await;
 
-    asked_for_another_key(&it, &minted.grant_id).await;
+    let former = asked_for_another_key(&it, &minted.grant_id).await;
+    a_key_that_comes_while_the_kms_is_away_is_taken_later(&it, &mut server, former).await;
+    what_the_kms_lost_is_wrapped_again(&it, &mut server).await;
+    refreshed(&it, "mail", &minted.grant_id, "under other keys of the KMS").await;
     assert!(it.realm.ledger().spent_twice().is_empty());
 }
 
-/// The plug-in cannot reach the KMS, so the operator makes the key.
-async fn asked_for_another_key(it: &Scene, grant: &str) {
+/// The plug-in cannot reach the KMS, so the operator makes the key. Returns the entries of the former one.
+async fn asked_for_another_key(it: &Scene, grant: &str) -> BTreeMap<String, ByteString> {
     let former = it.sealed_with("mail").await;
+    let entries = stored(it).await;
     let (code, said, errors) = bowline(it, ADMIN, &["keys", "rotate"], "").await;
     assert!(code == 0 && said.contains("seals from now on"), "{said}{errors}");
     let (primary, _) = said.split_once(' ').unwrap();
@@ -127,6 +131,37 @@ async fn asked_for_another_key(it: &Scene, grant: &str) {
     .await;
     assert_eq!(wrapped_with(it).await, ["key-2"]);
     refreshed(it, "mail", grant, "after a rotation").await;
+    entries.into_iter().filter(|(name, _)| name.contains(&former)).collect()
+}
+
+/// As if another replica had rotated: a wrapped key that this process does not have.
+async fn a_key_that_comes_while_the_kms_is_away_is_taken_later(
+    it: &Scene,
+    server: &mut KmsServer,
+    entries: BTreeMap<String, ByteString>,
+) {
+    it.stage.stop_operator();
+    it.stage.start_operator().await;
+    server.stop();
+    let added = json!({"data": entries});
+    it.secrets(HOME).patch(KEYRING, &PatchParams::default(), &Patch::Merge(&added)).await.expect("added");
+    until_gauge(&it.stage, "bowline_store_ready", 0).await;
+    server.resume().unwrap();
+    until_gauge(&it.stage, "bowline_store_ready", 1).await;
+}
+
+/// While the process has the keys: the next one would have none.
+async fn what_the_kms_lost_is_wrapped_again(it: &Scene, server: &mut KmsServer) {
+    let before = stored(it).await;
+    server.stop();
+    until_gauge(&it.stage, "bowline_kms_failing", 1).await;
+    server.forget("other").unwrap();
+    server.resume().unwrap();
+    until_gauge(&it.stage, "bowline_kms_failing", 0).await;
+    let now = stored(it).await;
+    assert!(wrapped_with(it).await == ["key-2", "key-2"] && now != before, "{:?}", now.keys());
+    it.stage.stop_operator();
+    it.stage.start_operator().await;
 }
 
 #[tokio::test]

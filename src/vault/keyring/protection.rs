@@ -34,7 +34,7 @@ pub(crate) enum ProtectError {
 
 /// What to do with a keyring beside what it needs.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Renewal {
+pub(crate) struct KeyringRenewal {
     /// Add a key that seals from now on.
     pub(crate) rotate: bool,
     /// Have the KMS open every key, also those that are in memory: wrap again what it does not open.
@@ -73,7 +73,7 @@ impl FoundKeyring {
     pub(super) async fn renewed(
         &self,
         protection: Option<&Protection>,
-        renewal: Renewal,
+        renewal: KeyringRenewal,
         now: Timestamp,
     ) -> Result<Option<(StoredKeyring, Keyring)>, ProtectError> {
         let is_met = protection.is_none_or(|protection| protection.is_met_by(&self.stored));

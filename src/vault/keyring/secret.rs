@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::protection::FoundKeyring;
 use super::stored::StoredKeyring;
-use super::{Keyring, KeyringError, KeyringFault, ProtectError, Protection, Renewal, SharedKeyring};
+use super::{Keyring, KeyringError, KeyringFault, KeyringRenewal, ProtectError, Protection, SharedKeyring};
 use crate::vault::call::{CallError, bounded};
 use crate::vault::id::{KeyId, NoRandomBytes};
 use crate::vault::kms::Kms;
@@ -81,7 +81,7 @@ impl KeyringSecret {
         if self.protection.as_ref().is_none_or(|protection| protection.is_met_by(&found.stored)) {
             return Ok(found.keyring);
         }
-        Ok(self.renew(&found, Renewal::default(), now).await?.unwrap_or(found.keyring))
+        Ok(self.renew(&found, KeyringRenewal::default(), now).await?.unwrap_or(found.keyring))
     }
 
     async fn create(&self, now: Timestamp) -> Result<Secret, KeyringLoadError> {
@@ -133,7 +133,7 @@ impl KeyringSecret {
     pub(crate) async fn renew(
         &self,
         found: &FoundKeyring,
-        renewal: Renewal,
+        renewal: KeyringRenewal,
         now: Timestamp,
     ) -> Result<Option<Keyring>, KeyringLoadError> {
         let renewed = found.renewed(self.protection.as_ref(), renewal, now).await?;
@@ -149,7 +149,7 @@ impl KeyringSecret {
     /// Adds a key that seals from now on. The former ones stay: they open what they have sealed.
     pub(crate) async fn rotate(&self, known: &Keyring, now: Timestamp) -> Result<KeyId, KeyringLoadError> {
         let found = self.look(Some(known)).await?;
-        let renewal = Renewal { rotate: true, ..Renewal::default() };
+        let renewal = KeyringRenewal { rotate: true, ..KeyringRenewal::default() };
         Ok(*self.renew(&found, renewal, now).await?.unwrap_or(found.keyring).primary().id())
     }
 

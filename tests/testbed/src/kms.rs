@@ -57,6 +57,11 @@ impl KmsServer {
         self.write("fault", fault.unwrap_or_default())
     }
 
+    /// Loses all its keys, and has others by the same names.
+    pub fn forget(&self, seed: &str) -> Result<(), Error> {
+        self.write("seed", seed)
+    }
+
     /// SIGKILL: nobody listens.
     pub fn stop(&mut self) {
         self.process = None;
