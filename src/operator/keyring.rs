@@ -36,10 +36,10 @@ pub(super) struct OpenKeyring {
 }
 
 /// Where a keyring comes from.
-#[derive(Clone)]
-enum KeyringSource {
-    Directory(PathBuf),
-    Secret(KeyringSecret),
+struct KeyringSource {
+    /// In place of the Secret.
+    directory: Option<PathBuf>,
+    secret: KeyringSecret,
 }
 
 /// Waits for a keyring; until there is one, the operator is not ready and says why. `None` if the process stops first.
@@ -52,13 +52,12 @@ pub(super) async fn obtain(
     life: &Tasks,
 ) -> Option<OpenKeyring> {
     let secret = KeyringSecret::new(client.clone(), &settings.namespace, settings.protection.clone());
-    let source =
-        settings.keyring_dir.clone().map_or(KeyringSource::Secret(secret.clone()), KeyringSource::Directory);
+    let source = KeyringSource { directory: settings.keyring_dir.clone(), secret };
     loop {
         match source.load(clock.now()).await {
             Ok(keyring) => {
                 metrics.kms_failing.set(0);
-                return Some(OpenKeyring { shared: source.follow(keyring, life), secret });
+                return Some(source.follow(keyring, life));
             }
             Err((reason, is_of_kms)) => {
                 metrics.kms_failing.set(is_of_kms.into());
@@ -73,27 +72,25 @@ pub(super) async fn obtain(
 impl KeyringSource {
     /// The keyring; or why there is none, and whether the KMS is the reason.
     async fn load(&self, now: Timestamp) -> Result<Keyring, (String, bool)> {
-        match self {
-            Self::Directory(path) => {
-                directory::load(path).map_err(|error| (chain(&error).to_string(), false))
-            }
-            Self::Secret(secret) => secret
-                .load_or_create(now)
-                .await
-                .map_err(|error| (chain(&error).to_string(), error.is_of_kms())),
+        if let Some(path) = &self.directory {
+            return directory::load(path).map_err(|error| (chain(&error).to_string(), false));
         }
+        let loaded = self.secret.load_or_create(now).await;
+        loaded.map_err(|error| (chain(&error).to_string(), error.is_of_kms()))
     }
 
-    fn follow(self, keyring: Keyring, life: &Tasks) -> SharedKeyring {
+    fn follow(self, keyring: Keyring, life: &Tasks) -> OpenKeyring {
         let shared = SharedKeyring::new(keyring);
-        let (followed, stop) = (shared.clone(), life.stop().clone());
+        let Self { directory, secret } = self;
+        let (open, stop) =
+            (OpenKeyring { shared: shared.clone(), secret: secret.clone() }, life.stop().clone());
         life.own("the watch of the keyring", async move {
-            match self {
-                Self::Directory(path) => directory::follow(path, &followed, stop).await,
-                Self::Secret(secret) => secret.follow(&followed, stop).await,
+            match directory {
+                Some(path) => directory::follow(path, &shared, stop).await,
+                None => secret.follow(&shared, stop).await,
             }
         });
-        shared
+        open
     }
 }
 
@@ -101,7 +98,7 @@ impl OpenKeyring {
     /// Looks after the KMS until `stop`: whether it is well, on every replica; and on the one that leads, whether the keyring is
     /// wrapped as it should be. What is in memory goes on working without it.
     pub(super) async fn keep_wrapped(self, ctx: Arc<Context>, stop: CancellationToken) {
-        let (mut problem, mut verified) = (None, Instant::now());
+        let (mut problem, mut verified, mut versions) = (None, Instant::now(), self.shared.versions());
         loop {
             // A KMS that was away may have come back without its keys.
             let verify = problem.is_some() || verified.elapsed() > KEYS_VERIFIED_EVERY;
@@ -114,8 +111,11 @@ impl OpenKeyring {
             tell(problem.as_deref(), now.as_deref());
             problem = now;
             let pause = if problem.is_some() { FAILING_KMS_ASKED_EVERY } else { KMS_ASKED_EVERY };
-            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                return;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                // Somebody may ask for a rotation, or add a key in clear.
+                () = versions.next() => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }

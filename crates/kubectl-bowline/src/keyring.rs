@@ -40,7 +40,7 @@ and the operator makes the new one, because only it reaches the KMS. You need ge
 bowline-keyring, and list on Secrets, in the operator's namespace.";
 
 const HEADING: &[&str] = &["KEY", "CREATED", "PRIMARY", "RECORDS", "KMS KEY"];
-/// How long the operator may take to make a key: it looks every minute.
+/// How long the operator may take to make a key. It does so at once, if it runs and the KMS answers.
 const MADE_WITHIN: Duration = Duration::from_mins(3);
 /// In a Secret of a record: what a key has sealed.
 const SEALED: &[&str] = &["grant", "candidate", "previous", "signature"];

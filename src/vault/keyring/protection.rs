@@ -113,7 +113,7 @@ impl FoundKeyring {
             match opens {
                 Ok(()) => return Ok(None),
                 Err(error) => {
-                    tracing::warn!(%error, "a key of the keyring is wrapped again, while it is in memory")
+                    tracing::warn!(%error, "a key of the keyring is wrapped again, while it is in memory");
                 }
             }
         }

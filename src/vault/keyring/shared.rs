@@ -31,6 +31,19 @@ impl KeyringFault {
     }
 }
 
+/// Tells when the source of the keyring has a new version.
+pub(crate) struct KeyringVersions(watch::Receiver<InForce>);
+
+impl KeyringVersions {
+    /// Returns once there is a version that came after the one that was told last.
+    pub(crate) async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody has the keyring any more.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct InForce {
     keyring: Arc<Keyring>,
@@ -51,6 +64,11 @@ impl SharedKeyring {
 
     pub(crate) fn current(&self) -> Arc<Keyring> {
         Arc::clone(&self.in_force.borrow().keyring)
+    }
+
+    /// Its versions from now on.
+    pub(crate) fn versions(&self) -> KeyringVersions {
+        KeyringVersions(self.in_force.subscribe())
     }
 
     /// What is wrong with the source, if anything: for readiness, metrics and the log.

@@ -104,6 +104,8 @@ mod tests {
 
     const SECRET: &[u8] = &[7; 32];
 
+    type Change<T> = fn(&mut T);
+
     fn status() -> StatusResponse {
         StatusResponse { version: "v2".into(), healthz: "ok".into(), key_id: "k".repeat(KEY_ID_LIMIT) }
     }
@@ -122,8 +124,7 @@ mod tests {
     fn a_status_at_the_limits_is_well_and_beyond_them_it_is_not() {
         assert_eq!(of_status(status()), Ok("k".repeat(KEY_ID_LIMIT)));
         assert!(of_status(StatusResponse { version: "v2beta1".into(), ..status() }).is_ok());
-        type Change = fn(&mut StatusResponse);
-        let table: &[(Change, WrongAnswer)] = &[
+        let table: &[(Change<StatusResponse>, WrongAnswer)] = &[
             (|it| it.version = "v1".into(), WrongAnswer::Version { version: "v1".into() }),
             (|it| it.version.clear(), WrongAnswer::Version { version: String::new() }),
             (
@@ -143,8 +144,7 @@ mod tests {
     #[test]
     fn a_ciphertext_at_the_limits_is_taken_and_beyond_them_it_is_not() {
         assert_eq!(of_encrypt(encrypt(), SECRET).unwrap().ciphertext.len(), CIPHERTEXT_LIMIT);
-        type Change = fn(&mut EncryptResponse);
-        let table: &[(Change, WrongAnswer)] = &[
+        let table: &[(Change<EncryptResponse>, WrongAnswer)] = &[
             (|it| it.ciphertext.clear(), WrongAnswer::NoCiphertext),
             (|it| it.ciphertext.push(1), WrongAnswer::CiphertextTooLong { length: CIPHERTEXT_LIMIT + 1 }),
             (|it| it.key_id.clear(), WrongAnswer::NoKeyId),
