@@ -31,7 +31,7 @@ families! {
     KEYRING_KEY_AGE: Gauge "bowline_keyring_key_age_seconds" [] &[],
         "Age of the key that new records are sealed with, in seconds.";
     KEYS_UNDER_FORMER_KMS_KEYS: Gauge "bowline_keyring_keys_under_former_kms_keys" [] &[],
-        "Keys of the keyring that are not wrapped by the key with which the KMS of --kms-socket encrypts now, in number of keys; they are wrapped again in the background.";
+        "Keys of the keyring that are not wrapped by the key with which the KMS of --kms-socket encrypts now, in number of keys; they are wrapped again in the background. Only the replica that leads tells.";
     KMS_FAILING: Gauge "bowline_kms_failing" [] &[],
         "1 while the KMS of --kms-socket does not answer, or not as it should, else 0. A running operator goes on; one that starts is not ready.";
     LEADER: Gauge "bowline_leader" [] &[],

@@ -86,12 +86,15 @@ impl Kms {
         answer::of_status(answer).map_err(|wrong| self.wrong(call, wrong))
     }
 
-    /// Encrypts a secret, and decrypts it again: an answer that does not give it back is none.
-    pub(crate) async fn encrypt(&self, secret: &[u8]) -> Result<Encrypted, KmsError> {
+    /// Encrypts a secret with the key that Status named, and decrypts it again: an answer that does not give it back is none.
+    pub(crate) async fn encrypt(&self, secret: &[u8], key_id: &str) -> Result<Encrypted, KmsError> {
         let call = KmsCall::Encrypt;
         let request = wire::EncryptRequest { plaintext: secret.to_vec(), uid: self.request_id()? };
         let answer: wire::EncryptResponse = self.ask(call, request).await?;
         let encrypted = answer::of_encrypt(answer, secret).map_err(|wrong| self.wrong(call, wrong))?;
+        if encrypted.key_id != key_id {
+            return Err(self.wrong(call, WrongAnswer::OtherKey));
+        }
         if self.decrypt(&encrypted).await?.as_slice() != secret {
             return Err(self.wrong(KmsCall::Decrypt, WrongAnswer::OtherSecret));
         }

@@ -185,6 +185,7 @@ async fn a_start_without_a_kms_that_is_well_says_which_and_what_until_it_is() {
         ("no-key-id", "it names no key"),
         ("long-key-id", "1025 bytes"),
         ("no-encrypt", "refused Encrypt"),
+        ("other-key", "another key than it named in Status"),
         ("plaintext", "the secret is readable in it"),
         ("spoiled", "refused Decrypt"),
         ("no-ciphertext", "the ciphertext is empty"),

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use futures::TryStreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::runtime::watcher::watch_object;
 use serde_json::{Value, json};
 
 use crate::age::relative;
@@ -42,6 +39,7 @@ bowline-keyring, and list on Secrets, in the operator's namespace.";
 const HEADING: &[&str] = &["KEY", "CREATED", "PRIMARY", "RECORDS", "KMS KEY"];
 /// How long the operator may take to make a key. It does so at once, if it runs and the KMS answers.
 const MADE_WITHIN: Duration = Duration::from_mins(3);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// In a Secret of a record: what a key has sealed.
 const SEALED: &[&str] = &["grant", "candidate", "previous", "signature"];
 
@@ -171,15 +169,16 @@ impl Keys {
     async fn have_rotated(&self, secrets: &Api<Secret>, now: Timestamp) -> anyhow::Result<String> {
         let request = json!({"metadata": {"annotations": {ROTATION_REQUESTED: now.to_string()}}});
         secrets.patch(SECRET, &PatchParams::default(), &Patch::Merge(&request)).await.map_err(plain)?;
-        let mut versions = pin!(watch_object(secrets.clone(), SECRET));
         let made = async {
-            while let Some(version) = versions.try_next().await.context("the keyring cannot be watched")? {
-                let id = primary(&version.unwrap_or_default().data.unwrap_or_default());
+            loop {
+                let keyring = secrets.get(SECRET).await.map_err(plain)?;
+                let id = primary(&keyring.data.unwrap_or_default());
                 if !id.is_empty() && id != self.primary {
                     return Ok(id);
                 }
+                // To watch it would take a right more.
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
-            bail!("the watch of the keyring ended")
         };
         let late = "the operator has made no key yet: its log says what the KMS answers; the request stays";
         tokio::time::timeout(MADE_WITHIN, made).await.context(late)?

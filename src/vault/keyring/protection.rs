@@ -117,10 +117,74 @@ impl FoundKeyring {
                 }
             }
         }
-        StoredKey::wrap(key, kms).await.map(Some)
+        StoredKey::wrap(key, kms, wraps_with).await.map(Some)
     }
 }
 
 fn is_under(key: &StoredKey, kms_key_id: &str) -> bool {
     matches!(key, StoredKey::Wrapped { wrapped, .. } if wrapped.kms_key_id == kms_key_id)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::fixtures::{FIRST, SECOND, keyring, march};
+    use super::*;
+    use crate::vault::id::KeyId;
+
+    fn found(stored: StoredKeyring) -> FoundKeyring {
+        let keyring = keyring(&[FIRST, SECOND]);
+        FoundKeyring { secret: Secret::default(), stored, keyring, wraps_with: None }
+    }
+
+    fn in_clear() -> StoredKeyring {
+        StoredKeyring::of(&keyring(&[FIRST, SECOND]))
+    }
+
+    /// The first key wrapped; no KMS made this.
+    fn wrapped() -> StoredKeyring {
+        let mut stored = in_clear();
+        let wrapped =
+            serde_json::from_str(r#"{"kmsKeyId":"k1","ciphertext":"AQ==","check":"AQ=="}"#).unwrap();
+        stored.keys.insert(stored.primary, StoredKey::Wrapped { created: march(), wrapped });
+        stored
+    }
+
+    /// Nobody listens: an error shows that the KMS was asked.
+    fn protection(decrypt_only: bool) -> Protection {
+        let kms = Kms::new("/nonexistent/kms.sock".into(), std::time::Duration::from_secs(9));
+        Protection::new(kms, decrypt_only)
+    }
+
+    async fn renewed(found: &FoundKeyring, protection: Option<&Protection>) -> Option<StoredKeyring> {
+        let renewed = found.renewed(protection, KeyringRenewal::default(), march()).await.unwrap();
+        renewed.map(|(stored, keyring)| {
+            assert_eq!((stored.primary, stored.keys.len()), (*keyring.primary().id(), keyring.keys.len()));
+            stored
+        })
+    }
+
+    #[tokio::test]
+    async fn a_keyring_that_is_as_it_should_be_is_not_written() {
+        assert!(renewed(&found(in_clear()), None).await.is_none());
+        assert!(renewed(&found(in_clear()), Some(&protection(true))).await.is_none());
+        let well = FoundKeyring { wraps_with: Some("k1".to_owned()), ..found(wrapped()) };
+        assert_eq!(well.stale(), 1, "the second key is in clear");
+        assert!(well.renewed(Some(&protection(false)), KeyringRenewal::default(), march()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_rotation_that_somebody_asked_for_adds_a_key() {
+        let mut asked = found(in_clear());
+        asked.secret.metadata.annotations = Some([(ROTATION_REQUESTED.to_owned(), String::new())].into());
+        let stored = renewed(&asked, None).await.unwrap();
+        assert!(stored.keys.len() == 3 && ![FIRST, SECOND].contains(&stored.primary.to_string().as_str()));
+    }
+
+    #[tokio::test]
+    async fn a_kms_that_is_to_go_leaves_what_it_wrapped_and_another_key_in_clear_seals() {
+        let stored = renewed(&found(wrapped()), Some(&protection(true))).await.unwrap();
+        assert!(!stored.is_primary_wrapped() && stored.keys.len() == 3);
+        assert!(stored.keys[&KeyId::parse(FIRST).unwrap()].is_wrapped());
+    }
 }

@@ -31,9 +31,9 @@ impl StoredKey {
         matches!(self, Self::Wrapped { .. })
     }
 
-    /// Has the KMS wrap it.
-    pub(super) async fn wrap(key: &SealingKey, kms: &Kms) -> Result<Self, KmsError> {
-        let Encrypted { key_id, ciphertext, annotations } = kms.encrypt(key.expose()).await?;
+    /// Has the KMS wrap it with its key of this id.
+    pub(super) async fn wrap(key: &SealingKey, kms: &Kms, key_id: &str) -> Result<Self, KmsError> {
+        let Encrypted { key_id, ciphertext, annotations } = kms.encrypt(key.expose(), key_id).await?;
         let annotations = annotations.into_iter().map(|(name, value)| (name, ByteString(value)));
         let wrapped = WrappedKey {
             kms_key_id: key_id,
@@ -61,9 +61,9 @@ impl StoredKeyring {
 
     /// With every key wrapped.
     pub(super) async fn wrap(keyring: &Keyring, kms: &Kms) -> Result<Self, KmsError> {
-        let mut keys = BTreeMap::new();
+        let (key_id, mut keys) = (kms.key_id().await?, BTreeMap::new());
         for (id, key) in &keyring.keys {
-            keys.insert(*id, StoredKey::wrap(key, kms).await?);
+            keys.insert(*id, StoredKey::wrap(key, kms, &key_id).await?);
         }
         Ok(Self { primary: *keyring.primary().id(), keys })
     }

@@ -36,6 +36,8 @@ pub(crate) enum WrongAnswer {
     AnnotationNotADomain { name: String },
     #[error("the annotations have {length} bytes, which is more than 32768")]
     AnnotationsTooLong { length: usize },
+    #[error("it encrypted with another key than it named in Status")]
+    OtherKey,
     #[error("what it encrypted was something else")]
     OtherSecret,
 }

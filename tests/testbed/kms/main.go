@@ -91,6 +91,9 @@ func (p plugin) Encrypt(ctx context.Context, uid string, plaintext []byte) (*ser
 		// What no plug-in should do: its message has what it was given.
 		return nil, status.Error(codes.PermissionDenied, fmt.Sprintf("may not encrypt %x", plaintext))
 	}
+	if fault == "other-key" {
+		key = "another"
+	}
 	sealed := p.cipher(key)
 	nonce := make([]byte, sealed.NonceSize())
 	if _, err := rand.Read(nonce); err != nil {
