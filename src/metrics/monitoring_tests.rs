@@ -120,6 +120,7 @@ fn alerts_and_dashboard_name_metrics_that_are_served() {
         "bowline_connection_info",
         "bowline_connection_series_omitted",
         "bowline_connection_token_expiry_timestamp_seconds",
+        "bowline_keyring_keys_under_former_kms_keys",
         "bowline_records_under_former_keys",
         "bowline_portal_build_info",
     ];

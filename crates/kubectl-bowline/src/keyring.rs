@@ -33,8 +33,9 @@ After a rotation the operator seals all records again in the background, until
 the former key has none. Back the keyring up before you rely on the new key.
 Remove the former one once it has no records. After a leak rotation is not
 enough: revoke the grants. Where a KMS wraps the keys, KMS KEY names its key,
-and the operator makes the new one, because only it reaches the KMS. You need get and patch on the Secret
-bowline-keyring, and list on Secrets, in the operator's namespace.";
+and the operator makes the new one, because only it reaches the KMS. You need
+get and patch on the Secret bowline-keyring, and list on Secrets, in the
+operator's namespace.";
 
 const HEADING: &[&str] = &["KEY", "CREATED", "PRIMARY", "RECORDS", "KMS KEY"];
 /// How long the operator may take to make a key. It does so at once, if it runs and the KMS answers.
