@@ -33,6 +33,8 @@ const SEALED_AT_ONCE: usize = 100;
 const RESTORE_TAKES: Duration = Duration::from_mins(10);
 /// How often orphaned records and the age of the key are checked.
 const HOURLY: Duration = Duration::from_hours(1);
+/// How soon a rotation that failed is tried again: the API server or the KMS may be away for a moment.
+const ROTATE_AGAIN: Duration = Duration::from_mins(1);
 
 /// Says on every replica how this process is: also the one that waits has a keyring and caches.
 pub(super) async fn report_health(ctx: Arc<Context>, keyring: SharedKeyring, stop: CancellationToken) {
@@ -61,7 +63,9 @@ pub(super) async fn run(ctx: Arc<Context>, keyring: OpenKeyring, stop: Cancellat
             }
             _ = old_attempts.tick() => sweep_attempts(&ctx).await,
             _ = hourly.tick() => {
-                judge_key(&ctx, &keyring).await;
+                if !judge_key(&ctx, &keyring).await {
+                    hourly.reset_after(ROTATE_AGAIN);
+                }
                 // Right after the start a restored connection may not be listed yet.
                 if begun.elapsed() > RESTORE_TAKES {
                     sweep_orphans(&ctx).await;
@@ -175,16 +179,20 @@ fn key_age(ctx: &Context, keyring: &SharedKeyring) -> Duration {
     Duration::try_from(keyring.current().primary().age(ctx.clock.now())).unwrap_or_default()
 }
 
-async fn judge_key(ctx: &Context, keyring: &OpenKeyring) {
+/// Whether all is done that the age of the key asks for.
+async fn judge_key(ctx: &Context, keyring: &OpenKeyring) -> bool {
     let age = key_age(ctx, &keyring.shared);
     if ctx.settings.key_rotate_after.is_some_and(|after| age > after) {
         match keyring.secret.rotate(&keyring.shared.current(), ctx.clock.now()).await {
             Ok(id) => {
                 tracing::info!(key = %id, "the keyring has a new primary key (--key-rotate-after): back it up");
             }
-            Err(error) => tracing::warn!(error = %chain(&error), "the keyring could not be rotated now"),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "the keyring could not be rotated now");
+                return false;
+            }
         }
-        return;
+        return true;
     }
     if age > ctx.settings.key_max_age {
         let days = age.as_secs() / 86_400;
@@ -193,6 +201,7 @@ async fn judge_key(ctx: &Context, keyring: &OpenKeyring) {
             "the key that seals new records is older than --key-max-age: add a key and make it primary"
         );
     }
+    true
 }
 
 /// Marks records whose connection is gone, and erases them after the retention time.

@@ -181,6 +181,7 @@ async fn a_start_without_a_kms_that_is_well_says_which_and_what_until_it_is() {
     for (fault, said) in [
         ("slow", "did not answer Status within 2000 ms"),
         ("unhealthy", "the HSM is away"),
+        ("huge", "refused Status"),
         ("old-version", "v1beta1"),
         ("no-key-id", "it names no key"),
         ("long-key-id", "1025 bytes"),

@@ -72,6 +72,8 @@ func (p plugin) Status(ctx context.Context) (*service.StatusResponse, error) {
 	switch p.fault(ctx) {
 	case "unhealthy":
 		answer.Healthz = "the HSM is away"
+	case "huge":
+		answer.Healthz = strings.Repeat("h", 1<<20)
 	case "old-version":
 		answer.Version = "v1beta1"
 	case "no-key-id":
