@@ -108,7 +108,16 @@ async fn with_a_kms_no_key_is_readable_in_the_api_server_and_its_rotation_wraps_
     refreshed(&it, "mail", &minted.grant_id, "without the KMS").await;
     server.resume().unwrap();
     until_gauge(&stage, "bowline_kms_failing", 0).await;
+    assert!(it.realm.ledger().spent_twice().is_empty());
+}
 
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn with_a_kms_the_operator_makes_keys_and_keeps_those_that_the_kms_loses() {
+    let mut server = kms("keys");
+    let stage = Stage::fresh(&["--kms-socket", &server.url()]).await;
+    let it = stage.scene("kms-keys").await;
+    let minted = it.connected("mail", Rotation::SingleUse, 3600).await;
     let former = asked_for_another_key(&it, &minted.grant_id).await;
     a_key_that_comes_while_the_kms_is_away_is_taken_later(&it, &mut server, former).await;
     what_the_kms_lost_is_wrapped_again(&it, &mut server).await;
@@ -132,7 +141,7 @@ async fn asked_for_another_key(it: &Scene, grant: &str) -> BTreeMap<String, Byte
         if code == 0 { Ok(()) } else { Err(errors) }
     })
     .await;
-    assert_eq!(wrapped_with(it).await, ["key-2"]);
+    assert_eq!(wrapped_with(it).await, ["key-1"]);
     refreshed(it, "mail", grant, "after a rotation").await;
     entries.into_iter().filter(|(name, _)| name.contains(&former)).collect()
 }
@@ -162,7 +171,7 @@ async fn what_the_kms_lost_is_wrapped_again(it: &Scene, server: &mut KmsServer) 
     server.resume().unwrap();
     until_gauge(&it.stage, "bowline_kms_failing", 0).await;
     let now = stored(it).await;
-    assert!(wrapped_with(it).await == ["key-2", "key-2"] && now != before, "{:?}", now.keys());
+    assert!(wrapped_with(it).await == ["key-1", "key-1"] && now != before, "{:?}", now.keys());
     it.stage.stop_operator();
     it.stage.start_operator().await;
 }
