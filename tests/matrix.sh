@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-tests/prerequisites.sh cargo cc go node npm git curl unshare || exit 1
+tests/prerequisites.sh cargo cc go node npm git tar curl unshare || exit 1
 [ $# != 0 ] || set -- 1.33 1.34 1.35
 
 # The releases are named here, so nobody's own cluster or programs may take their place.

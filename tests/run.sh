@@ -3,7 +3,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-tests/prerequisites.sh cargo cc go node npm make git curl unshare chromium chromedriver || exit 1
+tests/prerequisites.sh cargo cc go node npm make git tar curl unshare chromium chromedriver || exit 1
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -31,6 +31,8 @@ level() { # TITLE, then the command
 
 echo "== build"
 cargo build --locked --workspace --all-targets || exit 1
+# Before the tests, some of which would wait for it.
+"${CARGO_TARGET_DIR:-target}/debug/bowline-testbed" build --previous || exit 1
 
 # On a full disk etcd ends and tests wait for it in vain, until all of them have timed out.
 room() { # DIRECTORY: it must have 4 GiB left

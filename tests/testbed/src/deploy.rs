@@ -61,6 +61,10 @@ async fn stamp(access: &Access, client: &Client, directory: &Path) -> Result<(),
         return Ok(());
     }
     let path = directory.join("components/terms-stamp/stamp.yaml");
+    // A former release may be without it.
+    if !path.is_file() {
+        return Ok(());
+    }
     let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
     let here = format!(
         "policyName: bowline-terms-stamp\n  matchResources: {{namespaceSelector: {{matchExpressions: [{{key: {STAMPED}, operator: Exists}}]}}}}"

@@ -129,6 +129,22 @@ pub enum Error {
         /// How it ended.
         status: ExitStatus,
     },
+    /// The file that names the previous release is not as it should be.
+    #[error("{} must have one line with the 40 digits of a commit, beside comments", path.display())]
+    NoCommit {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The commit of the previous release is not there.
+    #[error(
+        "the previous release is commit {commit}, which this checkout is without, and `git fetch --depth 1 origin {commit}` fails: run the tests in a clone of the whole repository, or fetch that commit from it"
+    )]
+    PreviousMissing {
+        /// The commit.
+        commit: String,
+        /// What git said.
+        source: Box<Error>,
+    },
     /// The plug-in failed.
     #[error("kubectl bowline {arguments} failed ({status}): {stderr}")]
     Plugin {

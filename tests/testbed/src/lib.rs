@@ -25,6 +25,7 @@ pub mod operator_process;
 pub mod pod;
 pub mod process;
 pub mod random;
+pub mod release;
 pub mod sandbox;
 pub mod scratch;
 pub mod stage;

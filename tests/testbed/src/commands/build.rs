@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use bowline_testbed::{
     assets::{Assets, Wanted},
     error::Error,
+    release::Release,
 };
 
 /// Prints the directory with its programs.
@@ -14,12 +15,16 @@ pub struct Arguments {
     /// for `KUBEBUILDER_ASSETS`
     #[arg(long)]
     release: Option<String>,
+    /// Build the previous release of Bowline instead, with which tests of upgrades begin
+    #[arg(long, conflicts_with = "release")]
+    previous: bool,
 }
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
-        let Self { release } = self;
+        let Self { release, previous } = self;
         let directory = match release {
+            _ if previous => Release::previous()?.sources,
             Some(release) => Assets::of_release(&release)?,
             None => Assets::locate(Wanted::ControlPlane)?.directory(),
         };
