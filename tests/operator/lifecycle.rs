@@ -209,7 +209,7 @@ async fn client_credentials_need_nobody_and_are_minted_again() {
 }
 
 /// A provider of keys that are checked at the sandbox's `/api/me`.
-async fn key_provider(it: &Scene, type_: &str) {
+pub async fn key_provider(it: &Scene, type_: &str) {
     let account = |sub: &str| Account {
         sub: sub.into(),
         name: sub.to_uppercase(),

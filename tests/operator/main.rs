@@ -60,6 +60,7 @@ mod replicas;
 mod revoking;
 mod scene;
 mod sharing;
+mod skew;
 mod stage;
 mod terminal;
 mod terms;

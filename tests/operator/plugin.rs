@@ -12,7 +12,6 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::scene::{Scene, scene};
-use crate::stage::binaries;
 
 /// Longer than anything that a test waits for takes.
 const SOON: Duration = Duration::from_mins(5);
@@ -33,7 +32,7 @@ pub async fn bowline_as_is(it: &Scene, user: &str, arguments: &[&str], input: &s
 
 /// Starts the plug-in as a user.
 pub fn started(it: &Scene, user: &str, arguments: &[&str]) -> Child {
-    Command::new(binaries().plugin)
+    Command::new(&it.stage.release.binaries.plugin)
         .args(arguments)
         .env("KUBECONFIG", it.stage.access.kubeconfig_for(user).unwrap())
         .stdin(Stdio::piped())

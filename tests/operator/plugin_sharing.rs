@@ -16,7 +16,7 @@ use crate::looking::until;
 use crate::plugin::{bowline, bowline_as_is};
 use crate::scene::{Scene, parsed, scene};
 
-fn container(secret: &str) -> Value {
+pub fn container(secret: &str) -> Value {
     json!({"containers": [{"name": "app", "image": "app", "env": [{"name": "TOKEN",
         "valueFrom": {"secretKeyRef": {"name": secret, "key": "access_token"}}}]}]})
 }

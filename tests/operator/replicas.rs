@@ -56,14 +56,14 @@ impl Pair {
     }
 }
 
-fn now_ms() -> u64 {
+pub fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     now.as_millis().try_into().expect("a time")
 }
 
 /// The double spends that no kill explains. A process that dies between the provider's commit and the answer leaves a token in
 /// doubt, which is sent once more.
-fn unexplained(ledger: &Ledger, kills: &[u64]) -> Vec<String> {
+pub fn unexplained(ledger: &Ledger, kills: &[u64]) -> Vec<String> {
     let during_a_kill = |at: u64| kills.iter().any(|kill| (at..at + 1_000).contains(kill));
     let first_use = |token: &str| {
         let spent = ledger.of(Event::Spent);
@@ -100,10 +100,15 @@ async fn class_27_a_killed_leader_is_replaced_in_time_and_no_token_is_spent_twic
             .await;
         pair.replicas[leader].start_operator().await;
     }
-    for (name, grant) in names.iter().zip(&grants) {
+    until_used_again(&it, &names, &grants).await;
+    assert_eq!(unexplained(&it.realm.ledger(), &kills), [""; 0]);
+}
+
+/// Where a leader was killed in the middle of a request, the next one leaves the grant alone for a minute. Then it works, or its
+/// token was spent by the request whose answer was lost.
+pub async fn until_used_again(it: &Scene, names: &[String], grants: &[String]) {
+    for (name, grant) in names.iter().zip(grants) {
         let before = it.realm.ledger().refreshes_of(grant).len();
-        // Where a leader was killed in the middle of a request, the next one leaves the grant alone for a minute. Then it works,
-        // or its token was spent by the request whose answer was lost.
         it.until_ledger_within(Duration::from_mins(3), "it is used again", |ledger| {
             (is_lost(ledger, grant) || ledger.refreshes_of(grant).len() > before).then_some(())
         })
@@ -112,7 +117,6 @@ async fn class_27_a_killed_leader_is_replaced_in_time_and_no_token_is_spent_twic
             it.until_status(name, "ready", |status| holds(status, "Ready")).await;
         }
     }
-    assert_eq!(unexplained(&it.realm.ledger(), &kills), [""; 0]);
 }
 
 /// Whether the grant's token was spent in vain: the answer was on its way when a leader was killed.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 
@@ -12,6 +13,7 @@ use bowline_testbed::control_plane::Options;
 use bowline_testbed::operator_process::{Operator, OperatorProcess};
 use bowline_testbed::pod::Pod;
 use bowline_testbed::random;
+use bowline_testbed::release::Release;
 use bowline_testbed::sandbox::{self, Sandbox};
 use bowline_testbed::stage::{self, Binaries};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -27,6 +29,10 @@ pub use crate::PORTAL;
 /// The programs under test.
 pub fn binaries() -> Binaries {
     Binaries::beside(env!("CARGO_BIN_EXE_bowline"))
+}
+
+fn current() -> Release {
+    Release::current(env!("CARGO_BIN_EXE_bowline"))
 }
 
 /// How long the operator doubts a first refusal of a grant here.
@@ -57,6 +63,8 @@ const USUAL: &[&str] = &[
 /// A cluster and its operator.
 pub struct Stage {
     pub access: Access,
+    /// Whose programs run here: operator, portal and plug-in.
+    pub release: Release,
     /// Dropped with the stage, unless the tests share it.
     own: Option<Cluster>,
     address: String,
@@ -94,6 +102,19 @@ impl Stage {
         let cluster = Cluster::fresh(Options::default()).await.expect("a control plane");
         install(&cluster).await;
         Arc::new(Self::on((*cluster).clone(), Some(cluster), arguments))
+    }
+
+    /// Like [`Stage::without_operator`], of the previous release: with its manifests, and those of the usual arguments that
+    /// it knows.
+    #[allow(dead_code, reason = "tests/browser upgrades nothing")]
+    pub async fn previous(arguments: &[&str]) -> Arc<Self> {
+        let release = Release::previous().expect("the previous release");
+        let cluster = Cluster::fresh(Options::default()).await.expect("a control plane");
+        let manifests = release.sources.join("deploy");
+        stage::Stage::install_from(&cluster, &manifests).await.expect("its manifests are applied");
+        let mut stage = Self::on((*cluster).clone(), Some(cluster), arguments);
+        stage.arguments = known(&release, stage.arguments);
+        Arc::new(Self { release, ..stage })
     }
 
     /// Like [`Stage::fresh`], with an operator that knows the portal's address.
@@ -149,6 +170,7 @@ impl Stage {
         let access = access.clone();
         Arc::new(Self {
             access,
+            release: current(),
             own: cluster,
             address,
             arguments,
@@ -172,6 +194,7 @@ impl Stage {
         let arguments = arguments.map(|argument| (*argument).to_owned()).collect();
         Self {
             access,
+            release: current(),
             own: cluster,
             address,
             arguments,
@@ -204,7 +227,7 @@ impl Stage {
         let environment = elsewhere.as_deref().map(|kubeconfig| ("KUBECONFIG", kubeconfig));
         let environment: Vec<(&str, &str)> = environment.into_iter().collect();
         let operator = Operator {
-            program: Path::new(env!("CARGO_BIN_EXE_bowline")),
+            program: &self.release.binaries.operator,
             service_account: (HOME, "bowline"),
             arguments: &arguments,
             environment: &environment,
@@ -262,6 +285,20 @@ impl Stage {
         let operator = self.operator.lock().unwrap();
         operator.as_ref().map_or_else(String::new, |operator| operator.logs().unwrap())
     }
+}
+
+/// The arguments without the flags that this release does not know, and their values.
+fn known(release: &Release, arguments: Vec<String>) -> Vec<String> {
+    let help = Command::new(&release.binaries.operator).args(["operator", "--help"]).output();
+    let help = String::from_utf8(help.expect("its help").stdout).expect("text");
+    let mut is_known = true;
+    let known = arguments.into_iter().filter(|word| {
+        if word.starts_with("--") {
+            is_known = help.split_whitespace().any(|flag| flag == word);
+        }
+        is_known
+    });
+    known.collect()
 }
 
 async fn install(cluster: &Cluster) {

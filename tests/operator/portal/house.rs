@@ -9,6 +9,7 @@ use bowline_testbed::access::Access;
 use bowline_testbed::operator_process::{Operator, OperatorProcess};
 use bowline_testbed::pod::Pod;
 use bowline_testbed::random;
+use bowline_testbed::release::Release;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
 use kube::api::PostParams;
@@ -35,8 +36,8 @@ pub struct Portal {
 impl Portal {
     /// Starts a portal on the cluster of a scene, and waits until it is ready.
     pub async fn start(scene: &Scene, more: &[&str]) -> Self {
-        let access = &scene.stage.access;
-        install(access).await;
+        let (access, release) = (&scene.stage.access, &scene.stage.release);
+        install(access, release).await;
         let port = random::free_port().expect("a port");
         let (listen, address) = (format!("127.0.0.1:{port}"), format!("http://127.0.0.1:{port}"));
         let usual = ["portal", "--listen", &listen, "--url", PORTAL, "--sign-in-with-token"];
@@ -44,7 +45,7 @@ impl Portal {
         let direct = (!decided).then_some("--trusted-proxies=none");
         let arguments: Vec<&str> = usual.into_iter().chain(direct).chain(more.iter().copied()).collect();
         let portal = Operator {
-            program: Path::new(env!("CARGO_BIN_EXE_bowline")),
+            program: &release.binaries.operator,
             service_account: ("bowline-portal", "bowline-portal"),
             arguments: &arguments,
             environment: &[],
@@ -120,18 +121,18 @@ impl Portal {
     }
 }
 
-/// The shipped manifests of the portal, once per cluster; without pods: the portal is our process.
-async fn install(access: &Access) {
-    static INSTALLED: Mutex<BTreeSet<PathBuf>> = Mutex::const_new(BTreeSet::new());
+/// The manifests of a release's portal, once per cluster; without pods: the portal is our process.
+async fn install(access: &Access, release: &Release) {
+    static INSTALLED: Mutex<BTreeSet<(PathBuf, PathBuf)>> = Mutex::const_new(BTreeSet::new());
     let mut installed = INSTALLED.lock().await;
-    if installed.contains(access.directory()) {
+    let which = (access.directory().to_owned(), release.sources.clone());
+    if installed.contains(&which) {
         return;
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    access.apply_kustomize(&root.join("deploy/portal")).await.expect("deploy/portal is applied");
+    access.apply_kustomize(&release.sources.join("deploy/portal")).await.expect("deploy/portal is applied");
     let scale = ["-n", "bowline-portal", "scale", "deployment/bowline-portal", "--replicas=0"];
     assert!(access.kubectl(&scale).await.expect("kubectl").status.success());
-    installed.insert(access.directory().to_owned());
+    installed.insert(which);
 }
 
 /// The key with which the portals of this cluster seal cookies.

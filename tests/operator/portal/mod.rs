@@ -28,7 +28,7 @@ pub mod routes;
 mod sign_in;
 mod strangers;
 mod terms;
-mod walk;
+pub mod walk;
 mod webhook;
 
 /// Flags for sign-in at an issuer on this machine.

@@ -12,7 +12,7 @@ use crate::scene::{Scene, scene};
 use crate::stage::Stage;
 
 /// Goes from the page before the redirect to the provider and back, as this account; returns the last response.
-async fn consent(it: &Scene, browser: &Browser, page: &str, account: &str) -> Page {
+pub async fn consent(it: &Scene, browser: &Browser, page: &str, account: &str) -> Page {
     let address = leave(browser, page).await;
     back(it, browser, &address, account).await
 }
@@ -28,7 +28,7 @@ pub(super) async fn start(browser: &Browser, review: &Page, page: &str) -> Page 
 }
 
 /// Begins an attempt and returns the provider's address.
-pub(super) async fn leave(browser: &Browser, page: &str) -> Url {
+pub async fn leave(browser: &Browser, page: &str) -> Url {
     let review = browser.get(&format!("{page}/connect")).await;
     assert_eq!(review.status, 200, "{}", review.text);
     let begun = start(browser, &review, page).await;
@@ -43,7 +43,7 @@ pub(super) async fn leave(browser: &Browser, page: &str) -> Url {
 }
 
 /// The provider redirects the browser to the callback; returns the callback's response.
-pub(super) async fn back(it: &Scene, browser: &Browser, address: &Url, account: &str) -> Page {
+pub async fn back(it: &Scene, browser: &Browser, address: &Url, account: &str) -> Page {
     browser.get(&callback(it, address, account).await).await
 }
 
