@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use bowline_api::duration::Duration;
 use bowline_oauth::network::NetworkBounds;
 use bowline_portal::PortalFlags;
-use bowline_runtime::telemetry::{AuditLog, LogFormat, Logs};
+use bowline_runtime::telemetry::{AuditLog, Collector, LogFormat, Logs};
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 use url::Url;
@@ -214,6 +214,11 @@ pub struct OperatorFlags {
     #[arg(long, env = "BOWLINE_AUDIT_LOG", value_name = "log|stdout|FILE", value_parser = AuditLog::parse, default_value = "log")]
     audit_log: AuditLog,
 
+    /// Send traces to this OpenTelemetry collector, by OTLP over gRPC, such as http://collector:4317. The other variables of
+    /// OpenTelemetry are read as well, such as OTEL_TRACES_SAMPLER and OTEL_RESOURCE_ATTRIBUTES.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+
     /// Name of this replica in Events, intents and the Lease; the pod's name, as a rule. Each replica needs a name of its own.
     #[arg(long, env = "HOSTNAME", value_name = "NAME")]
     instance: String,
@@ -263,7 +268,10 @@ impl OperatorFlags {
             }),
             instance: self.instance,
         };
-        (settings, Logs { format: self.log_format, filter: self.log_filter, audit: self.audit_log })
+        let collector =
+            self.otlp_endpoint.map(|endpoint| Collector { endpoint, service: "bowline-operator" });
+        let (format, filter, audit) = (self.log_format, self.log_filter, self.audit_log);
+        (settings, Logs { format, filter, audit, collector })
     }
 }
 

@@ -34,12 +34,12 @@ async fn run(cli: cli::Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Operator(flags) => {
             let (settings, logs) = flags.into_settings();
-            telemetry::init(&logs)?;
+            let _exporting = telemetry::init(&logs)?;
             Ok(operator::run(settings).await?)
         }
         Command::Portal(flags) => {
             let (settings, logs) = flags.into_settings()?;
-            telemetry::init(&logs)?;
+            let _exporting = telemetry::init(&logs)?;
             Ok(bowline_portal::run(settings).await?)
         }
         Command::Gate(flags) => gate::run(flags, &Clock::System).await,

@@ -180,7 +180,12 @@ impl Desk {
             actor.at_work =
                 Some(PresentWork { leaving: job.leaving.clone(), gives_way, is_forgotten: false });
         }
-        let span = tracing::info_span!("grant", namespace = job.place.namespace, name = job.place.name);
+        let span = tracing::info_span!(
+            "grant",
+            task = job.task.name(),
+            namespace = job.place.namespace,
+            name = job.place.name
+        );
         self.tasks.spawn(Arc::clone(self).run(job).instrument(span));
         Submission::Started
     }

@@ -128,6 +128,21 @@ pub(crate) enum Task {
 }
 
 impl Task {
+    /// For people: what is done.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Take(_) => "take",
+            Self::Read { .. } => "read",
+            Self::Judge => "judge",
+            Self::Refresh { .. } => "refresh",
+            Self::Mint { .. } => "mint",
+            Self::ExpireKeys => "expire-keys",
+            Self::Probe => "probe",
+            Self::Consent(_) => "consent",
+            Self::End { .. } => "end",
+        }
+    }
+
     pub(crate) const fn lane(&self) -> Lane {
         match self {
             Self::Refresh { .. } | Self::Mint { .. } | Self::ExpireKeys | Self::End { .. } => Lane::Refresh,

@@ -64,6 +64,7 @@ mod skew;
 mod stage;
 mod terminal;
 mod terms;
+mod traces;
 mod tutorial;
 mod unreadable;
 mod waiting;

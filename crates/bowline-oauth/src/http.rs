@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use tracing::{Instrument, Span};
 use url::Url;
 
 use super::certificate::ClientCertificate;
@@ -212,12 +213,15 @@ impl HttpClient {
         let url = Url::parse(&request.uri().to_string()).map_err(|_| SendError::BadUrl)?;
         guard::check_url(&url, &self.network)?;
         let host = url.host_str().unwrap_or_default().to_owned();
+        let span = span(request.method(), &host);
         let mut status = None;
-        let answer = self.answer(request, &host, &mut status);
-        match tokio::time::timeout(self.limits.total, answer).await {
+        let answer = self.answer(request, &host, &mut status).instrument(span.clone());
+        let answer = match tokio::time::timeout(self.limits.total, answer).await {
             Ok(answer) => answer,
             Err(_) => Err(SendError::Deadline { host, after: self.limits.total, status }),
-        }
+        };
+        tell(&span, &answer);
+        answer
     }
 
     /// Sends and reads; `seen` is set as soon as the status is known, even if the rest never comes.
@@ -260,6 +264,29 @@ impl HttpClient {
             }
         }
     }
+}
+
+/// What traces show of a request: never its path or query, which may hold secrets.
+fn span(method: &http::Method, host: &str) -> Span {
+    tracing::info_span!(
+        "provider",
+        otel.name = %method,
+        otel.kind = "client",
+        http.request.method = %method,
+        server.address = host,
+        http.response.status_code = tracing::field::Empty,
+        otel.status_code = tracing::field::Empty,
+        otel.status_description = tracing::field::Empty,
+    )
+}
+
+fn tell(span: &Span, answer: &Result<Received, SendError>) {
+    match answer {
+        Ok(answer) => span.record("http.response.status_code", answer.status.as_u16()),
+        Err(error) => span
+            .record("otel.status_code", "ERROR")
+            .record("otel.status_description", tracing::field::display(error)),
+    };
 }
 
 impl Http for HttpClient {

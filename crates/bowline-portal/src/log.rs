@@ -7,10 +7,10 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use bowline_api::opaque::random_text;
-use bowline_runtime::telemetry::AUDIT;
+use bowline_runtime::telemetry::{AUDIT, TRACES};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::Portal;
 use crate::error::PageError;
@@ -31,15 +31,40 @@ pub(crate) struct Requester {
 pub(crate) async fn layer(State(app): State<Portal>, request: Request, next: Next) -> Response {
     let id =
         random_text().map_or_else(|_| String::new(), |text| text.expose_secret()[..ID_LETTERS].to_owned());
-    let span = tracing::info_span!("request", request = id);
-    logged(&app.metrics, request, next).instrument(span).await
+    let traced = traced(&request);
+    let logs = traced.in_scope(|| tracing::info_span!("request", request = id));
+    let response = logged(&app.metrics, request, next).instrument(logs).await;
+    traced.record("http.response.status_code", response.status().as_u16());
+    if response.status().is_server_error() {
+        traced.record("otel.status_code", "ERROR");
+    }
+    response
+}
+
+fn route(request: &Request) -> &str {
+    request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str)
+}
+
+/// What traces show of a request: its route, and not its address.
+fn traced(request: &Request) -> Span {
+    let (method, route) = (request.method(), route(request));
+    tracing::info_span!(
+        target: TRACES,
+        "server",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        http.request.method = %method,
+        http.route = route,
+        http.response.status_code = tracing::field::Empty,
+        otel.status_code = tracing::field::Empty,
+    )
 }
 
 async fn logged(metrics: &PortalMetrics, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
+    let route = route(&request).to_owned();
     let (method, uri, begun) = (request.method().clone(), request.uri().clone(), Instant::now());
     let response = next.run(request).await;
-    let (route, status) = (route.unwrap_or_else(|| "unknown".to_owned()), response.status().as_u16());
+    let status = response.status().as_u16();
     let (lasted, failure) = (begun.elapsed(), response.extensions().get::<PageError>());
     let milliseconds = lasted.as_millis();
     metrics.requested(&route, response.status(), lasted);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use bowline_oauth::network::Network;
-use bowline_runtime::telemetry::{AuditLog, LogFormat, Logs};
+use bowline_runtime::telemetry::{AuditLog, Collector, LogFormat, Logs};
 use clap::Args;
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -45,6 +45,11 @@ pub struct PortalFlags {
     /// are one JSON object per line. docs/audit.md has their fields. --log-filter leaves none of them out.
     #[arg(long, env = "BOWLINE_AUDIT_LOG", value_name = "log|stdout|FILE", value_parser = AuditLog::parse, default_value = "log")]
     audit_log: AuditLog,
+
+    /// Send traces to this OpenTelemetry collector, by OTLP over gRPC, such as http://collector:4317. The other variables of
+    /// OpenTelemetry are read as well, such as OTEL_TRACES_SAMPLER and OTEL_RESOURCE_ATTRIBUTES.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
 }
 
 /// Flags that are settings as they are.
@@ -196,10 +201,20 @@ pub(crate) struct OidcClaims {
 impl PortalFlags {
     /// The settings of the portal and of its logs. Reads the files that are named in flags.
     pub fn into_settings(self) -> anyhow::Result<(PortalSettings, Logs)> {
-        let Self { url, allow_insecure_http, server, sign_in, log_format, log_filter, audit_log } = self;
+        let Self {
+            url,
+            allow_insecure_http,
+            server,
+            sign_in,
+            log_format,
+            log_filter,
+            audit_log,
+            otlp_endpoint,
+        } = self;
         let url = BaseUrl::new(&url, allow_insecure_http)?;
         let settings = PortalSettings { server, url, sign_in: sign_in.into_settings()? };
-        Ok((settings, Logs { format: log_format, filter: log_filter, audit: audit_log }))
+        let collector = otlp_endpoint.map(|endpoint| Collector { endpoint, service: "bowline-portal" });
+        Ok((settings, Logs { format: log_format, filter: log_filter, audit: audit_log, collector }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What all our processes share.
 //!
 //! - [`clock`], [`steps`], [`telemetry`]: time, whether it jumped, and logs.
-//! - `metrics`: what a process counts and serves (with the feature of that name).
+//! - `metrics`, `traces`: what a process counts, and the spans that it sends to a collector (feature `server`).
 //! - [`startup`]: a server's client, and the signals that end it.
 //! - `deadline`: every call to the API server ends.
 //! - [`tasks`]: tasks that end the process if they end.
@@ -16,7 +16,7 @@ pub mod clock;
 mod deadline;
 pub mod follow;
 pub mod kubeconfig;
-#[cfg(feature = "metrics")]
+#[cfg(feature = "server")]
 pub mod metrics;
 // Servers run on Unix; the plug-in, which needs none of it, also elsewhere.
 #[cfg(unix)]
@@ -24,3 +24,5 @@ pub mod startup;
 pub mod steps;
 pub mod tasks;
 pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod traces;

@@ -1,5 +1,5 @@
 //! Logs: one line per event on stderr, as text or JSON, and never with a token. What people do is a stream of its own, see
-//! [`AUDIT`].
+//! [`AUDIT`]. Spans can go to a collector as well, see `traces`.
 //!
 //! Two things keep tokens out. Our own code holds them in types whose `Debug` hides them. Here we limit the level of
 //! libraries whose sources print bodies or headers, whatever filter a user sets (see [`CAPS`]).
@@ -32,6 +32,21 @@ pub enum LogFormat {
 /// The target of lines of the audit log: who did what, and by which door. docs/audit.md has their fields, which stay. No filter
 /// leaves them out.
 pub const AUDIT: &str = "audit";
+
+/// The target of spans that are for traces alone: the log does not show them, and no filter leaves them out.
+pub const TRACES: &str = "traces";
+
+/// Where spans go, as traces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// Such as `http://collector:4317`.
+    pub endpoint: String,
+    /// The attribute `service.name`.
+    pub service: &'static str,
+}
+
+/// A layer that takes spans.
+pub(crate) type Spans = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Where the audit log goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +92,7 @@ pub struct Logs {
     /// A directive of tracing-subscriber.
     pub filter: String,
     pub audit: AuditLog,
+    pub collector: Option<Collector>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +105,12 @@ pub enum LogSetupError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot send traces to {endpoint}")]
+    Collector {
+        endpoint: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("logging is already set up")]
     AlreadySet(#[source] TryInitError),
 }
@@ -100,21 +122,38 @@ pub enum LogSetupError {
 const CAPS: &[(&str, LevelFilter)] = &[
     // At warn: the whole answer, including Secrets, if it cannot be parsed.
     ("kube_client::client", LevelFilter::ERROR),
-    // At trace: every header, including the bearer token's. This is HTTP/2 code, which is not compiled in today.
+    // At trace: every header, including the bearer token's. HTTP/2 is spoken with collectors of traces.
     ("h2", LevelFilter::INFO),
     // At trace: the text of a refused request. Only with axum's feature `tracing`.
     ("axum::rejection", LevelFilter::DEBUG),
 ];
 
-/// Sends logs to stderr for the rest of the process's life. Coloured on a terminal, unless `NO_COLOR` is set.
-pub fn init(logs: &Logs) -> Result<(), LogSetupError> {
+/// Crates that send spans. What they do for that is no span.
+const SENDERS: [&str; 8] = [
+    "h2",
+    "hyper",
+    "hyper_util",
+    "opentelemetry",
+    "opentelemetry_otlp",
+    "opentelemetry_sdk",
+    "tonic",
+    "tower",
+];
+
+/// Sends logs to stderr for the rest of the process's life. Coloured on a terminal, unless `NO_COLOR` is set. Sends spans to the
+/// collector for as long as the result lives. Needs a Tokio runtime.
+#[cfg(feature = "server")]
+pub fn init(logs: &Logs) -> Result<Option<crate::traces::Exporting>, LogSetupError> {
     let audit = logs.audit.writer()?;
-    subscriber(logs.format, &logs.filter, io::stderr, io::stderr().is_terminal(), audit)?
+    let exporting = logs.collector.as_ref().map(crate::traces::Exporting::to).transpose()?;
+    let spans = exporting.as_ref().map(crate::traces::Exporting::layer);
+    subscriber(logs.format, &logs.filter, io::stderr, io::stderr().is_terminal(), audit, spans)?
         .try_init()
-        .map_err(LogSetupError::AlreadySet)
+        .map_err(LogSetupError::AlreadySet)?;
+    Ok(exporting)
 }
 
-/// What [`init`] installs, writing to `writer`, and the audit log to `audit` or among the rest: for tests, which must not touch
+/// What `init` installs, writing to `writer`, and the audit log to `audit` or among the rest: for tests, which must not touch
 /// the process.
 fn subscriber<W>(
     format: LogFormat,
@@ -122,20 +161,30 @@ fn subscriber<W>(
     writer: W,
     terminal: bool,
     audit: Option<BoxMakeWriter>,
+    spans: Option<Spans>,
 ) -> Result<impl Subscriber + Send + Sync, LogSetupError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let requested = EnvFilter::try_new(filter).map_err(LogSetupError::Filter)?;
+    let requested = || EnvFilter::try_new(filter).map_err(LogSetupError::Filter);
     let is_audit = |metadata: &Metadata<'_>| metadata.target() == AUDIT;
+    let is_trace = |metadata: &Metadata<'_>| metadata.target() == TRACES;
     let among = audit.is_none();
-    let asked_for = requested.or(filter_fn(is_audit));
-    let filter = asked_for.and(filter_fn(move |it| is_harmless(it) && (among || !is_audit(it))));
+    let asked_for = requested()?.or(filter_fn(is_audit));
+    let filter =
+        asked_for.and(filter_fn(move |it| is_harmless(it) && !is_trace(it) && (among || !is_audit(it))));
     // Each has a filter of its own: what all of them leave out is not enabled.
     let mut layers = vec![layer(format, writer, terminal).with_filter(filter).boxed()];
     layers.extend(
         audit.map(|audit| layer(LogFormat::Json, audit, false).with_filter(filter_fn(is_audit)).boxed()),
     );
+    if let Some(spans) = spans {
+        let sender =
+            |it: &Metadata<'_>| SENDERS.contains(&it.target().split("::").next().unwrap_or_default());
+        let filter = requested()?.or(filter_fn(is_trace));
+        let filter = filter.and(filter_fn(move |it| is_harmless(it) && !is_audit(it) && !sender(it)));
+        layers.push(spans.with_filter(filter).boxed());
+    }
     Ok(tracing_subscriber::registry().with(layers))
 }
 
@@ -217,7 +266,7 @@ mod tests {
     fn logged(format: LogFormat, filter: &str, act: impl FnOnce()) -> String {
         let lines = Lines::default();
         tracing::subscriber::with_default(
-            subscriber(format, filter, lines.writer(), false, None).unwrap(),
+            subscriber(format, filter, lines.writer(), false, None, None).unwrap(),
             act,
         );
         lines.text()
@@ -241,7 +290,7 @@ mod tests {
     fn an_audit_log_of_its_own_is_json_and_not_among_the_rest() {
         let (rest, audit) = (Lines::default(), Lines::default());
         let own = Some(BoxMakeWriter::new(audit.writer()));
-        let both = subscriber(LogFormat::Text, "info", rest.writer(), false, own).unwrap();
+        let both = subscriber(LogFormat::Text, "info", rest.writer(), false, own, None).unwrap();
         tracing::subscriber::with_default(both, act_and_be_logged);
         let line: serde_json::Value = serde_json::from_str(audit.text().trim()).unwrap();
         assert_eq!(line["action"], "share");
@@ -257,7 +306,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("bowline-audit-{}", std::process::id()));
         for _ in 0..2 {
             let writer = AuditLog::parse(path.to_str().unwrap()).unwrap().writer().unwrap();
-            let own = subscriber(LogFormat::Text, "off", io::sink, false, writer).unwrap();
+            let own = subscriber(LogFormat::Text, "off", io::sink, false, writer, None).unwrap();
             tracing::subscriber::with_default(own, act_and_be_logged);
         }
         let text = std::fs::read_to_string(&path).unwrap();
@@ -298,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_cannot_be_read_is_an_error_with_an_example() {
-        let error = subscriber(LogFormat::Text, "bowline=loud", io::sink, false, None).err().unwrap();
+        let error = subscriber(LogFormat::Text, "bowline=loud", io::sink, false, None, None).err().unwrap();
         assert!(error.to_string().contains("info,bowline=debug"), "{error}");
     }
 

@@ -24,6 +24,7 @@ use crate::carrier::{ATTEMPTS, denied, visit};
 use crate::looking::{grant_id, until};
 use crate::scene::Scene;
 use crate::stage::{HOME, PORTAL, Stage};
+use crate::traces::collector;
 
 /// A text that must not be revealed, and what it is.
 type Secrets = BTreeMap<String, &'static str>;
@@ -156,7 +157,8 @@ async fn by_device(it: &Scene, carol: &Browser, secrets: &mut Secrets) {
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn nothing_of_a_sign_in_or_a_consent_is_said_anywhere() {
-    let stage = Stage::fresh(&["--log-filter", "trace"]).await;
+    let (collector, endpoint) = collector().await;
+    let stage = Stage::fresh(&["--log-filter", "trace", "--otlp-endpoint", &endpoint]).await;
     let it = stage.scene("canary-portal").await;
     let client = RealmConfig::default().clients.swap_remove(0);
     let back = format!("{PORTAL}/sign-in/oidc/callback");
@@ -173,7 +175,7 @@ async fn nothing_of_a_sign_in_or_a_consent_is_said_anywhere() {
     let issuer = it.realm.issuer();
     let openid = super::openid(&issuer, &client.id);
     let more = ["--oidc-username-prefix=-", "--oidc-scopes=email", "--oidc-client-secret-file"];
-    let loud = [file.to_str().unwrap(), "--log-filter", "trace"];
+    let loud = [file.to_str().unwrap(), "--log-filter", "trace", "--otlp-endpoint", &endpoint];
     let flags: Vec<&str> = openid.into_iter().chain(more).chain(loud).collect();
     let portal = Portal::start(&it, &flags).await;
 
@@ -191,6 +193,9 @@ async fn nothing_of_a_sign_in_or_a_consent_is_said_anywhere() {
 
     let mut said = everything_said(&it).await;
     said.push(("the portal's log", portal.logs()));
+    // Both end, and send what they still have.
+    stage.stop_operator();
+    said.push(("a trace", collector.spans().unwrap().iter().map(ToString::to_string).collect()));
     for (place, text) in said {
         assert!(
             text.len() > 500 && (!place.ends_with("log") || text.contains("TRACE")),

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod bench;
 pub mod browser;
 pub mod cluster;
+pub mod collector;
 pub mod control_plane;
 pub mod definitions;
 pub mod demo;
