@@ -8,6 +8,7 @@
 pub mod attempt;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod binding;
+pub mod change;
 pub mod condition;
 mod condition_type;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
@@ -19,6 +20,7 @@ pub mod issued_key;
 pub mod keyring;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod member;
+pub mod membership;
 pub mod names;
 pub mod opaque;
 pub mod open;

@@ -70,6 +70,11 @@ pub const ANNOTATION_REVOKE_NOW: &str = "bowline.dev/revoke-now";
 pub const UNNAMED_ACCOUNT: &str = "unnamed";
 /// Annotation on a connection that the portal writes: the user for whom it acts in the same request.
 pub const ANNOTATION_ACTING_USER: &str = "bowline.dev/acting-user";
+/// Annotation on a connection that the portal writes: the verb with which that user acts on what is not theirs. The policies
+/// let the portal's own verb count in no other request.
+pub const ANNOTATION_ACTING_WITH: &str = "bowline.dev/acting-with";
+/// The verb of whoever names somebody else as owner, and acts on their connections.
+pub const VERB_ASSIGN_OWNER: &str = "assign-owner";
 /// Annotation on a connection that the portal created: the user who requested it there.
 pub const ANNOTATION_MADE_BY: &str = "bowline.dev/made-by";
 /// Annotation on a connection that the portal paused: when (RFC 3339), a space, and the user.

@@ -4,12 +4,13 @@ use anyhow::anyhow;
 use kube::ResourceExt;
 use kube::api::ListParams;
 
-use crate::change::{ConnectionChange, confirm};
+use crate::change::confirm;
 use crate::each::carry_out_each;
 use crate::exit::Usage;
 use crate::table::{Cell, Table};
 use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
+use bowline_api::change::ConnectionChange;
 use bowline_api::condition::{ConditionType::Authorized, Conditioned};
 use bowline_api::reason::Reason;
 

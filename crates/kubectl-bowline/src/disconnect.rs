@@ -5,11 +5,12 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::age::relative;
-use crate::change::{ConnectionChange, confirm};
+use crate::change::{carry_out, confirm};
 use crate::impact::gather;
 use crate::wait::{WaitArgs, is_current};
 use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
+use bowline_api::change::ConnectionChange;
 use bowline_api::connection::Phase;
 
 const EXAMPLES: &str = "Examples:
@@ -56,7 +57,7 @@ impl DisconnectArgs {
             confirm("disconnect", &name, impact.reaches_others(), screen)?;
         }
         let change = if now { ConnectionChange::Revoke } else { ConnectionChange::Disconnect };
-        change.carry_out(session, &before, false).await?;
+        carry_out(&change, session, &before, false).await?;
         if !wait.begin(&format!("Disconnecting {name}"), screen) {
             return Ok(());
         }

@@ -3,11 +3,12 @@
 use anyhow::bail;
 use kube::ResourceExt;
 
-use crate::change::ConnectionChange;
+use crate::change;
 use crate::screen::Paint;
 use crate::table::{Cell, Table};
 use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
+use bowline_api::change::ConnectionChange;
 
 const HEADING: &[&str] = &["NAMESPACE", "CONNECTION", "RESULT", "WHY"];
 
@@ -53,7 +54,7 @@ async fn handle(
     dry_run: bool,
 ) -> Handled {
     let result = if change.applies_to(connection) {
-        let carried_out = change.carry_out(session, connection, dry_run).await;
+        let carried_out = change::carry_out(change, session, connection, dry_run).await;
         carried_out.map(|()| Handling::Done).map_err(|error| error.to_string())
     } else {
         Ok(Handling::Unchanged)

@@ -7,13 +7,14 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 
 use crate::binding::{BindingsSeen, bindings_of};
-use crate::change::{ConnectionChange, confirm};
+use crate::change::confirm;
 use crate::each::carry_out_each;
 use crate::exit::Usage;
 use crate::impact::{Impact, gather};
 use crate::table::{account_in_full, printable};
 use crate::{Screen, UserSession};
 use bowline_api::{IntegrationConnection, Workspace};
+use bowline_api::change::ConnectionChange;
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline offboard alice                     list what alice owns

@@ -1,14 +1,13 @@
 //! `transfer`: give a connection to another owner, after listing who loses the token.
 
-use std::fmt::Write as _;
-
-use crate::change::{ConnectionChange, confirm};
+use crate::change::{carry_out, confirm};
 use crate::exit::Usage;
 use crate::impact::gather;
 use crate::table::printable;
 use crate::wait::{WaitArgs, is_current};
 use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
+use bowline_api::change::ConnectionChange;
 use bowline_api::condition::{ConditionType::Authorized, Conditioned};
 use bowline_api::reason::Reason;
 
@@ -52,16 +51,16 @@ impl TransferArgs {
         }
         let impact = gather(session, &before, true).await?;
         screen.progress(impact.render(&before, session.clock.now()).trim_end());
-        screen.progress(&consequences(&before, &to));
+        screen.progress(&printable(change.consequences(&before)));
         if dry_run {
-            change.carry_out(session, &before, true).await?;
+            carry_out(&change, session, &before, true).await?;
             screen.progress("Nothing was changed.");
             return Ok(());
         }
         if !yes {
             confirm("transfer", &name, impact.reaches_others(), screen)?;
         }
-        change.carry_out(session, &before, false).await?;
+        carry_out(&change, session, &before, false).await?;
         if !wait.begin(&printable(format!("Transferring {name} to {to}")), screen) {
             return Ok(());
         }
@@ -71,21 +70,6 @@ impl TransferArgs {
         wait.until(session, &name, is_over, so_far).await?;
         Ok(screen.result(&printable(format!("{name} belongs to {to} now, who has to connect it.")))?)
     }
-}
-
-fn consequences(connection: &IntegrationConnection, to: &str) -> String {
-    let mut text = format!(
-        "The grant of {} is revoked at the provider; {to} has to connect again.",
-        connection.spec.owner
-    );
-    let count = connection.dependents().map_or(0, |dependents| dependents.count);
-    if count > 0 {
-        let _ = write!(text, " Each of the {count} bindings waits until its author accepts {to}.");
-    }
-    if connection.wants_sharing() {
-        let _ = write!(text, " It is shared again once {to} has connected, with what {to} allows.");
-    }
-    printable(text)
 }
 
 /// Whether nothing of the former owner is left.
@@ -121,13 +105,5 @@ mod tests {
         assert!(!is_over(&connection(None, "AwaitingAuthorization", 3)), "said of the old spec");
         assert!(!is_over(&connection(None, "OwnerChanged", 4)));
         assert!(!is_over(&connection(Some("alice"), "Authorized", 4)));
-    }
-
-    #[test]
-    fn what_follows_is_said_before() {
-        let text = consequences(&connection(None, "Authorized", 4), "carol");
-        for words in ["grant of bob is revoked", "the 2 bindings waits until", "shared again once carol"] {
-            assert!(text.contains(words), "{words}: {text}");
-        }
     }
 }
