@@ -9,6 +9,7 @@ use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use thirtyfour::Key;
 
 use crate::chromium::pictures;
 use crate::drafts::{loopback, merge};
@@ -200,6 +201,39 @@ async fn tour(viewer: &mut Viewer<'_>, it: &Scene) {
     viewer.looks_at("workspace", "/workspaces/campaigns", "Campaigns").await;
     viewer.looks_at("providers", "/providers", "Providers").await;
     viewer.looks_at("failure", &format!("{PAGES}/nowhere"), "Not found").await;
+    leaving(viewer, it).await;
+}
+
+/// With a right that she has only now: what everybody else sees has no trace of it.
+async fn leaving(viewer: &mut Viewer<'_>, it: &Scene) {
+    let binding: ClusterRoleBinding = parsed(json!({"metadata": {"name": "offboards"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "bowline-gitops"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}]}));
+    Api::all(it.admin.clone()).create(&PostParams::default(), &binding).await.expect("a binding");
+    let page = format!("{PAGES}/newsletter/transfer");
+    until("her right", async || {
+        viewer.person.opens(&page).await;
+        viewer.person.text("h1").await.ok().filter(|text| text.starts_with("Transfer"))
+    })
+    .await;
+    viewer.looks_at("transfer", &page, "Transfer Newsletter inbox").await;
+    viewer.looks_at("offboard-who", "/offboard", "When somebody leaves").await;
+    viewer.looks_at("offboard", "/offboard?user=alice", "When somebody leaves").await;
+    // Nothing but keys from here on.
+    viewer.person.tabs_to("select[aria-label$='marketing.newsletter']").await;
+    viewer.person.keys("Transfer").await;
+    viewer.person.tabs_to("#to").await;
+    viewer.person.keys("bob").await;
+    viewer.person.tabs_to("#choose button[type=submit]").await;
+    viewer.person.keys(Key::Enter.value().to_string()).await;
+    viewer.person.reads("h1", "What will happen").await;
+    viewer.looks("offboard-review").await;
+    viewer.person.tabs_to("#name").await;
+    viewer.person.keys("alice").await;
+    viewer.person.tabs_to("#confirm button").await;
+    viewer.person.keys(Key::Enter.value().to_string()).await;
+    viewer.person.reads("#results", "transferred to bob").await;
+    viewer.looks("offboard-done").await;
 }
 
 #[tokio::test]

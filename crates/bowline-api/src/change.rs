@@ -149,14 +149,22 @@ mod tests {
         let change = to_bob.patch(&connection(&json!({"shared": true, "workspace": "w"})), "admin").unwrap();
         assert_eq!(change["spec"], json!({"owner": "bob", "account": null}));
         let mut annotations = change["metadata"]["annotations"].as_object().unwrap().clone();
-        assert_eq!(annotations.remove(ANNOTATION_TERMS_BY), Some(json!("admin")), "bob has agreed to nothing");
+        assert_eq!(
+            annotations.remove(ANNOTATION_TERMS_BY),
+            Some(json!("admin")),
+            "bob has agreed to nothing"
+        );
         assert!(annotations.len() == 6 && annotations.values().all(Value::is_null), "{annotations:?}");
     }
 
     #[test]
     fn who_takes_terms_back_says_so_unless_they_are_their_own() {
         let shared = connection(&json!({"shared": true, "workspace": "w"}));
-        let by = |user| ConnectionChange::Unshare.patch(&shared, user).unwrap()["metadata"]["annotations"][ANNOTATION_TERMS_BY].clone();
+        let by = |user| {
+            ConnectionChange::Unshare.patch(&shared, user).unwrap()["metadata"]["annotations"]
+                [ANNOTATION_TERMS_BY]
+                .clone()
+        };
         assert_eq!((by("alice"), by("admin")), (Value::Null, json!("admin")));
     }
 

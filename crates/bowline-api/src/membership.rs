@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::member::MemberKind;
+use super::workspace::WorkspaceMember;
 use super::{IntegrationConnection, Workspace};
 
 /// One place that names a person.
@@ -48,7 +49,7 @@ impl fmt::Display for Membership {
 pub fn in_workspace(workspace: &Workspace, user: &str) -> Option<Membership> {
     let mut named = workspace.spec.members.iter().filter(|member| member.name == user).peekable();
     named.peek()?;
-    let role = if named.any(|member| member.is_admin()) { "Admin" } else { "Member" };
+    let role = if named.any(WorkspaceMember::is_admin) { "Admin" } else { "Member" };
     Some(Membership::Workspace { name: workspace.name_any(), role: role.to_owned() })
 }
 
@@ -58,10 +59,15 @@ pub fn in_connection(connection: &IntegrationConnection, user: &str) -> Vec<Memb
     let owner = connection.spec.owner.clone();
     let member = connection.spec.members.iter().find(|it| it.is(user, &[])).map(|member| {
         let role = member.role.to_string();
-        Membership::Connection { namespace: namespace.clone(), name: name.clone(), owner: owner.clone(), role }
+        Membership::Connection {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            owner: owner.clone(),
+            role,
+        }
     });
     let set = connection.terms_by_another() == Some(user);
-    let terms = set.then(|| Membership::Terms { namespace, name, owner });
+    let terms = set.then_some(Membership::Terms { namespace, name, owner });
     member.into_iter().chain(terms).collect()
 }
 
@@ -97,15 +103,19 @@ mod tests {
 
     #[test]
     fn a_person_is_found_by_name_and_a_group_of_that_name_is_not_them() {
-        let told: Vec<String> = in_connection(&connection(), "lena").iter().map(ToString::to_string).collect();
+        let told: Vec<String> =
+            in_connection(&connection(), "lena").iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
             ["Connection team-a/mail of alice: Admin", "Connection team-a/mail of alice: set its terms"]
         );
         assert!(in_connection(&connection(), "len").is_empty());
         let left = out_of_connection(&connection(), "lena");
-        assert_eq!(left["spec"]["members"], json!([
-            {"kind": "Group", "name": "lena", "role": "Member"}, {"kind": "User", "name": "bob", "role": "Member"}]));
+        assert_eq!(
+            left["spec"]["members"],
+            json!([
+            {"kind": "Group", "name": "lena", "role": "Member"}, {"kind": "User", "name": "bob", "role": "Member"}])
+        );
         assert_eq!(left["metadata"], json!({"uid": "u", "resourceVersion": "7"}));
     }
 
@@ -118,6 +128,9 @@ mod tests {
         assert_eq!(told("lena").as_deref(), Some("Workspace w: Admin"));
         assert_eq!(told("bob").as_deref(), Some("Workspace w: Member"));
         assert_eq!(told("carol"), None);
-        assert_eq!(out_of_workspace(&workspace, "lena")["spec"]["members"], json!([{"kind": "User", "name": "bob"}]));
+        assert_eq!(
+            out_of_workspace(&workspace, "lena")["spec"]["members"],
+            json!([{"kind": "User", "name": "bob"}])
+        );
     }
 }

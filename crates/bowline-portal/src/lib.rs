@@ -32,6 +32,7 @@ mod limits;
 mod live;
 mod log;
 mod metrics;
+mod offboarding;
 mod page;
 mod pages;
 mod router;

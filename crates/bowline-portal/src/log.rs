@@ -28,6 +28,19 @@ pub(crate) struct Requester {
     pub(crate) signed_in: bool,
 }
 
+/// What a request did to several connections, each told in a line of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deeds(pub(crate) Vec<Deed>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Deed {
+    pub(crate) action: &'static str,
+    /// `NAMESPACE/NAME`.
+    pub(crate) object: String,
+    /// Of a request that did this alone.
+    pub(crate) status: StatusCode,
+}
+
 pub(crate) async fn layer(State(app): State<Portal>, request: Request, next: Next) -> Response {
     let id =
         random_text().map_or_else(|_| String::new(), |text| text.expose_secret()[..ID_LETTERS].to_owned());
@@ -79,16 +92,24 @@ async fn logged(metrics: &PortalMetrics, request: Request, next: Next) -> Respon
     let actor = response.extensions().get::<Requester>();
     if let Some(action) = action(&method, &route, actor) {
         let user = actor.map(|actor| foreign(&actor.user)).unwrap_or_default();
-        let object = foreign(&object(&route, &uri, &response));
+        let whole = Deed { action, object: object(&route, &uri, &response), status: response.status() };
+        let deeds = response.extensions().get::<Deeds>().map_or_else(|| vec![whole], |deeds| deeds.0.clone());
+        for deed in deeds {
+            acted(metrics, &user, &deed);
+        }
         let result = result(response.status());
-        let (door, kind) = ("portal", kind(&object));
-        tracing::info!(target: AUDIT, door, user, action, kind, object, result, status, "action");
-        metrics.acted(action, result);
         if let Some(method) = sign_in_method(&route).filter(|_| action == SIGN_IN) {
             metrics.signed_in(method, result);
         }
     }
     response
+}
+
+fn acted(metrics: &PortalMetrics, user: &str, Deed { action, object, status }: &Deed) {
+    let (object, result, status) = (foreign(object), result(*status), status.as_u16());
+    let (door, kind) = ("portal", kind(&object));
+    tracing::info!(target: AUDIT, door, user, action, kind, object, result, status, "action");
+    metrics.acted(action, result);
 }
 
 /// What somebody did with a request; `None` if they only looked.
@@ -136,6 +157,8 @@ const FORMS: &[(&str, &str)] = &[
     ("resume", "resume"),
     ("disconnect", "disconnect"),
     ("delete", "delete"),
+    ("transfer", "transfer"),
+    ("offboard", "offboard"),
 ];
 
 /// Everything that people can do.

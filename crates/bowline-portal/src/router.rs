@@ -15,8 +15,8 @@ use crate::connect::{callback, keys, leave, start};
 use crate::error::PageError;
 use crate::page::around_failures;
 use crate::pages::{
-    actions, approve, connection, credential, ending, extra, health, list, make, review, sign_in, usable,
-    workspace,
+    actions, approve, connection, credential, ending, extra, health, list, make, offboard, review, sign_in,
+    transfer, usable, workspace,
 };
 use crate::sign_in::OIDC_CALLBACK;
 use crate::{Portal, assets, limits, live, log, webhook};
@@ -75,6 +75,7 @@ fn connections() -> Router<Portal> {
         .route("/approve", get(approve::page).post(approve::approve))
         .route("/disconnect", get(ending::before_disconnect).post(ending::disconnect))
         .route("/delete", get(ending::before_delete).post(ending::delete))
+        .route("/transfer", get(transfer::page).post(transfer::transfer))
         .route("/connect", get(review::page))
         .route("/start", post(start::start))
         .route("/credential", get(credential::page).post(credential::provide))
@@ -94,6 +95,7 @@ fn others() -> Router<Portal> {
         .route("/new", get(make::choose))
         .route("/new/{provider}", get(make::page).post(make::make))
         .route("/use", get(usable::page))
+        .route("/offboard", get(offboard::page).post(offboard::act))
         .route("/workspaces", get(workspace::list))
         .route("/workspaces/{name}", get(workspace::page))
         .route("/providers", get(health::page))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
+use bowline_api::names::VERB_ASSIGN_OWNER;
 use bowline_api::terms::ConnectionTerms;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use kube::ResourceExt;
@@ -42,6 +43,8 @@ pub(crate) struct May {
     pub(crate) share: bool,
     /// Bind it.
     pub(crate) bind: bool,
+    /// Transfer it, and act on it although it is somebody else's.
+    pub(crate) assign: bool,
 }
 
 impl May {
@@ -101,11 +104,17 @@ impl Subject {
             return Err(PageError::not_found());
         }
         let connection = visit.read(&namespace, &name).await?;
-        let (patch, delete, connect, share, bind) =
-            tokio::try_join!(ask("patch"), ask("delete"), ask("connect"), ask("share"), ask("use"))?;
+        let (patch, delete, connect, share, bind, assign) = tokio::try_join!(
+            ask("patch"),
+            ask("delete"),
+            ask("connect"),
+            ask("share"),
+            ask("use"),
+            ask(VERB_ASSIGN_OWNER)
+        )?;
         let user = visit.session.user();
         let (owns, administers) = (connection.spec.owner == user, connection.is_administered_by(user, &[]));
-        let may = May { owns, administers, patch, delete, connect, share, bind };
+        let may = May { owns, administers, patch, delete, connect, share, bind, assign };
         let card = visit.card(&connection.spec.provider);
         Ok(Self { visit, connection, namespace, name, card, may })
     }

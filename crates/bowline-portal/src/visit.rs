@@ -149,6 +149,11 @@ impl Fields {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
+    /// The fields whose names begin like this: the rest of each name, and its value.
+    pub(crate) fn beginning<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.trim())))
+    }
+
     /// Whether the field was sent, even empty.
     pub(crate) fn ticked(&self, name: &str) -> bool {
         self.0.contains_key(name)

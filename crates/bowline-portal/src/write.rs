@@ -1,9 +1,10 @@
 //! Reads and writes connections. The portal does so as itself and names the acting user in each change; admission treats that
 //! user as the caller. Whoever calls these functions has checked that user's rights.
 
+use bowline_api::change::ConnectionChange;
 use bowline_api::names::{
-    ANNOTATION_ACTING_USER, ANNOTATION_CONFIRM_DELETE, ANNOTATION_MADE_BY, ANNOTATION_REFRESH_REQUESTED,
-    ANNOTATION_TERMS_BY,
+    ANNOTATION_ACTING_USER, ANNOTATION_ACTING_WITH, ANNOTATION_CONFIRM_DELETE, ANNOTATION_DISCONNECTED_BY,
+    ANNOTATION_MADE_BY, ANNOTATION_REFRESH_REQUESTED, ANNOTATION_TERMS_BY, VERB_ASSIGN_OWNER,
 };
 use bowline_api::{IntegrationConnection, IntegrationConnectionSpec};
 use bowline_runtime::follow::Parsed;
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::PortalState;
 use crate::error::{PageError, in_time};
-use crate::view::managed::FIELD_MANAGER;
+use crate::view::managed::{self, FIELD_MANAGER};
 use crate::visit::Visit;
 
 /// How often a deletion is tried while others write.
@@ -25,6 +26,8 @@ pub(crate) struct ConnectionPatch {
     annotations: Map<String, Value>,
     /// The only version that it may be applied to.
     version: Option<String>,
+    /// Whether the user acts on somebody else's connection, by the verb `assign-owner`.
+    assigns: bool,
 }
 
 impl ConnectionPatch {
@@ -40,6 +43,13 @@ impl ConnectionPatch {
     pub(crate) fn on_version_of(mut self, connection: &IntegrationConnection) -> Self {
         self.version = connection.resource_version();
         self
+    }
+
+    /// The fields and annotations of a merge patch, in the name of a user who acts with `assign-owner` or on their own.
+    fn of(patch: &Value, assigns: bool) -> Self {
+        let map = |value: &Value| value.as_object().cloned().unwrap_or_default();
+        let annotations = map(&patch["metadata"]["annotations"]);
+        Self { spec: map(&patch["spec"]), annotations, version: None, assigns }
     }
 
     /// Sets an annotation; `null` removes it.
@@ -63,6 +73,8 @@ impl ConnectionPatch {
     /// The merge patch for the object with this uid, in the name of `user`.
     fn patch(mut self, uid: &str, user: &str) -> Value {
         self.annotations.insert(ANNOTATION_ACTING_USER.to_owned(), user.into());
+        let with = if self.assigns { VERB_ASSIGN_OWNER.into() } else { Value::Null };
+        self.annotations.insert(ANNOTATION_ACTING_WITH.to_owned(), with);
         let mut patch = json!({ "metadata": { "uid": uid, "annotations": self.annotations } });
         if let Some(version) = self.version {
             patch["metadata"]["resourceVersion"] = version.into();
@@ -124,13 +136,36 @@ impl Visit {
     /// very version that names them: otherwise the audit log might have an older one, from the API server's cache. Where bindings
     /// were shown to the owner, their agreement is written as well.
     pub(crate) async fn delete(&self, connection: &IntegrationConnection) -> Result<(), PageError> {
+        self.delete_as(connection, false).await
+    }
+
+    /// Carries out what becomes of a connection whose owner gives it up or leaves, on the version that was read. `assigns`: the
+    /// user acts with the verb `assign-owner`, and agrees to nothing in the owner's name.
+    pub(crate) async fn give_up(
+        &self,
+        connection: &IntegrationConnection,
+        change: &ConnectionChange,
+        assigns: bool,
+    ) -> Result<(), PageError> {
+        let Some(patch) = change.patch(connection, self.session.user()) else {
+            return self.delete_as(connection, assigns).await;
+        };
+        let mut patch = ConnectionPatch::of(&patch, assigns).on_version_of(connection);
+        if matches!(change, ConnectionChange::Disconnect) {
+            patch = patch.annotation(ANNOTATION_DISCONNECTED_BY, managed::note(&self.reader()));
+        }
+        self.change(connection, patch).await
+    }
+
+    async fn delete_as(&self, connection: &IntegrationConnection, assigns: bool) -> Result<(), PageError> {
         let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
         let mut tries = 0;
         loop {
-            let agreement = connection.dependents().and_then(|_| connection.uid());
-            let change = agreement.into_iter().fold(ConnectionPatch::default(), |change, uid| {
-                change.annotation(ANNOTATION_CONFIRM_DELETE, uid)
-            });
+            let agreement = connection.dependents().and_then(|_| connection.uid()).filter(|_| !assigns);
+            let plain = ConnectionPatch { assigns, ..ConnectionPatch::default() };
+            let change = agreement
+                .into_iter()
+                .fold(plain, |change, uid| change.annotation(ANNOTATION_CONFIRM_DELETE, uid));
             let named = self.changed(connection, change).await?;
             let preconditions =
                 Preconditions { uid: connection.uid(), resource_version: named.resource_version() };
@@ -177,7 +212,8 @@ mod tests {
     fn every_change_names_the_object_and_the_user() {
         let change = ConnectionPatch::default().field("displayName", "Work").annotation("bowline.dev/x", "1");
         let expected = json!({
-            "metadata": { "uid": "u", "annotations": { "bowline.dev/x": "1", "bowline.dev/acting-user": "alice" } },
+            "metadata": { "uid": "u", "annotations": { "bowline.dev/x": "1", "bowline.dev/acting-user": "alice",
+                "bowline.dev/acting-with": null } },
             "spec": { "displayName": "Work" },
         });
         assert_eq!(change.patch("u", "alice"), expected);

@@ -28,6 +28,7 @@ mod keyring;
 mod keys;
 mod list;
 mod members;
+mod memberships;
 mod next;
 mod offboard;
 mod output;

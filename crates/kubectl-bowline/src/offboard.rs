@@ -11,9 +11,10 @@ use crate::change::confirm;
 use crate::each::carry_out_each;
 use crate::exit::Usage;
 use crate::impact::{Impact, gather};
+use crate::memberships::Memberships;
 use crate::table::{account_in_full, printable};
 use crate::{Screen, UserSession};
-use bowline_api::{IntegrationConnection, Workspace};
+use bowline_api::IntegrationConnection;
 use bowline_api::change::ConnectionChange;
 
 const EXAMPLES: &str = "Examples:
@@ -26,32 +27,37 @@ list, with their Secrets, who uses them, and the workspaces of the user. With
 an option it then changes each connection, one after the other, and lists what
 became of each. One that fails does not stop the others; the exit code is 1
 then. You need the verb assign-owner on connections that are not yours.
-Members of workspaces and of others' connections are listed, not changed.";
+Workspaces and others' connections of which the user is a member are listed;
+with --remove-memberships the user is taken out of them. The last Admin of a
+workspace stays: name another one first.";
 
 /// List what a user owns; then transfer, unshare, disconnect or delete it
 #[derive(clap::Args, Debug)]
-#[command(after_help = EXAMPLES, group = ArgGroup::new("change").multiple(false))]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("change").multiple(false), group = ArgGroup::new("act").multiple(true))]
 #[allow(clippy::struct_excessive_bools, reason = "each is one option")]
 pub(crate) struct OffboardArgs {
     /// The user, as this cluster spells the name
     user: String,
     /// Transfer each connection to this user, who has to connect it again
-    #[arg(long, value_name = "USER", group = "change")]
+    #[arg(long, value_name = "USER", groups = ["change", "act"])]
     transfer_to: Option<String>,
     /// Withdraw each connection from its workspace
-    #[arg(long, group = "change")]
+    #[arg(long, groups = ["change", "act"])]
     unshare: bool,
     /// Withdraw each connection everywhere and revoke its grant; the object stays
-    #[arg(long, group = "change")]
+    #[arg(long, groups = ["change", "act"])]
     disconnect: bool,
     /// Delete each connection, which revokes its grant
-    #[arg(long, group = "change")]
+    #[arg(long, groups = ["change", "act"])]
     delete: bool,
+    /// Take the user out of the members of workspaces and of others' connections
+    #[arg(long, group = "act")]
+    remove_memberships: bool,
     /// Do not ask for confirmation
-    #[arg(short, long, requires = "change")]
+    #[arg(short, long, requires = "act")]
     yes: bool,
     /// Change nothing; have the API server judge each change
-    #[arg(long, requires = "change")]
+    #[arg(long, requires = "act")]
     dry_run: bool,
 }
 
@@ -69,17 +75,31 @@ impl OffboardArgs {
             return Err(Usage("that user owns them already").into());
         }
         let (owned, mut remarks) = owned(session, &self.user).await?;
-        let memberships = memberships(session, &self.user, &mut remarks).await?;
-        screen.result(&(inventory(&self.user, &owned, session) + &memberships))?;
+        let memberships = Memberships::of(session, &self.user, &mut remarks).await?;
+        screen.result(&(inventory(&self.user, &owned, session) + &memberships.render(&self.user)))?;
         for remark in remarks {
             screen.progress(&printable(remark));
         }
-        let Some(change) = change.filter(|_| !owned.is_empty()) else { return Ok(()) };
-        if !self.dry_run && !self.yes {
-            let others = owned.iter().any(|it| it.impact.reaches_others());
-            confirm(verb(&change), &self.user, others, screen)?;
+        let change = change.filter(|_| !owned.is_empty());
+        let removes = self.remove_memberships && !memberships.is_empty();
+        if change.is_none() && !removes {
+            return Ok(());
         }
-        carry_out_each(session, screen, &change, owned.iter().map(|it| &it.connection), self.dry_run).await
+        if !self.dry_run && !self.yes {
+            let others = removes || owned.iter().any(|it| it.impact.reaches_others());
+            confirm(change.as_ref().map_or("end the memberships of", verb), &self.user, others, screen)?;
+        }
+        let changed = match &change {
+            Some(change) => {
+                let connections = owned.iter().map(|it| &it.connection);
+                carry_out_each(session, screen, change, connections, self.dry_run).await
+            }
+            None => Ok(()),
+        };
+        // What is refused of the one stops nothing of the other.
+        let left =
+            if removes { memberships.end(session, screen, &self.user, self.dry_run).await } else { Ok(()) };
+        changed.and(left)
     }
 
     fn change(&self) -> Option<ConnectionChange> {
@@ -129,34 +149,6 @@ async fn owned(session: &UserSession, user: &str) -> anyhow::Result<(Vec<Owned>,
 /// A value of a field selector.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")
-}
-
-/// The workspaces, and the connections, that name the user as a member, a line each.
-async fn memberships(session: &UserSession, user: &str, remarks: &mut Vec<String>) -> anyhow::Result<String> {
-    let mut text = String::new();
-    match session.all::<Workspace>(&ListParams::default()).await? {
-        Ok(workspaces) => {
-            for workspace in workspaces.iter().filter(|workspace| workspace.spec.has_member(user)) {
-                let is_admin = workspace.spec.members.iter().any(|it| it.name == user && it.is_admin());
-                let role = if is_admin { "Admin" } else { "Member" };
-                text += &(printable(format!("Workspace {}: {role}", workspace.name_any())) + "\n");
-            }
-        }
-        Err(_) => remarks.push("You may not list workspaces: the user may be a member of some.".to_owned()),
-    }
-    // That the caller may not list them everywhere is said already.
-    let connections: Vec<IntegrationConnection> = match session.all(&ListParams::default()).await? {
-        Ok(all) => all,
-        Err(_) => session.within(&session.namespace).await?.unwrap_or_default(),
-    };
-    for connection in connections {
-        if let Some(member) = connection.spec.members.iter().find(|it| it.is(user, &[])) {
-            let place = format!("{}/{}", connection.namespace().unwrap_or_default(), connection.name_any());
-            let line = format!("Connection {place} of {}: {}", connection.spec.owner, member.role);
-            text += &(printable(line) + "\n");
-        }
-    }
-    Ok(text)
 }
 
 fn inventory(user: &str, owned: &[Owned], session: &UserSession) -> String {

@@ -19,6 +19,7 @@ mod issued;
 mod keys;
 mod link;
 mod menu;
+mod offboard;
 mod owners;
 mod pace;
 mod proxy;

@@ -67,6 +67,8 @@ pub const ROUTES: &[Route] = &[
     page("/connections/{namespace}/{name}/disconnect", Nothing),
     page("/connections/{namespace}/{name}/delete", Nothing),
     page("/connections/{namespace}/{name}/approve", Nothing),
+    page("/connections/{namespace}/{name}/transfer", Nothing),
+    change("/connections/{namespace}/{name}/transfer", Nothing),
     page("/connections/{namespace}/{name}/unshare", Nothing),
     change("/connections/{namespace}/{name}/edit", Nothing),
     change("/connections/{namespace}/{name}/share", Nothing),
@@ -95,6 +97,8 @@ pub const ROUTES: &[Route] = &[
     change("/new/{provider}", Status(200)),
     // No provider has a webhook here.
     Route { method: "POST", path: "/webhooks/{provider}", nobody: Status(404), mallory: Status(404) },
+    page("/offboard", Empty),
+    change("/offboard", Status(400)),
     page("/use", Empty),
     page("/workspaces", Empty),
     page("/workspaces/{name}", Nothing),

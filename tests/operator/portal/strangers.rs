@@ -54,7 +54,11 @@ impl House {
             [("{namespace}", self.it.namespace.as_str()), ("{name}", name), ("{provider}", &self.it.name)];
         let path = route.path.replace("/leave/{attempt}", &self.leave);
         let path = parts.iter().fold(path, |path, (part, with)| path.replace(part, with));
-        if path == "/use" { format!("/use?namespace={}", self.it.namespace) } else { path }
+        match path.as_str() {
+            "/use" => format!("/use?namespace={}", self.it.namespace),
+            "/offboard" if route.method == "GET" => "/offboard?user=alice".to_owned(),
+            _ => path,
+        }
     }
 
     /// What would change something if it were allowed.

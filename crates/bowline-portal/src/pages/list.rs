@@ -98,7 +98,7 @@ async fn rows(visit: &Visit) -> Result<Vec<ConnectionRow>, PageError> {
 }
 
 /// Those that the user may see: all, those of whole namespaces, or single ones, of which only the first are checked.
-async fn visible<T>(
+pub(super) async fn visible<T>(
     visit: &Visit,
     all: Vec<T>,
     metadata: impl Fn(&T) -> &ObjectMeta,
