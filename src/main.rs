@@ -6,7 +6,7 @@ use bowline::catalog_command;
 use bowline::cli::{self, Command};
 use bowline::{gate, operator, ready_command};
 use bowline_runtime::clock::Clock;
-use bowline_runtime::telemetry;
+use bowline_runtime::{telemetry, traces};
 use clap::Parser;
 
 #[tokio::main]
@@ -34,12 +34,12 @@ async fn run(cli: cli::Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Operator(flags) => {
             let (settings, logs) = flags.into_settings();
-            let _exporting = telemetry::init(&logs)?;
+            let _exporting = traces::init(&logs)?;
             Ok(operator::run(settings).await?)
         }
         Command::Portal(flags) => {
             let (settings, logs) = flags.into_settings()?;
-            let _exporting = telemetry::init(&logs)?;
+            let _exporting = traces::init(&logs)?;
             Ok(bowline_portal::run(settings).await?)
         }
         Command::Gate(flags) => gate::run(flags, &Clock::System).await,

@@ -49,13 +49,11 @@ pub(super) fn adoptable(
     if connection.spec.credentials.is_some() {
         return None;
     }
-    // Another owner may have had an object of this name since: theirs is not asked about.
-    ctx.store.of_formers(&ctx.world.place(connection)).into_iter().find_map(|loaded| {
-        let former = loaded.record;
-        let grant = former.open_grant(&ctx.sealer).ok()??;
-        let is_it = adopted.is_none_or(|version| former.grant_version() == Some(version));
+    ctx.store.formers(&ctx.world.place(connection)).into_iter().find_map(|Loaded { record, .. }| {
+        let grant = record.open_grant(&ctx.sealer).ok()??;
+        let is_it = adopted.is_none_or(|version| record.grant_version() == Some(version));
         (is_it && is_of(&grant, connection)).then(|| Adoptable {
-            former: former.uid().to_owned(),
+            former: record.uid().to_owned(),
             expires_at: grant.expires_at.filter(|_| is_refreshed(&grant)),
         })
     })

@@ -46,7 +46,7 @@ pub struct Collector {
 }
 
 /// A layer that takes spans.
-pub(crate) type Spans = Box<dyn Layer<Registry> + Send + Sync>;
+pub type Spans = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Where the audit log goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -140,17 +140,12 @@ const SENDERS: [&str; 8] = [
     "tower",
 ];
 
-/// Sends logs to stderr for the rest of the process's life. Coloured on a terminal, unless `NO_COLOR` is set. Sends spans to the
-/// collector for as long as the result lives. Needs a Tokio runtime.
-#[cfg(feature = "server")]
-pub fn init(logs: &Logs) -> Result<Option<crate::traces::Exporting>, LogSetupError> {
+/// Sends logs to stderr for the rest of the process's life, and spans to `spans`. Coloured on a terminal, unless `NO_COLOR` is set.
+pub fn init(logs: &Logs, spans: Option<Spans>) -> Result<(), LogSetupError> {
     let audit = logs.audit.writer()?;
-    let exporting = logs.collector.as_ref().map(crate::traces::Exporting::to).transpose()?;
-    let spans = exporting.as_ref().map(crate::traces::Exporting::layer);
     subscriber(logs.format, &logs.filter, io::stderr, io::stderr().is_terminal(), audit, spans)?
         .try_init()
-        .map_err(LogSetupError::AlreadySet)?;
-    Ok(exporting)
+        .map_err(LogSetupError::AlreadySet)
 }
 
 /// What `init` installs, writing to `writer`, and the audit log to `audit` or among the rest: for tests, which must not touch

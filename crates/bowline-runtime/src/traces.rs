@@ -13,10 +13,17 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::layer::Layer;
 
-use crate::telemetry::{Collector, LogSetupError, Spans};
+use crate::telemetry::{self, Collector, LogSetupError, Logs, Spans};
 
 /// How long an ending process waits for the collector to take the last spans.
 const FLUSH: Duration = Duration::from_secs(3);
+
+/// Sets logs up, and sends spans to their collector for as long as the result lives. Needs a Tokio runtime.
+pub fn init(logs: &Logs) -> Result<Option<Exporting>, LogSetupError> {
+    let exporting = logs.collector.as_ref().map(Exporting::to).transpose()?;
+    telemetry::init(logs, exporting.as_ref().map(Exporting::layer))?;
+    Ok(exporting)
+}
 
 /// Sends spans until it is dropped; then the rest of them leaves.
 #[derive(Debug)]

@@ -82,15 +82,15 @@ impl Store {
         self.loaded_where(|record| !known.contains(record.uid()))
     }
 
-    /// The records of former objects with the name of this one, at the same provider, the last one first: the connection was
-    /// restored, or moved here from another cluster. Whose they are is not known here: their owners are sealed.
-    pub(crate) fn of_formers(&self, place: &Place) -> Vec<Loaded> {
+    /// The records of former objects with the name of this one, at the same provider: the connection was restored, or moved here
+    /// from another cluster. The last one first.
+    pub(crate) fn formers(&self, place: &Place) -> Vec<Loaded> {
         let (records, key) = (self.read(), named(place));
         let readable = records.having(&key).filter_map(|(key, held)| self.loaded(key, held).ok());
         let is_former = |record: &Record| {
             record.uid() != place.uid && record.place().provider == place.provider && record.grant().is_some()
         };
-        let mut formers: Vec<Loaded> = readable.filter(|loaded| is_former(&loaded.record)).collect();
+        let mut formers: Vec<_> = readable.filter(|loaded| is_former(&loaded.record)).collect();
         formers.sort_by_key(|loaded| Reverse(loaded.record.revision()));
         formers
     }
@@ -187,7 +187,7 @@ mod tests {
         let found = |change: fn(&mut Place)| -> Vec<String> {
             let mut place = Place { uid: "b".to_owned(), ..place() };
             change(&mut place);
-            store.of_formers(&place).first().map(|loaded| loaded.record.uid().to_owned())
+            store.formers(&place).iter().map(|loaded| loaded.record.uid().to_owned()).collect()
         };
         assert_eq!(found(|_| {}), ["a"]);
         assert_eq!(found(|place| place.cluster = "another".to_owned()), ["a"]);
