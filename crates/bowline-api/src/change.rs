@@ -98,8 +98,14 @@ impl ConnectionChange {
         match self {
             Self::Transfer(to) => {
                 let mut text = format!("The grant of {owner} is revoked at the provider; {to} has to connect again.");
-                if count > 0 {
-                    let _ = write!(text, " Each of the {count} bindings waits until its author accepts {to}.");
+                match count {
+                    ..=0 => {}
+                    1 => {
+                        let _ = write!(text, " The binding that uses it waits until its author accepts {to}.");
+                    }
+                    _ => {
+                        let _ = write!(text, " Each of the {count} bindings waits until its author accepts {to}.");
+                    }
                 }
                 if connection.wants_sharing() {
                     let _ = write!(text, " It is shared again once {to} has connected, with what {to} allows.");
@@ -113,7 +119,8 @@ impl ConnectionChange {
             Self::Disconnect => "Its Secrets are removed everywhere, and its grant is revoked. Name, id, settings and bindings stay; for a short time this can be undone.".to_owned(),
             Self::Revoke => "Its Secrets are removed everywhere, and its grant is revoked at once.".to_owned(),
             Self::Delete if count > 0 && connection.is_deletion_protected() => {
-                format!("{count} bindings use it, so it is refused unless its owner confirms it: disconnect it first.")
+                let used = if count == 1 { "A binding uses it".to_owned() } else { format!("{count} bindings use it") };
+                format!("{used}, so it is refused unless its owner confirms it: disconnect it first.")
             }
             Self::Delete => "Its Secrets are removed everywhere, its grant is revoked, and the connection is gone.".to_owned(),
             Self::Adopt { .. } => String::new(),
@@ -192,6 +199,14 @@ mod tests {
         }
         assert!(text(ConnectionChange::Unshare).contains("workspace marketing"));
         assert!(text(ConnectionChange::Delete).contains("refused"), "bindings hold it back");
+        let mut one = shared.clone();
+        one.status.as_mut().unwrap().dependents.as_mut().unwrap().count = 1;
+        assert!(
+            ConnectionChange::Transfer("carol".to_owned())
+                .consequences(&one)
+                .contains("The binding that uses it")
+        );
+        assert!(ConnectionChange::Delete.consequences(&one).starts_with("A binding uses it"));
         let free = connection(&json!({"deletionProtection": false}));
         assert!(ConnectionChange::Delete.consequences(&free).contains("is gone"));
     }
