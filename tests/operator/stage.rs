@@ -164,20 +164,10 @@ impl Stage {
     /// keeps the cluster, if it is given one.
     #[allow(dead_code, reason = "tests/browser installs a release")]
     pub fn of_pod(access: &Access, cluster: Option<Cluster>, pod: Pod) -> Arc<Self> {
-        let address = format!("127.0.0.1:{}", random::free_port().expect("a port"));
+        let stage = Self::on(access.clone(), cluster, &[]);
         let mut arguments = pod.arguments.clone();
-        arguments.extend(["--listen".to_owned(), address.clone()]);
-        let access = access.clone();
-        Arc::new(Self {
-            access,
-            release: current(),
-            own: cluster,
-            address,
-            arguments,
-            server: None,
-            operator: Mutex::default(),
-            _pod: Some(pod),
-        })
+        arguments.extend(["--listen".to_owned(), stage.address.clone()]);
+        Arc::new(Self { arguments, _pod: Some(pod), ..stage })
     }
 
     fn on(access: Access, cluster: Option<Cluster>, more: &[&str]) -> Self {

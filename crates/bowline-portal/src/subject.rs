@@ -48,7 +48,7 @@ pub(crate) struct May {
 }
 
 impl May {
-    /// Change its spec: the owner and Admin members. Pipelines with `assign-owner` do not use the portal.
+    /// Change its spec: the owner and Admin members. What holders of `assign-owner` may do beside that, `offboarding` says.
     pub(crate) fn edit(self) -> bool {
         self.patch && (self.owns || self.administers)
     }
