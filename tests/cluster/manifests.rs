@@ -23,6 +23,12 @@ async fn every_manifest_fits_the_schemas_of_the_api_server() {
     let team = Team::new().await;
     team.define(&Foreign::ALL).await;
     let mut objects = shipped().await;
+    // An API server before 1.36 does not know the kinds of the component that stamps terms.
+    let served =
+        team.person(ADMIN).must(&Ask::get("/apis/admissionregistration.k8s.io/v1")).await.to_string();
+    let is_known =
+        |kind: &str| !kind.starts_with("MutatingAdmission") || served.contains(&format!("\"{kind}\""));
+    objects.retain(|object| object["kind"].as_str().is_some_and(is_known));
     let folder = Scratch::create().expect("a directory");
     schemas(&team.person(ADMIN), &objects, folder.path()).await;
 
